@@ -1,0 +1,176 @@
+"""Settings: one frozen dataclass a stage, defaults with their reasons.
+
+TOML is read at the edge (`streaks.cli`); here are values only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streaks.errors import ConfigError
+
+__all__ = [
+    "CutoutConfig",
+    "DetectionConfig",
+    "LabelConfig",
+    "MatchConfig",
+    "NoiseConfig",
+    "Settings",
+    "settings_from_mapping",
+]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig:
+    """How background and noise are measured."""
+
+    #: Background mesh, px. Wider than any streak's PSF-wide cross-section by far, narrower than
+    #: gradients and amplifier edges.
+    box_px: int = 64
+    #: Values at or below this are no data (ZTF users cut below -500; a good ZTF difference has
+    #: a sigma of 10-16 counts). NaN switches it off, for images in other units.
+    floor: float = float("nan")
+
+    def __post_init__(self) -> None:
+        _require(self.box_px >= 8, f"noise box_px is {self.box_px}; it must be at least 8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionConfig:
+    """What counts as a streak."""
+
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    #: Matched-filter S/N of the final cut.
+    threshold_snr: float = 6.0
+    #: Shortest trail (without its PSF) to report, px.
+    min_length_px: float = 4.0
+    #: Most streaks to report from one image: a broken subtraction must not stop a night.
+    max_streaks: int = 500
+    #: Look for negative streaks too.
+    negative: bool = False
+
+    def __post_init__(self) -> None:
+        _require(
+            3.0 <= self.threshold_snr <= 1000.0,
+            f"threshold is {self.threshold_snr}; it must be an S/N between 3 and 1000",
+        )
+        _require(self.min_length_px >= 0, f"min_length_px is {self.min_length_px}; not negative")
+        _require(self.max_streaks >= 1, f"max_streaks is {self.max_streaks}; at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutoutConfig:
+    """Cutouts around streaks."""
+
+    #: Native pixels: 128 holds the longest NEA trails (110 px) whole.
+    size_px: int = 128
+
+    def __post_init__(self) -> None:
+        _require(
+            31 <= self.size_px <= 512, f"cutout size is {self.size_px}; it must be 31 to 512 px"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchConfig:
+    """The match of streaks with known objects."""
+
+    #: ZTF's own radius for ssdistnr.
+    radius_arcsec: float = 30.0
+    #: Fainter predictions cannot be what a 30 s exposure shows.
+    limiting_mag: float = 23.0
+
+    def __post_init__(self) -> None:
+        _require(self.radius_arcsec > 0, f"match radius is {self.radius_arcsec}; it must be > 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelConfig:
+    """Which streaks become Zooniverse subjects, and how they are drawn."""
+
+    #: `t` only, unless asked otherwise.
+    include_negative: bool = False
+    min_rb: float = 0.0
+    max_rb: float = 1.0
+    #: Side of a drawn panel, screen px.
+    panel_px: int = 384
+
+    def __post_init__(self) -> None:
+        _require(
+            0 <= self.min_rb <= self.max_rb <= 1,
+            f"rb range is {self.min_rb} to {self.max_rb}; it must lie in 0 to 1",
+        )
+        _require(
+            128 <= self.panel_px <= 1024, f"panel_px is {self.panel_px}; it must be 128 to 1024"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a whole run."""
+
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+    cutouts: CutoutConfig = field(default_factory=CutoutConfig)
+    match: MatchConfig = field(default_factory=MatchConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)
+
+    def fingerprint(self) -> str:
+        """A short hash that differs where a setting differs."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def settings_from_mapping(values: Mapping[str, Any]) -> Settings:
+    """Settings from nested plain values (a parsed TOML file).
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, naming those that exist, or a value out of range.
+    """
+    return _fill(Settings, values, "settings")
+
+
+def _fill(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} is {values!r}; expected a table of settings")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ConfigError(
+            f"{where} has no setting {', '.join(unknown)}; it has {', '.join(sorted(fields))}"
+        )
+    default = kind()
+    filled = {}
+    for name, value in values.items():
+        current = getattr(default, name)
+        if dataclasses.is_dataclass(current):
+            filled[name] = _fill(type(current), value, f"{where}.{name}")
+            continue
+        try:
+            filled[name] = _convert(value, type(current))
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"{where}.{name} is {value!r}; expected {type(current).__name__}"
+            ) from None
+    return kind(**filled)
+
+
+def _convert(value: Any, kind: type) -> Any:
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise TypeError
+        return value
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise TypeError
+    return kind(value)

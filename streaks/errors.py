@@ -1,0 +1,84 @@
+"""What can go wrong, as one tree.
+
+::
+
+    StreaksError
+    ├── InputError               something the user gave cannot be used
+    │   ├── ReadError            a file is missing, cut short, or not what its name says
+    │   ├── FrameError           an image (or what lies beside it) cannot be searched
+    │   ├── AlertError           an alert packet lacks what is needed
+    │   ├── CatalogueError       an orbit catalogue or its lines are unusable
+    │   └── TableError           a table lacks columns, or has them in other units
+    ├── ConfigError              a setting is out of its range or unknown
+    ├── ModelError               model weights are missing, altered or of another kind
+    ├── LedgerError              a night's ledger does not fit what is asked
+    └── MissingExtraError        an optional library is needed and absent
+
+Every message says what was expected, what arrived, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlertError",
+    "CatalogueError",
+    "ConfigError",
+    "FrameError",
+    "InputError",
+    "LedgerError",
+    "MissingExtraError",
+    "ModelError",
+    "ReadError",
+    "StreaksError",
+    "TableError",
+]
+
+
+class StreaksError(Exception):
+    """Any error that this package raises on purpose."""
+
+
+class InputError(StreaksError):
+    """Something the user gave cannot be used."""
+
+
+class ReadError(InputError):
+    """A file is missing, cut short, or not what its name says."""
+
+
+class FrameError(InputError):
+    """An image, or what lies beside it, cannot be searched."""
+
+
+class AlertError(InputError):
+    """An alert packet lacks what is needed."""
+
+
+class CatalogueError(InputError):
+    """An orbit catalogue or its lines are unusable."""
+
+
+class TableError(InputError):
+    """A table lacks columns, or has them in other units."""
+
+
+class ConfigError(StreaksError, ValueError):
+    """A setting is out of its range, or unknown."""
+
+
+class ModelError(StreaksError):
+    """Model weights are missing, altered, or of another kind."""
+
+
+class LedgerError(StreaksError):
+    """A night's ledger does not fit what is asked."""
+
+
+class MissingExtraError(StreaksError, ImportError):
+    """An optional library is needed and absent."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed; "
+            f"install it with: pip install 'streaks[{extra}]'"
+        )

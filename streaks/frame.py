@@ -1,0 +1,126 @@
+"""One image with everything known about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from astropy.time import Time
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from streaks.errors import FrameError
+
+__all__ = ["Frame", "Image", "MaskPlane"]
+
+#: Two-dimensional float array, indexed ``[iy, ix]``.
+Image = NDArray[np.floating[Any]]
+
+
+class MaskPlane(IntFlag):
+    """What a survey's mask says of a pixel, in one numbering for all surveys.
+
+    A survey profile maps its own bits to these. Being in a plane does not make a pixel unusable:
+    that is ``Frame.mask``, and which planes make it up is the profile's choice.
+    """
+
+    BAD = 1  # dead, noisy, wrong response, no data
+    SATURATED = 2
+    GHOST = 4
+    SPIKE = 8  # diffraction spike, bleed, radiation hit
+    HALO = 16
+    SOURCE = 32  # a catalogued source; a feature, never a reason to blank
+    TRACK = 64  # a satellite or aircraft that the survey's own pipeline found
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A difference image (or any image) ready to be searched.
+
+    Parameters
+    ----------
+    data : (ny, nx) float, counts
+        Background near zero is best, not needed. Pixels in `mask` may hold anything.
+    mask : (ny, nx) bool
+        True where a pixel must not be used.
+    planes : (ny, nx) uint8 or None
+        Bits of `MaskPlane`, where the survey gives a mask.
+    variance : (ny, nx) float or None, counts**2
+        The survey's own variance, where there is one.
+    name
+        Name of the image, without folder and suffix; joins tables of a night.
+    wcs
+        Celestial coordinates of pixels, 0-based.
+    time
+        MID-exposure, UTC. ZTF's OBSJD is the start: `readers` adds the half.
+    exposure_s, fwhm_px, zero_point_mag, gain, read_noise_e, saturation
+        NaN where unknown. `gain` is electrons a count; `zero_point_mag` is the AB magnitude of
+        one count in the whole exposure; `read_noise_e` is electrons.
+    band
+        Filter name, for instance ``r``; empty where unknown.
+    observatory
+        MPC code, for instance ``I41``; empty where unknown.
+    science, reference : (ny, nx) float or None, counts
+        The images the difference was made of, for features and volunteers.
+    path
+        Where it came from; empty for one made in memory.
+    header
+        A few values of the header worth keeping with results (field, CCD, quadrant...).
+
+    Raises
+    ------
+    FrameError
+        If `data` is not 2-D, or an image beside it differs in shape.
+    """
+
+    data: Image
+    mask: NDArray[np.bool_]
+    name: str = "image"
+    planes: NDArray[np.uint8] | None = None
+    variance: Image | None = None
+    wcs: WCS | None = None
+    time: Time | None = None
+    exposure_s: float = math.nan
+    fwhm_px: float = math.nan
+    zero_point_mag: float = math.nan
+    gain: float = math.nan
+    read_noise_e: float = math.nan
+    saturation: float = math.nan
+    band: str = ""
+    observatory: str = ""
+    science: Image | None = None
+    reference: Image | None = None
+    path: str = ""
+    header: Mapping[str, Any] = field(default_factory=_nothing)
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 2:
+            raise FrameError(f"an image must have two axes; {self.name} has {self.data.ndim}")
+        for what in ("mask", "planes", "variance", "science", "reference"):
+            image = getattr(self, what)
+            if image is not None and image.shape != self.data.shape:
+                raise FrameError(
+                    f"{what} of {self.name} is {image.shape}, its data {self.data.shape}; "
+                    "they must match: give the files that belong together"
+                )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        ny, nx = self.data.shape
+        return int(ny), int(nx)
+
+    @property
+    def pixel_scale_arcsec(self) -> float:
+        """Mean size of a pixel, arcsec; NaN without WCS."""
+        if self.wcs is None:
+            return math.nan
+        return float(np.sqrt(self.wcs.proj_plane_pixel_area().to_value("arcsec2")))

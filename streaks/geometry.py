@@ -1,0 +1,171 @@
+"""Segments, lines and angles in the pixel plane.
+
+Points are ``(x, y)``, 0-based, integers at pixel centres: the first pixel spans -0.5 to 0.5 and
+an image of shape ``(ny, nx)`` covers ``-0.5 <= x <= nx - 0.5``. ``theta_deg`` is the direction of
+a streak itself, counter-clockwise from +x towards +y, in [0, 180). A line's normal form is
+``rho_px = x cos(phi) + y sin(phi)`` with ``phi_deg = theta_deg + 90``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Segment",
+    "angle_difference_deg",
+    "clip_segment",
+    "clip_to_box",
+    "distance_to_segment",
+    "from_normal_form",
+    "image_centre",
+    "mean_angle_deg",
+    "normal_form",
+    "wrap_angle_deg",
+]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A straight piece of line between two points, in 0-based pixels."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @classmethod
+    def from_midpoint(cls, x: float, y: float, length_px: float, theta_deg: float) -> Segment:
+        """The segment of this length and direction around a midpoint, smaller x first."""
+        half_x = 0.5 * length_px * math.cos(math.radians(theta_deg))
+        half_y = 0.5 * length_px * math.sin(math.radians(theta_deg))
+        return cls(x - half_x, y - half_y, x + half_x, y + half_y).ordered()
+
+    @property
+    def length_px(self) -> float:
+        return math.hypot(self.x1 - self.x0, self.y1 - self.y0)
+
+    @property
+    def theta_deg(self) -> float:
+        """Direction in [0, 180); 0 for a point."""
+        return float(wrap_angle_deg(math.degrees(math.atan2(self.y1 - self.y0, self.x1 - self.x0))))
+
+    @property
+    def midpoint(self) -> tuple[float, float]:
+        return 0.5 * (self.x0 + self.x1), 0.5 * (self.y0 + self.y1)
+
+    def ordered(self) -> Segment:
+        """The same segment with the end of smaller x (then smaller y) first."""
+        if (self.x1, self.y1) < (self.x0, self.y0):
+            return Segment(self.x1, self.y1, self.x0, self.y0)
+        return self
+
+    def shifted(self, dx_px: float, dy_px: float) -> Segment:
+        return Segment(self.x0 + dx_px, self.y0 + dy_px, self.x1 + dx_px, self.y1 + dy_px)
+
+
+def wrap_angle_deg(angle_deg: ArrayLike, period_deg: float = 180.0) -> NDArray[np.float64]:
+    """Angles brought into [0, period)."""
+    wrapped = np.mod(np.asarray(angle_deg, dtype=float), period_deg)
+    # A tiny negative angle rounds up to the period itself.
+    return np.where(wrapped >= period_deg, 0.0, wrapped)
+
+
+def angle_difference_deg(
+    first_deg: ArrayLike, second_deg: ArrayLike, period_deg: float = 180.0
+) -> NDArray[np.float64]:
+    """Signed smallest ``first - second``, in [-period / 2, period / 2)."""
+    half = 0.5 * period_deg
+    difference = np.asarray(first_deg, dtype=float) - np.asarray(second_deg, dtype=float)
+    return np.mod(difference + half, period_deg) - half
+
+
+def mean_angle_deg(
+    angles_deg: ArrayLike, weights: ArrayLike | None = None, period_deg: float = 180.0
+) -> float:
+    """Circular mean in [0, period); NaN when the angles cancel or there are none."""
+    angles = np.asarray(angles_deg, dtype=float)
+    w = np.ones_like(angles) if weights is None else np.asarray(weights, dtype=float)
+    vector = np.sum(w * np.exp(2j * np.pi * angles / period_deg))
+    if not abs(vector) > 1e-12 * max(float(np.sum(np.abs(w))), 1e-300):
+        return math.nan
+    return float(wrap_angle_deg(np.angle(vector) * period_deg / (2 * np.pi), period_deg))
+
+
+def image_centre(shape: Sequence[int]) -> tuple[float, float]:
+    """Centre ``(x, y)`` of an image of shape ``(ny, nx)``."""
+    ny, nx = shape
+    return (nx - 1) / 2, (ny - 1) / 2
+
+
+def normal_form(segment: Segment) -> tuple[float, float]:
+    """``(rho_px, phi_deg)`` of the line through a segment, with phi in [90, 270)."""
+    phi_deg = segment.theta_deg + 90.0
+    phi = math.radians(phi_deg)
+    x, y = segment.midpoint
+    return x * math.cos(phi) + y * math.sin(phi), phi_deg
+
+
+def from_normal_form(rho_px: float, phi_deg: float, shape: Sequence[int]) -> Segment | None:
+    """The piece of a line inside an image, or None where they do not meet."""
+    phi = math.radians(phi_deg)
+    x, y = rho_px * math.cos(phi), rho_px * math.sin(phi)
+    reach = abs(x) + abs(y) + sum(shape) + 4.0
+    dx, dy = -math.sin(phi) * reach, math.cos(phi) * reach
+    return clip_segment(Segment(x - dx, y - dy, x + dx, y + dy), shape)
+
+
+def clip_to_box(
+    segment: Segment, x_min: float, y_min: float, x_max: float, y_max: float
+) -> Segment | None:
+    """The part of a segment inside a box (borders included), or None.
+
+    References
+    ----------
+    Liang & Barsky 1984, ACM Trans. Graph. 3, 1.
+    """
+    dx, dy = segment.x1 - segment.x0, segment.y1 - segment.y0
+    t_in, t_out = 0.0, 1.0
+    for step, gap in (
+        (-dx, segment.x0 - x_min),
+        (dx, x_max - segment.x0),
+        (-dy, segment.y0 - y_min),
+        (dy, y_max - segment.y0),
+    ):
+        if step == 0.0:
+            if gap < 0.0:
+                return None
+        elif step < 0.0:
+            t_in = max(t_in, gap / step)
+        else:
+            t_out = min(t_out, gap / step)
+    if t_in > t_out:
+        return None
+    return Segment(
+        segment.x0 + t_in * dx,
+        segment.y0 + t_in * dy,
+        segment.x0 + t_out * dx,
+        segment.y0 + t_out * dy,
+    ).ordered()
+
+
+def clip_segment(segment: Segment, shape: Sequence[int], margin_px: float = 0.0) -> Segment | None:
+    """The part of a segment inside an image of shape ``(ny, nx)`` grown by a margin, or None."""
+    ny, nx = shape
+    low = -0.5 - margin_px
+    return clip_to_box(segment, low, low, nx - 0.5 + margin_px, ny - 0.5 + margin_px)
+
+
+def distance_to_segment(x: ArrayLike, y: ArrayLike, segment: Segment) -> NDArray[np.float64]:
+    """Distance of points from the nearest point of a segment, px."""
+    px, py = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    dx, dy = segment.x1 - segment.x0, segment.y1 - segment.y0
+    squared = dx * dx + dy * dy
+    if squared == 0.0:
+        return np.hypot(px - segment.x0, py - segment.y0)
+    t = np.clip(((px - segment.x0) * dx + (py - segment.y0) * dy) / squared, 0.0, 1.0)
+    return np.hypot(px - (segment.x0 + t * dx), py - (segment.y0 + t * dy))
