@@ -1,0 +1,14 @@
+"""What leaves the program: tables, regions, ADES observations, and the night's page."""
+
+from streaks.reporting.ades import AdesContext, ades_psv
+from streaks.reporting.regions import ds9_regions
+from streaks.reporting.tables import TABLE_SUFFIXES, table_suffix, write_table
+
+__all__ = [
+    "TABLE_SUFFIXES",
+    "AdesContext",
+    "ades_psv",
+    "ds9_regions",
+    "table_suffix",
+    "write_table",
+]

@@ -1,0 +1,186 @@
+"""Tables to files, one format a suffix."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+
+from streaks.errors import ConfigError
+from streaks.reporting.ades import AdesContext, ades_psv
+from streaks.reporting.files import written_whole
+from streaks.reporting.regions import ds9_regions
+from streaks.tables import order_columns
+
+__all__ = ["TABLE_SUFFIXES", "table_suffix", "write_table"]
+
+#: Spreadsheets run a cell that begins with one of these as a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def table_suffix(path: str | os.PathLike[str]) -> str:
+    """The suffix of a table's path, lower case, when it names a format that can be written.
+
+    Commands call this before they begin, so that hours of work do not end at a misspelt name.
+
+    Raises
+    ------
+    ConfigError
+        For a suffix that names no format; the message lists those that do.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _WRITERS:
+        raise ConfigError(
+            f"{Path(path).name}: the suffix {suffix or '(none)'} names no table format; "
+            f"use one of {' '.join(TABLE_SUFFIXES)}"
+        )
+    return suffix
+
+
+def write_table(
+    table: QTable, path: str | os.PathLike[str], *, ades: AdesContext | None = None
+) -> None:
+    """Write a table in the format of its suffix, whole or not at all.
+
+    Columns go out in the contract's order. Units and descriptions are kept by ``.ecsv``,
+    ``.parquet`` (field metadata), ``.vot`` and ``.fits``; ``.csv`` and ``.json`` hold bare values in
+    the contract's units, with unknown numbers as ``nan`` and ``null``. In ``.csv`` a text that a
+    spreadsheet would run as a formula gets an apostrophe before it. ``.reg`` holds DS9 regions
+    (see `ds9_regions`), ``.psv`` ADES observations (see `ades_psv`).
+
+    Parameters
+    ----------
+    table
+        Any table; ``.reg`` and ``.psv`` need a table of streaks.
+    path
+        An existing file is replaced.
+    ades
+        What an ADES file says of observer and telescope.
+
+    Raises
+    ------
+    ConfigError
+        For a suffix that names no format.
+    TableError
+        When the table lacks what ``.reg`` or ``.psv`` need.
+    InputError
+        When the place cannot be written to.
+    """
+    suffix = table_suffix(path)
+    ordered = order_columns(table)
+    text = ades_psv(ordered, ades) if suffix == ".psv" else None
+    with written_whole(path) as beside:
+        if text is not None:
+            beside.write_text(text, encoding="utf-8")
+        else:
+            _WRITERS[suffix](ordered, beside)
+
+
+def _write_ecsv(table: QTable, path: Path) -> None:
+    table.write(path, format="ascii.ecsv", overwrite=True)
+
+
+def _write_csv(table: QTable, path: Path) -> None:
+    columns = [_bare(table[name]) for name in table.colnames]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.colnames)
+        writer.writerows([_csv_cell(value) for value in row] for row in zip(*columns, strict=True))
+
+
+def _write_parquet(table: QTable, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from streaks.arrow import table_to_arrow
+
+    pq.write_table(table_to_arrow(table), path, compression="zstd")
+
+
+def _write_votable(table: QTable, path: Path) -> None:
+    _without_meta(table).write(path, format="votable", overwrite=True)
+
+
+def _write_fits(table: QTable, path: Path) -> None:
+    plain = _without_meta(table)
+    for name in plain.colnames:
+        if plain[name].dtype.kind == "U":
+            # FITS text is ASCII; what is not stays readable as an escape.
+            ascii_text = [str(v).encode("ascii", "backslashreplace").decode() for v in plain[name]]
+            plain.replace_column(name, plain[name].__class__(ascii_text, dtype=str))
+    plain.write(path, format="fits", overwrite=True)
+
+
+def _write_regions(table: QTable, path: Path) -> None:
+    path.write_text(ds9_regions(table), encoding="utf-8")
+
+
+def _write_json(table: QTable, path: Path) -> None:
+    columns = {name: _bare(table[name]) for name in table.colnames}
+    records = [
+        {name: _json_value(values[i]) for name, values in columns.items()}
+        for i in range(len(table))
+    ]
+    path.write_text(json.dumps(records, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_nothing(table: QTable, path: Path) -> None:
+    raise AssertionError("ADES text is made before the file is opened")
+
+
+def _without_meta(table: QTable) -> QTable:
+    """A copy without ``meta``, which these formats cannot hold or would warn about."""
+    plain = table.copy()
+    plain.meta.clear()
+    return plain
+
+
+def _bare(column: Any) -> Any:
+    """A column's values without its unit."""
+    if isinstance(column, u.Quantity):
+        return column.value
+    return column if isinstance(column, np.ma.MaskedArray) else np.asarray(column)
+
+
+def _csv_cell(value: Any) -> Any:
+    if np.ma.is_masked(value):
+        return ""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    # repr of numpy's float64 names its type; that of Python's float is the shortest exact text.
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _json_value(value: Any) -> Any:
+    if np.ma.is_masked(value):
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+_WRITERS: Mapping[str, Callable[[QTable, Path], None]] = {
+    ".ecsv": _write_ecsv,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    ".vot": _write_votable,
+    ".fits": _write_fits,
+    ".reg": _write_regions,
+    ".psv": _write_nothing,
+    ".json": _write_json,
+}
+#: Every suffix that `write_table` knows.
+TABLE_SUFFIXES = tuple(_WRITERS)
