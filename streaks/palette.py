@@ -2,8 +2,9 @@
 
 References
 ----------
-Okabe & Ito 2008, "Color Universal Design": eight colours that people with any of the common
-colour-vision deficiencies tell apart.
+Tol 2021, "Colour Schemes", SRON/EPS/TN/09-002, the "light" qualitative scheme: nine colours that
+people with any of the common colour-vision deficiencies tell apart, all light enough to stand out
+on a grey sky and to carry dark text.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ __all__ = ["CLASS_COLOURS", "UNCLASSIFIED_COLOUR", "class_colour", "class_rgb"]
 #: Colour of each class as ``#rrggbb``; colour never stands alone, the name is always beside it.
 CLASS_COLOURS: Mapping[str, str] = MappingProxyType(
     {
-        "asteroid": "#e69f00",
-        "satellite": "#56b4e9",
-        "masked_star": "#d55e00",
-        "ghost": "#cc79a7",
-        "cosmic_ray": "#009e73",
-        "naked_star": "#f0e442",
-        "yin_yang": "#0072b2",
-        SKIP: "#999999",
+        "asteroid": "#ee8866",
+        "satellite": "#77aadd",
+        "masked_star": "#aaaa00",
+        "ghost": "#ffaabb",
+        "cosmic_ray": "#44bb99",
+        "naked_star": "#eedd88",
+        "yin_yang": "#99ddff",
+        SKIP: "#dddddd",
     }
 )
 #: For streaks that no classifier has seen.

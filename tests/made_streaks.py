@@ -90,7 +90,7 @@ def made_streaks(
     """The streak table with class and match columns that a night would hold."""
     n = len(segments)
     rng = np.random.default_rng(seed)
-    labels = list(CLASSES[i % len(CLASSES)] for i in range(n)) if labels is None else labels
+    labels = [CLASSES[i % len(CLASSES)] for i in range(n)] if labels is None else labels
     wcs = made_wcs() if wcs is None else wcs
     values: dict[str, object] = {spec.name: np.zeros(n) for spec in STREAK_COLUMNS}
     values["streak_id"] = [f"{image}-{i + 1:04d}" for i in range(n)]

@@ -125,14 +125,14 @@ def ades_psv(table: QTable, context: AdesContext | None = None) -> str:
     missing = [name for name in _NEEDED if name not in table.colnames]
     if missing:
         raise TableError(f"an ADES file needs the columns {', '.join(missing)}")
-    rows = np.flatnonzero(_reportable(table))
+    rows = [int(row) for row in np.flatnonzero(_reportable(table))]
     _check_rows(table, rows)
     stations = [_text(table, row, "observatory", context.observatory) for row in rows]
     _check_stations(table, rows, stations)
     blocks = ["# version=2022"]
     for station in sorted(set(stations)):
         records = [
-            _record(table, int(row), station, context)
+            _record(table, row, station, context)
             for row, its in zip(rows, stations, strict=True)
             if its == station
         ]
@@ -156,7 +156,7 @@ def _reportable(table: QTable) -> NDArray[np.bool_]:
     return keep
 
 
-def _check_rows(table: QTable, rows: NDArray[np.integer]) -> None:
+def _check_rows(table: QTable, rows: list[int]) -> None:
     for row in rows:
         place = (table[name][row].to_value("deg") for name in ("ra", "dec", "ra0", "dec0"))
         if not all(math.isfinite(value) for value in place):
@@ -170,7 +170,7 @@ def _check_rows(table: QTable, rows: NDArray[np.integer]) -> None:
             )
 
 
-def _check_stations(table: QTable, rows: NDArray[np.integer], stations: list[str]) -> None:
+def _check_stations(table: QTable, rows: list[int], stations: list[str]) -> None:
     for row, station in zip(rows, stations, strict=True):
         if not re.fullmatch(r"[A-Za-z0-9]{3,4}", station):
             raise TableError(

@@ -51,8 +51,8 @@ def write_table(
     """Write a table in the format of its suffix, whole or not at all.
 
     Columns go out in the contract's order. Units and descriptions are kept by ``.ecsv``,
-    ``.parquet`` (field metadata), ``.vot`` and ``.fits``; ``.csv`` and ``.json`` hold bare values in
-    the contract's units, with unknown numbers as ``nan`` and ``null``. In ``.csv`` a text that a
+    ``.parquet`` (field metadata), ``.vot`` and ``.fits``; ``.csv`` and ``.json`` hold bare values
+    in the contract's units, with unknown numbers as ``nan`` and ``null``. In ``.csv`` a text that a
     spreadsheet would run as a formula gets an apostrophe before it. ``.reg`` holds DS9 regions
     (see `ds9_regions`), ``.psv`` ADES observations (see `ades_psv`).
 
