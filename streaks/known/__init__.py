@@ -1,0 +1,46 @@
+"""Known objects: orbits, where they appear, and whether a survey's own word on them is right.
+
+The rooms inside, each replaceable behind its face: ``orbits`` and ``mpcorb`` (the catalogue),
+``kepler`` and ``engine`` (how orbits move), ``solar_system`` and ``observatories`` (from where we
+look), ``places`` (where things appear), ``index`` (a whole night, fast), ``check`` (alerts'
+claims against predictions), ``names``, ``packed``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_FACE = {
+    "Engine": "engine",
+    "TwoBodyEngine": "engine",
+    "Observatory": "observatories",
+    "find_observatory": "observatories",
+    "read_observatories": "observatories",
+    "BadLine": "orbits",
+    "Orbits": "orbits",
+    "stack_orbits": "orbits",
+    "read_orbits": "mpcorb",
+    "write_mpcorb": "mpcorb",
+    "normalise_name": "names",
+    "same_object": "names",
+    "survey_spelling": "names",
+    "PREDICTION_COLUMNS": "places",
+    "near": "places",
+    "predict": "places",
+    "BuiltinEphemeris": "solar_system",
+    "Ephemeris": "solar_system",
+    "orbit_through": "synthesis",
+}
+
+__all__ = sorted(_FACE)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FACE:
+        return getattr(importlib.import_module(f"streaks.known.{_FACE[name]}"), name)
+    raise AttributeError(f"module 'streaks.known' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FACE})

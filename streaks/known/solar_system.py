@@ -1,0 +1,139 @@
+"""Where the Sun, the Earth and the other perturbers are.
+
+`Ephemeris` is the face; `BuiltinEphemeris` needs no file, and a JPL kernel (`streaks.known.spk`)
+is the precise one. States are barycentric, in the axes of the ICRS, au and au/day, at TDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
+from streaks.known.observatories import Observatory
+
+__all__ = [
+    "AU_KM",
+    "GM_RATIO",
+    "LIGHT_AU_PER_DAY",
+    "BuiltinEphemeris",
+    "Ephemeris",
+    "observer_state",
+]
+
+Floats = NDArray[np.float64]
+
+#: IAU 2012 resolution B2.
+AU_KM = 149_597_870.7
+#: Speed of light, 299792.458 km/s.
+LIGHT_AU_PER_DAY = 299_792.458 * 86_400.0 / AU_KM
+#: Equatorial radius of the Earth that parallax constants are given in (WGS 84).
+_EARTH_RADIUS_AU = 6378.137 / AU_KM
+#: Rotation of the Earth, rad/day of UT1 (IAU 2000).
+_EARTH_ROTATION = 2.0 * np.pi * 1.00273781191135448
+
+#: Masses in units of the Sun's, from the GM values of DE440 (Park et al. 2021, AJ 161, 105,
+#: table 2; km^3/s^2 over the Sun's 132712440041.279419).
+GM_RATIO: Mapping[str, float] = {
+    "mercury": 22_031.868551 / 132_712_440_041.279419,
+    "venus": 324_858.592 / 132_712_440_041.279419,
+    "earth": 398_600.435507 / 132_712_440_041.279419,
+    "moon": 4_902.800118 / 132_712_440_041.279419,
+    "mars": 42_828.375816 / 132_712_440_041.279419,
+    "jupiter": 126_712_764.1 / 132_712_440_041.279419,
+    "saturn": 37_940_584.8418 / 132_712_440_041.279419,
+    "uranus": 5_794_556.4 / 132_712_440_041.279419,
+    "neptune": 6_836_527.10058 / 132_712_440_041.279419,
+}
+
+
+@runtime_checkable
+class Ephemeris(Protocol):
+    """The face of every source of places of massive bodies."""
+
+    #: What it is, for logs and notes.
+    name: str
+    #: First and last Julian date (TDB) it holds.
+    span_jd: tuple[float, float]
+    #: Perturbing bodies besides the Sun, and their GM in au^3/day^2. A body that is also in
+    #: catalogues bears its number (``"4"``), so that it does not perturb itself.
+    gm: Mapping[str, float]
+
+    def state(self, body: str, jd_tdb: Any) -> tuple[Floats, Floats]:
+        """Barycentric position and velocity, (..., 3), of ``sun`` or a body of `gm`."""
+        ...
+
+
+class BuiltinEphemeris:
+    """Series of the ERFA library that comes with astropy: nothing to download.
+
+    The Earth is good to some 5 km (0.007 arcsec at 1 au), the other planets to 1e-4 in angle,
+    which is enough for their pull on asteroids over months.
+
+    References
+    ----------
+    Simon et al. 1994, A&A 282, 663 (planets); ERFA's epv00 (Earth) and moon98 (Meeus 1998).
+    """
+
+    name = "built-in series"
+    span_jd = (2415020.5, 2488069.5)  # 1900 to 2100: where epv00 is good
+    _PLANETS = ("mercury", "venus", "earth", "mars", "jupiter", "saturn", "uranus", "neptune")
+
+    def __init__(self) -> None:
+        self.gm: Mapping[str, float] = {
+            body: ratio * GM_SUN_AU3_PER_DAY2 for body, ratio in GM_RATIO.items()
+        }
+
+    def state(self, body: str, jd_tdb: Any) -> tuple[Floats, Floats]:
+        import erfa
+
+        heliocentric, barycentric = erfa.epv00(jd_tdb, 0.0)
+        earth = barycentric["p"], barycentric["v"]
+        sun = earth[0] - heliocentric["p"], earth[1] - heliocentric["v"]
+        if body == "earth":
+            return earth
+        if body == "sun":
+            return sun
+        if body == "moon":
+            pv, origin = erfa.moon98(jd_tdb, 0.0), earth
+        else:
+            pv, origin = erfa.plan94(jd_tdb, 0.0, 1 + self._PLANETS.index(body)), sun
+        return origin[0] + pv["p"], origin[1] + pv["v"]
+
+
+def observer_state(
+    observatory: Observatory, jd_tdb: float, ephemeris: Ephemeris
+) -> tuple[Floats, Floats]:
+    """Barycentric position and velocity of a site on the Earth, (3,) each.
+
+    Polar motion (0.3 arcsec of the Earth's radius, 10 m) is left out.
+    """
+    import erfa
+
+    position, velocity = ephemeris.state("earth", jd_tdb)
+    if observatory.rho_cos_phi == 0.0 and observatory.rho_sin_phi == 0.0:
+        return position, velocity
+    ut1 = jd_tdb + _ut1_minus_tt_days(jd_tdb)
+    longitude = np.radians(observatory.longitude_deg) + erfa.gst06a(ut1, 0.0, jd_tdb, 0.0)
+    cosine, sine = np.cos(longitude), np.sin(longitude)
+    rho, z = observatory.rho_cos_phi * _EARTH_RADIUS_AU, observatory.rho_sin_phi * _EARTH_RADIUS_AU
+    to_celestial = erfa.pnm06a(jd_tdb, 0.0).T
+    site = to_celestial @ np.array([rho * cosine, rho * sine, z])
+    motion = to_celestial @ (_EARTH_ROTATION * np.array([-rho * sine, rho * cosine, 0.0]))
+    return position + site, velocity + motion
+
+
+def _ut1_minus_tt_days(jd_tt: float) -> float:
+    """UT1 - TT from the tables that come with astropy; never from the network."""
+    from astropy.time import Time
+    from astropy.utils import iers
+
+    time = Time(jd_tt, format="jd", scale="tt").utc
+    with iers.conf.set_temp("auto_download", False):
+        table = iers.earth_orientation_table.get()
+        ut1_minus_utc, _ = table.ut1_utc(time, return_status=True)
+    # Beyond the table it is 0, and right to 0.9 s: 0.4 km on the Earth.
+    return float(time.jd1 - jd_tt + time.jd2) + float(ut1_minus_utc.to_value("day"))
