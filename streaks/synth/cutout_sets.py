@@ -1,0 +1,265 @@
+"""Labelled sets of synthetic cutouts: the same seed gives the same bytes for any worker count."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from streaks.cutouts import Cutouts
+from streaks.errors import ConfigError
+from streaks.synth.look import apply_look, draw_look, shift_of_look
+from streaks.synth.recipes import RECIPES, Sky, conditions_for, expose
+from streaks.tables import ASTREAKS_MIX, ColumnSpec, build_table
+
+__all__ = ["BALANCED_MIX", "TRUTH_COLUMNS", "iter_cutouts", "make_cutouts", "parse_mix"]
+
+#: As many of each class, and as many blanks.
+BALANCED_MIX: Mapping[str, float] = {label: 1.0 / len(RECIPES) for label in RECIPES}
+
+#: Beyond the cutout the scene goes on by this much, so that kernels and trails do not end at it.
+_MARGIN_PX = 16
+#: The largest PSF misses the cutout's far side from here on.
+_SIZES_PX = (31, 512)
+_CHUNK = 32
+
+TRUTH_COLUMNS = (
+    ColumnSpec("streak_id", str, None, "name of the cutout"),
+    ColumnSpec("label", str, None, "class, or `skip` for nothing to name"),
+    ColumnSpec("x0", float, "pix", "first end in the cutout, 0-based; NaN where it is no line"),
+    ColumnSpec("y0", float, "pix", "first end"),
+    ColumnSpec("x1", float, "pix", "second end"),
+    ColumnSpec("y1", float, "pix", "second end"),
+    ColumnSpec("length", float, "pix", "distance of the ends inside the cutout"),
+    ColumnSpec("theta", float, "deg", "direction from +x towards +y, in [0, 180)"),
+    ColumnSpec("flux", float, "ct", "counts of the line inside the cutout; NaN where no line"),
+    ColumnSpec("snr", float, None, "matched-filter S/N of the subject over usable pixels"),
+    ColumnSpec("fwhm_px", float, "pix", "FWHM of the science image's PSF"),
+    ColumnSpec("sigma", float, "ct", "noise of the difference"),
+    ColumnSpec("seed", np.int64, None, "seed of the set"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _One:
+    difference: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    truth: dict[str, float | str | int]
+
+
+def parse_mix(text: str | Mapping[str, float] | None) -> Mapping[str, float]:
+    """Shares of the classes from a name, a text like ``asteroid=0.5,ghost=0.5``, or a mapping.
+
+    Returns
+    -------
+    Mapping
+        Shares that sum to 1.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown class, a share that is no number or negative, or shares that are all 0.
+    """
+    if text is None or text == "balanced":
+        return BALANCED_MIX
+    if text == "astreaks":
+        return _checked_mix(ASTREAKS_MIX)
+    if isinstance(text, str):
+        return _checked_mix(dict(_parse_share(item) for item in text.split(",") if item.strip()))
+    return _checked_mix(text)
+
+
+def _parse_share(item: str) -> tuple[str, float]:
+    name, _, share = item.partition("=")
+    try:
+        return name.strip(), float(share)
+    except ValueError:
+        raise ConfigError(
+            f"mix has {item.strip()!r}; expected balanced, astreaks, or class=share,class=share"
+        ) from None
+
+
+def _checked_mix(mix: Mapping[str, float]) -> Mapping[str, float]:
+    unknown = sorted(set(mix) - set(RECIPES))
+    if unknown:
+        raise ConfigError(
+            f"mix names {', '.join(unknown)}; the classes are {', '.join(sorted(RECIPES))}"
+        )
+    bad = [f"{name}={share}" for name, share in mix.items() if not 0 <= share < math.inf]
+    total = sum(mix.values())
+    if bad or not total > 0:
+        raise ConfigError(
+            f"shares of a mix must be numbers of 0 or more, not all 0; got {', '.join(bad) or mix}"
+        )
+    return {name: share / total for name, share in mix.items()}
+
+
+def make_cutouts(
+    n: int,
+    *,
+    seed: int,
+    mix: str | Mapping[str, float] | None = None,
+    size_px: int = 128,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Cutouts, QTable]:
+    """Synthetic labelled cutouts.
+
+    Parameters
+    ----------
+    n
+        How many.
+    seed
+        The same seed gives the same bytes, whatever the number of workers.
+    mix
+        Shares of the classes and ``skip``: a mapping, ``"balanced"`` (the default),
+        ``"astreaks"``, or a text like ``"asteroid=0.5,ghost=0.5"``.
+    size_px
+        Side of a cutout, native pixels.
+    workers
+        Processes.
+    progress
+        Called with the number of cutouts made so far.
+
+    Returns
+    -------
+    cutouts : Cutouts
+        Counts; 0 where masked.
+    truth : QTable
+        `TRUTH_COLUMNS`, in the order of the cutouts.
+
+    Raises
+    ------
+    ConfigError
+        If n, size, workers or mix cannot be used.
+    """
+    parts = list(
+        iter_cutouts(n, seed=seed, mix=mix, size_px=size_px, workers=workers, progress=progress)
+    )
+    difference = np.stack([one.difference for one in parts])
+    mask = np.stack([one.mask for one in parts])
+    names = tuple(str(one.truth["streak_id"]) for one in parts)
+    return Cutouts(difference, mask, names), truth_table(one.truth for one in parts)
+
+
+def truth_table(rows: Iterable[Mapping[str, float | str | int]]) -> QTable:
+    """Rows of truth as a checked table."""
+    rows = list(rows)
+    return build_table(
+        TRUTH_COLUMNS, {c.name: [row[c.name] for row in rows] for c in TRUTH_COLUMNS}
+    )
+
+
+def iter_cutouts(
+    n: int,
+    *,
+    seed: int,
+    mix: str | Mapping[str, float] | None = None,
+    size_px: int = 128,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[_One]:
+    """The cutouts of `make_cutouts` one by one, in order, in flat memory."""
+    _check(n, seed, size_px, workers)
+    labels = _draw_labels(n, parse_mix(mix), seed)
+    chunks = [
+        (seed, size_px, start, labels[start : start + _CHUNK]) for start in range(0, n, _CHUNK)
+    ]
+    done = 0
+    for part in _run(chunks, workers):
+        yield from part
+        done += len(part)
+        if progress is not None:
+            progress(done)
+
+
+def _check(n: int, seed: int, size_px: int, workers: int) -> None:
+    if n < 1:
+        raise ConfigError(f"n is {n}; ask for at least one cutout")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be 0 or more")
+    if not _SIZES_PX[0] <= size_px <= _SIZES_PX[1]:
+        raise ConfigError(f"size is {size_px} px; it must be {_SIZES_PX[0]} to {_SIZES_PX[1]}")
+    if workers < 1:
+        raise ConfigError(f"workers is {workers}; at least 1")
+
+
+def _draw_labels(n: int, mix: Mapping[str, float], seed: int) -> list[str]:
+    """Each class by its share, to the nearest whole number, in random order."""
+    names = sorted(mix)
+    shares = np.array([mix[name] for name in names]) * n
+    counts = np.floor(shares).astype(int)
+    order = np.argsort(-(shares - counts), kind="stable")
+    counts[order[: n - counts.sum()]] += 1
+    labels = np.repeat(np.array(names), counts)
+    # Key 0 is the set's own generator, key 1 those of the cutouts.
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+    return [str(name) for name in rng.permutation(labels)]
+
+
+def _run(chunks: list[tuple[int, int, int, list[str]]], workers: int) -> Iterator[list[_One]]:
+    if workers == 1 or len(chunks) == 1:
+        yield from map(_make_chunk, chunks)
+        return
+    workers = min(workers, len(chunks), 2 * (os.cpu_count() or 1))
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(_make_chunk, chunks)
+
+
+def _make_chunk(chunk: tuple[int, int, int, list[str]]) -> list[_One]:
+    from threadpoolctl import threadpool_limits
+
+    seed, size_px, start, labels = chunk
+    # One thread: sums of matrix products depend on how they are split, bytes must not.
+    with threadpool_limits(1):
+        return [_make_one(seed, size_px, start + k, label) for k, label in enumerate(labels)]
+
+
+def _make_one(seed: int, size_px: int, index: int, label: str) -> _One:
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, index)))
+    look = draw_look(rng, size_px)
+    sky = Sky(rng, size_px, _MARGIN_PX, look, conditions_for(rng, label))
+    RECIPES[label](sky)
+    image = expose(sky)
+    inner = (slice(_MARGIN_PX, _MARGIN_PX + size_px),) * 2
+    difference, mask = apply_look(image[inner], sky.mask[inner], sky.sigma, look)
+    return _One(difference, mask, _truth(sky, seed, index, label))
+
+
+def _truth(sky: Sky, seed: int, index: int, label: str) -> dict[str, float | str | int]:
+    segment = sky.segment
+    dx, dy = shift_of_look(sky.look)
+    nan = math.nan
+    ends = (nan,) * 4
+    if segment is not None:
+        s = segment.shifted(dx - _MARGIN_PX, dy - _MARGIN_PX).ordered()
+        ends = (s.x0, s.y0, s.x1, s.y1)
+    return {
+        "streak_id": f"syn{seed}-{index:07d}",
+        "label": label,
+        "x0": ends[0],
+        "y0": ends[1],
+        "x1": ends[2],
+        "y1": ends[3],
+        "length": nan if segment is None else segment.length_px,
+        "theta": nan if segment is None else segment.theta_deg,
+        "flux": nan if segment is None else sky.flux,
+        "snr": _subject_snr(sky, label),
+        "fwhm_px": sky.conditions.science_psf.fwhm_px,
+        "sigma": sky.sigma,
+        "seed": seed,
+    }
+
+
+def _subject_snr(sky: Sky, label: str) -> float:
+    """sqrt(sum(signal**2)) / sigma of the subject alone; NaN for blanks."""
+    if label == "skip" or sky.subject is None:
+        return math.nan
+    signal = sky.subject[sky.usable()]
+    return float(np.sqrt(np.sum(signal.astype(np.float64) ** 2)) / sky.sigma)

@@ -1,0 +1,162 @@
+"""The ways a cutout reaches a classifier: raw counts, 8-bit pictures, small stamps, chip edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Look", "apply_look", "crop_to_look", "draw_look"]
+
+Float = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How one cutout is stored and shown.
+
+    Parameters
+    ----------
+    window_px
+        Side of the central area that holds anything; the rest is masked (63 for alert stamps).
+    edge
+        Pixels lost beyond a chip's edge at left, right, bottom, top.
+    recentred
+        Stored pictures are cropped at a chip's edge and later padded about their own middle, so
+        that the streak is no longer central.
+    eight_bit
+        Stretched to 8 bits and back.
+    low_sigma, high_sigma
+        Where the stretch clips, in units of the noise.
+    jpeg_quality
+        0 for none.
+    mask_known
+        Whether masked areas are named in the mask; otherwise they are only flat.
+    flat_level_sigma
+        Value of masked areas that are not named.
+    """
+
+    window_px: int
+    edge: tuple[int, int, int, int] = (0, 0, 0, 0)
+    recentred: bool = False
+    eight_bit: bool = False
+    low_sigma: float = 2.5
+    high_sigma: float = 10.0
+    jpeg_quality: int = 0
+    mask_known: bool = True
+    flat_level_sigma: float = 0.0
+
+
+def draw_look(rng: np.random.Generator, size_px: int, *, edge_probability: float = 0.15) -> Look:
+    """A look as users' cutouts spread over them."""
+    window = size_px
+    if rng.random() < 0.2:
+        window = 63 if rng.random() < 0.6 else int(rng.integers(31, 111))
+    edge = [0, 0, 0, 0]
+    if rng.random() < edge_probability:
+        edge[rng.integers(4)] = int(rng.integers(4, max(5, int(0.42 * size_px))))
+        if rng.random() < 0.1:
+            edge[rng.integers(4)] = int(rng.integers(4, max(5, int(0.3 * size_px))))
+    eight_bit = rng.random() < 0.5
+    low, high = _draw_stretch(rng)
+    return Look(
+        window_px=min(window, size_px),
+        edge=(edge[0], edge[1], edge[2], edge[3]),
+        recentred=bool(eight_bit and rng.random() < 0.7),
+        eight_bit=bool(eight_bit),
+        low_sigma=low,
+        high_sigma=high,
+        jpeg_quality=int(rng.integers(75, 97)) if rng.random() < 0.75 else 0,
+        mask_known=bool(rng.random() < (0.35 if eight_bit else 0.9)),
+        flat_level_sigma=float(rng.choice([0.0, rng.normal(0, 0.7)], p=[0.7, 0.3])),
+    )
+
+
+def _draw_stretch(rng: np.random.Generator) -> tuple[float, float]:
+    """Clipping levels in units of the noise."""
+    kind = rng.random()
+    if kind < 0.65:
+        # ZTF's stored cutouts clip a fifth of the range below the background and four above,
+        # with a range that clutter widens.
+        low = 2.45 * float(np.exp(abs(rng.normal(0, 0.2))))
+        return low, 4 * low
+    if kind < 0.85:
+        return float(rng.uniform(1.0, 6.0)), float(rng.uniform(2.5, 40.0))
+    return float(rng.uniform(5.0, 25.0)), float(rng.uniform(20.0, 80.0))  # nearly min to max
+
+
+def crop_to_look(image: NDArray[Any], fill: float, look: Look) -> NDArray[Any]:
+    """An image with everything outside the look's window and chip replaced; size stays."""
+    size = image.shape[0]
+    left, right, bottom, top = look.edge
+    valid = (slice(bottom, size - top), slice(left, size - right))
+    framed = np.full(image.shape, fill, image.dtype)
+    if look.recentred:
+        dy, dx = (top - bottom) // 2, (right - left) // 2
+        moved = (
+            slice(valid[0].start + dy, valid[0].stop + dy),
+            slice(valid[1].start + dx, valid[1].stop + dx),
+        )
+        framed[moved] = image[valid]
+    else:
+        framed[valid] = image[valid]
+    if look.window_px < size:
+        low = size // 2 - look.window_px // 2
+        keep = np.zeros(image.shape, bool)
+        keep[low : low + look.window_px, low : low + look.window_px] = True
+        framed[~keep] = fill
+    return framed
+
+
+def shift_of_look(look: Look) -> tuple[int, int]:
+    """How far a look moves things, (dx, dy) px."""
+    if not look.recentred:
+        return 0, 0
+    left, right, bottom, top = look.edge
+    return (right - left) // 2, (top - bottom) // 2
+
+
+def apply_look(difference: Float, mask: Mask, sigma: float, look: Look) -> tuple[Float, Mask]:
+    """One cutout as it is stored.
+
+    Parameters
+    ----------
+    difference : (size, size), counts
+    mask : (size, size) bool
+        Pixels that a survey would mask.
+    sigma
+        Noise, counts: the unit of the stretch.
+    look
+        What to do.
+
+    Returns
+    -------
+    difference : (size, size) float32
+        Counts (quantised where the look is 8-bit), 0 where masked.
+    mask : (size, size) bool
+        What a reader of the stored file knows of the mask.
+    """
+    flat = np.float32(look.flat_level_sigma * sigma)
+    image = np.where(mask, flat, difference).astype(np.float32)
+    if look.eight_bit:
+        image = _through_eight_bits(image, sigma, look)
+    outside = crop_to_look(np.zeros(mask.shape, bool), True, look).astype(bool)
+    named = crop_to_look(mask if look.mask_known else np.zeros_like(mask), True, look).astype(bool)
+    image = crop_to_look(image, 0.0, look).astype(np.float32)
+    image[named | outside] = 0.0
+    return image, named | outside
+
+
+def _through_eight_bits(image: Float, sigma: float, look: Look) -> Float:
+    import cv2
+
+    low, high = -look.low_sigma * sigma, look.high_sigma * sigma
+    step = (high - low) / 255.0
+    levels = np.rint(np.clip((high - image) / step, 0, 255)).astype(np.uint8)
+    if look.jpeg_quality:
+        _, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality])
+        levels = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
+    return (high - levels.astype(np.float32) * np.float32(step)).astype(np.float32)

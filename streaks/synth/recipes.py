@@ -1,0 +1,416 @@
+"""One recipe a class: what to put into a small sky so that a finder would trigger at its middle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.geometry import Segment, clip_to_box
+from streaks.synth.artifacts import draw_cosmic_ray, draw_ghost, draw_gradient
+from streaks.synth.bright_stars import draw_bright_star, paint_bright_star
+from streaks.synth.look import Look
+from streaks.synth.populations import Trail, draw_asteroid, draw_satellite, log_uniform
+from streaks.synth.psf import Psf, add_points, add_trail, trail_points
+from streaks.synth.scene import (
+    Conditions,
+    Stars,
+    add_noise,
+    draw_conditions,
+    draw_stars,
+    pass_object,
+    render_stars,
+    subtract,
+)
+from streaks.tables import SKIP
+
+__all__ = ["RECIPES", "Sky", "expose", "render_light"]
+
+Float = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(eq=False)
+class Sky:
+    """A small sky under construction; recipes add to it.
+
+    Coordinates are those of the scene, which is larger than the cutout by `margin_px` all round.
+    """
+
+    rng: np.random.Generator
+    size_px: int
+    margin_px: int
+    look: Look
+    conditions: Conditions
+    stars: Stars = field(init=False)
+    added: Float = field(init=False)
+    mask: Mask = field(init=False)
+    subject: Float | None = None
+    segment: Segment | None = None
+    flux: float = math.nan
+
+    def __post_init__(self) -> None:
+        self.stars = Stars(np.zeros(0), np.zeros(0), np.zeros(0))
+        self.added = np.zeros(self.shape, np.float32)
+        self.mask = np.zeros(self.shape, bool)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        side = self.size_px + 2 * self.margin_px
+        return side, side
+
+    @property
+    def middle(self) -> float:
+        """Where a cutout's trigger falls, on both axes."""
+        return float(self.margin_px + self.size_px // 2)
+
+    @property
+    def sigma(self) -> float:
+        return self.conditions.sigma
+
+    def usable(self) -> Mask:
+        """Pixels of the cutout that a reader gets to see."""
+        left, right, bottom, top = self.look.edge
+        half = self.look.window_px // 2
+        low, high = self.margin_px, self.margin_px + self.size_px
+        seen = np.zeros(self.shape, bool)
+        centre = int(self.middle)
+        seen[
+            max(low + bottom, centre - half) : min(high - top, centre + half + 1),
+            max(low + left, centre - half) : min(high - right, centre + half + 1),
+        ] = True
+        return seen & ~self.mask
+
+    def near_middle(self, spread_px: float) -> tuple[float, float]:
+        """A place off the middle by about as much as finders are off."""
+        x, y = self.middle + self.rng.normal(0, spread_px, 2)
+        return float(x), float(y)
+
+    def off_middle(self, nearest_px: float) -> tuple[float, float]:
+        """A place at least this far from the middle, inside the scene."""
+        angle = self.rng.uniform(0, 2 * math.pi)
+        farthest = max(nearest_px + 1.0, 0.72 * self.size_px)
+        r = math.sqrt(self.rng.uniform(nearest_px**2, farthest**2))
+        return self.middle + r * math.cos(angle), self.middle + r * math.sin(angle)
+
+    def visible(self, segment: Segment) -> Segment | None:
+        low = self.margin_px - 0.5
+        return clip_to_box(segment, low, low, low + self.size_px, low + self.size_px)
+
+
+def render_light(shape: tuple[int, int], trail: Trail, psf: Psf) -> Float:
+    """A trail of unit flux, in pieces and out of focus where it is so."""
+    wide = replace(psf, fwhm_px=psf.fwhm_px * trail.fwhm_factor)
+    image = np.zeros(shape, np.float32)
+    pieces = trail.pieces or ((trail.segment, 1.0),)
+    for piece, share in pieces:
+        inside = clip_to_box(piece, -40.0, -40.0, shape[1] + 39.0, shape[0] + 39.0)
+        if inside is None:
+            continue
+        # What lies outside takes its share of the light along.
+        share = share * (inside.length_px / piece.length_px if piece.length_px > 0 else 1.0)
+        if trail.wobble_px:
+            _add_wobbling(image, inside, share, wide, trail)
+        else:
+            add_trail(image, inside, share, wide, profile=trail.profile)
+    return image
+
+
+def _add_wobbling(image: Float, segment: Segment, flux: float, psf: Psf, trail: Trail) -> None:
+    x, y = trail_points(segment, psf)
+    s = np.linspace(0, segment.length_px, x.size)
+    swing = trail.wobble_px * np.sin(2 * math.pi * s / trail.wobble_period_px)
+    normal = math.radians(segment.theta_deg + 90)
+    weights = np.interp(
+        np.linspace(0, 1, x.size), np.linspace(0, 1, trail.profile.size), trail.profile
+    )
+    add_points(
+        image,
+        x + swing * math.cos(normal),
+        y + swing * math.sin(normal),
+        flux * weights / weights.sum(),
+        psf,
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# What stands around
+
+
+def _sprinkle_stars(sky: Sky, *, median: float = 9.0, spread: float = 1.0) -> None:
+    n = int(min(sky.rng.lognormal(math.log(median), spread), 150))
+    stars = draw_stars(sky.rng, sky.shape, n)
+    sky.stars = sky.stars.joined(list(stars.x), list(stars.y), list(stars.flux))
+
+
+def _add_clutter(sky: Sky, *, probability: float = 0.4, nearest_px: float = 30.0) -> None:
+    """Things of other classes, away from the middle."""
+    rng = sky.rng
+    if rng.random() < 0.25:
+        sky.added += draw_gradient(rng, sky.shape, sky.sigma)
+    if rng.random() > probability:
+        return
+    kinds = rng.choice(["block", "bright", "ray", "ghost", "new", "negative"], rng.integers(1, 3))
+    for kind in kinds:
+        place = sky.off_middle(nearest_px)
+        if kind == "block":
+            sky.mask |= _draw_block(rng, sky.shape, place)
+        elif kind == "bright":
+            # The spikes and fans of a bright star reach far: keep the block itself outside.
+            star = draw_bright_star(rng, sky.off_middle(nearest_px + 10))
+            added, mask = paint_bright_star(sky.shape, star, sky.sigma)
+            sky.added += added
+            sky.mask |= mask
+        elif kind == "ray":
+            ray = draw_cosmic_ray(rng, place, longest_px=20.0)
+            sky.added += ray.render(sky.shape) * np.float32(ray.peak_sigma * sky.sigma)
+        elif kind == "ghost":
+            sky.added += draw_ghost(rng, sky.shape, place) * np.float32(
+                log_uniform(rng, 0.2, 1.0) * sky.sigma
+            )
+        else:
+            sign = 1.0 if kind == "new" else -1.0
+            flux = sign * log_uniform(rng, 10, 200) * sky.sigma * 4
+            add_points(sky.added, *place, flux, sky.conditions.science_psf)
+
+
+def _draw_block(
+    rng: np.random.Generator, shape: tuple[int, int], place: tuple[float, float]
+) -> Mask:
+    """A flat masked area: a rectangle, a column, a slab with a jagged rim, or a curved region."""
+    ny, nx = shape
+    x, y = np.arange(nx)[None, :] - place[0], np.arange(ny)[:, None] - place[1]
+    kind = rng.choice(["rectangle", "column", "jagged", "curved"], p=[0.5, 0.2, 0.15, 0.15])
+    if kind == "rectangle":
+        return (np.abs(x) < rng.uniform(2, 9)) & (np.abs(y) < rng.uniform(2, 9))
+    if kind == "column":
+        half = rng.uniform(1, 9)
+        return (np.abs(x) < half) & (y * rng.choice([-1, 1]) > rng.uniform(-40, 20))
+    # The rest lies on the far side of a line or arc through the place, away from the middle.
+    far_x, far_y = place[0] - nx / 2, place[1] - ny / 2
+    if kind == "jagged":
+        teeth = np.repeat(rng.integers(0, 8, nx // 6 + 1), 6)[:nx]
+        along_y = abs(far_y) > abs(far_x)
+        depth, sign = (y, np.sign(far_y)) if along_y else (x, np.sign(far_x))
+        comb = teeth[None, :] if along_y else teeth[:ny, None]
+        return np.broadcast_to(depth * sign > comb, shape)
+    radius = rng.uniform(60, 600)
+    distance = max(math.hypot(far_x, far_y), 1.0)
+    reach = np.hypot(x - radius * far_x / distance, y - radius * far_y / distance)
+    return reach < radius
+
+
+# ---------------------------------------------------------------------------------------------
+# The classes
+
+
+def _asteroid(sky: Sky) -> None:
+    _sprinkle_stars(sky)
+    _add_clutter(sky)
+    longest = min(110.0, 0.85 * sky.look.window_px)
+    trail = draw_asteroid(sky.rng, sky.near_middle(1.5), longest_px=longest)
+    _add_trails(sky, [trail])
+
+
+def _satellite(sky: Sky) -> None:
+    _sprinkle_stars(sky)
+    _add_clutter(sky)
+    reach = 0.75 * sky.size_px + sky.margin_px
+    _add_trails(sky, draw_satellite(sky.rng, sky.near_middle(3.0), reach_px=reach))
+
+
+def _add_trails(sky: Sky, trails: list[Trail]) -> None:
+    """Trails scaled to their S/N over what can be seen; the first is the subject."""
+    for k, trail in enumerate(trails):
+        light = pass_object(
+            render_light(sky.shape, trail, sky.conditions.science_psf), sky.conditions
+        )
+        norm = float(np.sqrt(np.sum(light[sky.usable()] ** 2, dtype=np.float64)))
+        flux = trail.snr * sky.sigma / max(norm, 1e-6)
+        light *= np.float32(flux)
+        sky.added += light
+        if k == 0:
+            sky.subject, sky.segment = light, sky.visible(trail.segment)
+            sky.flux = flux * _share_within(trail.segment, sky)
+
+
+def _share_within(segment: Segment, sky: Sky) -> float:
+    """Share of a trail's length inside the cutout, to which the truth's flux refers."""
+    inside = sky.visible(segment)
+    if inside is None or segment.length_px == 0:
+        return 1.0
+    return inside.length_px / segment.length_px
+
+
+def _cosmic_ray(sky: Sky) -> None:
+    _sprinkle_stars(sky)
+    _add_clutter(sky, probability=0.3)
+    longest = min(70.0, 0.8 * sky.look.window_px)
+    ray = draw_cosmic_ray(sky.rng, sky.near_middle(1.5), longest_px=longest)
+    light = ray.render(sky.shape) * np.float32(ray.peak_sigma * sky.sigma)
+    sky.added += light
+    sky.subject, sky.segment, sky.flux = light, sky.visible(ray.segment), float(light.sum())
+    if sky.rng.random() < 0.25:
+        # Showers and pairs: several tracks of one particle.
+        other = draw_cosmic_ray(sky.rng, sky.near_middle(20.0), longest_px=30.0)
+        sky.added += other.render(sky.shape) * np.float32(other.peak_sigma * sky.sigma)
+
+
+def _ghost(sky: Sky) -> None:
+    _sprinkle_stars(sky, median=4.0)
+    _add_clutter(sky, probability=0.25)
+    peak = log_uniform(sky.rng, 1.0, 4.0) if sky.rng.random() < 0.7 else log_uniform(sky.rng, 3, 15)
+    light = draw_ghost(sky.rng, sky.shape, sky.near_middle(4.0)) * np.float32(peak * sky.sigma)
+    sky.added += light
+    sky.subject = light
+
+
+def _masked_star(sky: Sky) -> None:
+    rng = sky.rng
+    naked = rng.random() < 0.2
+    if naked:
+        sky.conditions = _naked_conditions(rng, sky.conditions)
+        _sprinkle_stars(sky, median=14.0)
+    else:
+        _sprinkle_stars(sky, median=9.0)
+    _add_clutter(sky, probability=0.15, nearest_px=40.0)
+    # Finders trigger on the rim, a fan or a spike: the block itself stands beside the middle.
+    star = draw_bright_star(rng, (0.0, 0.0), naked=naked)
+    angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, 22)
+    away = math.hypot(
+        star.half_width * math.cos(angle), star.half_height * math.sin(angle)
+    ) * rng.uniform(0.3, 1.0)
+    if rng.random() < 0.3:
+        away = distance = 0.0
+    star = replace(
+        star,
+        x=sky.middle + (away + distance) * math.cos(angle),
+        y=sky.middle + (away + distance) * math.sin(angle),
+    )
+    added, mask = paint_bright_star(sky.shape, star, sky.sigma)
+    sky.added += added
+    sky.mask |= mask
+    sky.subject = added
+
+
+def _naked_conditions(rng: np.random.Generator, conditions: Conditions) -> Conditions:
+    """A subtraction that failed: PSF match, flux scale, or both."""
+    if rng.random() < 0.65:
+        # The science image is softer than its model: light cores in dark rings.
+        softer = float(rng.uniform(1.12, 1.7))
+        psf = conditions.science_psf
+        science = replace(psf, fwhm_px=min(psf.fwhm_px * softer, 5.0), beta=rng.uniform(2.4, 4.0))
+        if rng.random() < 0.12:
+            science = replace(psf, fwhm_px=psf.fwhm_px / softer)
+        scale = float(np.exp(rng.normal(0, 0.08)))
+        return replace(
+            conditions, science_psf=science, science_model=psf, flux_ratio=scale, flux_scatter=0.05
+        )
+    # Stars are missing, or stand, in the whole field.
+    ratio = rng.uniform(0.0, 0.75) if rng.random() < 0.6 else rng.uniform(1.3, 3.0)
+    return replace(conditions, flux_ratio=float(ratio), flux_scatter=0.1)
+
+
+def _naked_star(sky: Sky) -> None:
+    rng = sky.rng
+    if rng.random() < 0.75:
+        sky.conditions = _naked_conditions(rng, sky.conditions)
+        _sprinkle_stars(sky, median=18.0, spread=0.9)
+        _add_clutter(sky, probability=0.2)
+        _put_star(sky, sky.near_middle(1.0), log_uniform(rng, 7, 300))
+        if rng.random() < 0.35:
+            _put_star(sky, sky.near_middle(9.0), log_uniform(rng, 5, 200))
+        return
+    # One new or vanished star.
+    _sprinkle_stars(sky, median=7.0)
+    _add_clutter(sky, probability=0.3)
+    light = np.zeros(sky.shape, np.float32)
+    add_points(light, *sky.near_middle(1.0), 1.0, sky.conditions.science_psf)
+    light = pass_object(light, sky.conditions)
+    light *= np.float32(log_uniform(rng, 6, 300) * sky.sigma * rng.choice([1, -1]) / light.max())
+    sky.added += light
+    sky.subject = light
+
+
+def _put_star(sky: Sky, place: tuple[float, float], peak_sigma: float) -> None:
+    """A star bright enough that its residual peaks at about this many sigma."""
+    peak = peak_sigma * sky.sigma
+    flux = peak / max(_residual_peak(sky.conditions), 1e-6)
+    flux = float(np.clip(flux, 800.0, 1.2e6))
+    sky.stars = sky.stars.joined([place[0]], [place[1]], [flux])
+
+
+def _residual_peak(conditions: Conditions) -> float:
+    """Largest residual of a star of unit flux, alone and unsaturated, counts."""
+    star = Stars(np.array([20.3]), np.array([19.8]), np.array([1.0]))
+    rng = np.random.default_rng(0)
+    science, reference = render_stars((40, 40), star, conditions, rng)
+    return float(np.abs(subtract(science, reference, conditions)).max())
+
+
+def _yin_yang(sky: Sky) -> None:
+    rng = sky.rng
+    _sprinkle_stars(sky, median=14.0, spread=1.1)
+    _add_clutter(sky, probability=0.3)
+    _put_star(sky, sky.near_middle(1.5), log_uniform(rng, 7, 120))
+    if rng.random() < 0.5:
+        # A few close by, in a row more often than chance would have it: that is what triggers.
+        angle = rng.uniform(0, math.pi)
+        x, y = sky.near_middle(1.0)
+        for _ in range(rng.integers(1, 4)):
+            s, t = rng.normal(0, 10), rng.normal(0, 1.5)
+            place = (
+                x + s * math.cos(angle) - t * math.sin(angle),
+                y + s * math.sin(angle) + t * math.cos(angle),
+            )
+            _put_star(sky, place, log_uniform(rng, 5, 100))
+
+
+def _skip(sky: Sky) -> None:
+    rng = sky.rng
+    _sprinkle_stars(sky, median=2.0, spread=0.9)
+    # Only faint stars: blank means that nothing stands at the trigger.
+    keep = np.hypot(sky.stars.x - sky.middle, sky.stars.y - sky.middle) > 25
+    sky.stars = Stars(sky.stars.x[keep], sky.stars.y[keep], sky.stars.flux[keep])
+    if rng.random() < 0.55:
+        sky.added += draw_gradient(rng, sky.shape, sky.sigma * 1.3)
+    if rng.random() < 0.35:
+        sky.mask |= _draw_block(rng, sky.shape, sky.off_middle(15.0))
+    if rng.random() < 0.12:
+        ghost = draw_ghost(rng, sky.shape, sky.off_middle(20.0))
+        sky.added += ghost * np.float32(rng.uniform(0.1, 0.35) * sky.sigma)
+
+
+RECIPES: Mapping[str, Callable[[Sky], None]] = {
+    "asteroid": _asteroid,
+    "satellite": _satellite,
+    "masked_star": _masked_star,
+    "ghost": _ghost,
+    "cosmic_ray": _cosmic_ray,
+    "naked_star": _naked_star,
+    "yin_yang": _yin_yang,
+    SKIP: _skip,
+}
+
+
+def expose(sky: Sky) -> Float:
+    """The difference image of a sky with its noise, in counts.
+
+    Stars become the subject where a recipe named no other.
+    """
+    science, reference = render_stars(sky.shape, sky.stars, sky.conditions, sky.rng)
+    residual = subtract(science, reference, sky.conditions)
+    if sky.subject is None:
+        sky.subject = residual
+    photons = science + np.maximum(sky.added, 0)
+    return add_noise(residual + sky.added, photons, reference, sky.conditions, sky.rng)
+
+
+def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
+    """Exposure conditions under which a class occurs."""
+    if label == "yin_yang":
+        return draw_conditions(rng, mismatch=log_uniform(rng, 1.0, 6.0))
+    return draw_conditions(rng, mismatch=log_uniform(rng, 0.5, 3.0))

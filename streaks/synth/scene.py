@@ -1,0 +1,298 @@
+"""A science image, a reference and their difference, made the way a survey makes them.
+
+Stars are drawn in both images through PSFs that the subtraction knows only roughly, a little out
+of register, and clipped where they saturate. The difference is formed by proper subtraction, whose
+kernels boost the frequencies that the sharper PSF has and the other lacks: dipoles, speckles,
+fringes and rims come out by themselves. Noise stays white in such a difference, so it is added
+last, with the stars' own photon noise and a slight correlation.
+
+References
+----------
+Zackay, Ofek & Gal-Yam 2016, ApJ 830, 27 (equation 13: the proper difference image).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from streaks.synth.psf import Psf, add_points
+
+__all__ = [
+    "Conditions",
+    "Ringing",
+    "Stars",
+    "add_noise",
+    "draw_conditions",
+    "draw_stars",
+    "pass_object",
+    "render_stars",
+    "subtract",
+]
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ringing:
+    """Fringes at the pixel frequency that resampling and subtraction leave round sharp edges.
+
+    Amplitudes are relative to what rings; decay lengths are in px. ``vertical`` alternates from
+    row to row, ``horizontal`` from column to column, ``checker`` in both.
+    """
+
+    vertical: float = 0.0
+    horizontal: float = 0.0
+    checker: float = 0.0
+    decay_px: float = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What one exposure, its reference and their subtraction were like.
+
+    Parameters
+    ----------
+    science_psf, reference_psf
+        What the sky really looked like.
+    science_model, reference_model
+        What the subtraction took them for.
+    sigma
+        Noise of the difference, counts.
+    reference_noise
+        Noise of the reference over that of the science image.
+    gain
+        Electrons a count.
+    saturation, reference_saturation
+        Peak where a star is clipped, counts.
+    shift_px, shift_scatter_px
+        Registration error: common, and from star to star.
+    flux_ratio, flux_scatter
+        Flux scale left in the science image (1 = perfect), and its scatter from star to star.
+    correlation
+        Correlation of the noise at lag 1.
+    ringing
+        Fringes round sharp edges.
+    """
+
+    science_psf: Psf
+    reference_psf: Psf
+    science_model: Psf
+    reference_model: Psf
+    sigma: float = 12.0
+    reference_noise: float = 0.35
+    gain: float = 6.2
+    saturation: float = 5.0e4
+    reference_saturation: float = 5.0e4
+    shift_px: tuple[float, float] = (0.0, 0.0)
+    shift_scatter_px: float = 0.02
+    flux_ratio: float = 1.0
+    flux_scatter: float = 0.01
+    correlation: float = 0.06
+    ringing: Ringing = Ringing()
+
+
+@dataclass(frozen=True, eq=False)
+class Stars:
+    """Places (px, 0-based) and fluxes (counts) of stars."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    flux: NDArray[np.float64]
+
+    def joined(self, x: list[float], y: list[float], flux: list[float]) -> Stars:
+        """These stars and a few more."""
+        return Stars(np.r_[self.x, x], np.r_[self.y, y], np.r_[self.flux, flux])
+
+
+def draw_conditions(rng: np.random.Generator, *, mismatch: float = 1.0) -> Conditions:
+    """Conditions as real exposures spread them.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    mismatch
+        How much worse than usual the subtraction's knowledge of PSF and registration is.
+    """
+    # ZTF's difference stamps have a FWHM of 2.55 px in the median; the tails cover other cameras.
+    fwhm = float(np.clip(rng.lognormal(math.log(2.5), 0.24), 1.6, 4.5))
+    reference_fwhm = float(np.clip(fwhm * rng.lognormal(-0.05, 0.13), 1.5, 4.5))
+    beta = float(rng.uniform(2.8, 6.0))
+    sag = 0.03 * mismatch
+    science = Psf(fwhm, beta, float(np.exp(rng.normal(0, 0.05))))
+    reference = Psf(
+        reference_fwhm, float(rng.uniform(2.8, 6.0)), float(np.exp(rng.normal(0, 0.04)))
+    )
+    angle = rng.uniform(0, 2 * math.pi)
+    shift = mismatch * rng.lognormal(math.log(0.06), 0.7)
+    return Conditions(
+        science_psf=science,
+        reference_psf=reference,
+        science_model=_mistaken(rng, science, sag),
+        reference_model=_mistaken(rng, reference, sag),
+        sigma=float(rng.uniform(9.5, 16.5)),
+        reference_noise=float(rng.uniform(0.12, 0.6)),
+        gain=float(rng.uniform(5.5, 6.6)),
+        saturation=float(rng.uniform(3.5e4, 6e4)),
+        reference_saturation=float(rng.uniform(3e4, 6e4)),
+        shift_px=(shift * math.cos(angle), shift * math.sin(angle)),
+        shift_scatter_px=0.3 * shift + 0.01,
+        flux_ratio=float(np.exp(rng.normal(0, 0.006 * mismatch))),
+        flux_scatter=0.008 * mismatch,
+        correlation=_draw_correlation(rng),
+        ringing=_draw_ringing(rng),
+    )
+
+
+def _mistaken(rng: np.random.Generator, psf: Psf, by: float) -> Psf:
+    """A PSF as a pipeline's fit would have it."""
+    return Psf(
+        psf.fwhm_px * float(np.exp(rng.normal(0, by))),
+        max(psf.beta * float(np.exp(rng.normal(0, 2 * by))), 2.3),
+        psf.axis_ratio * float(np.exp(rng.normal(0, 0.7 * by))),
+    )
+
+
+def _draw_correlation(rng: np.random.Generator) -> float:
+    """0.04-0.09 in ZTF's differences; white and strongly resampled images beside it."""
+    if rng.random() < 0.15:
+        return float(rng.uniform(0.1, 0.3))
+    return float(rng.uniform(0.0, 0.1))
+
+
+def _draw_ringing(rng: np.random.Generator) -> Ringing:
+    if rng.random() < 0.15:
+        return Ringing()
+    return Ringing(
+        vertical=float(rng.lognormal(math.log(0.35), 0.8)),
+        horizontal=float(rng.lognormal(math.log(0.10), 0.8)),
+        checker=float(rng.lognormal(math.log(0.30), 0.8)),
+        decay_px=float(rng.uniform(1.5, 7.0)),
+    )
+
+
+def draw_stars(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    n: int,
+    *,
+    faintest: float = 400.0,
+    brightest: float = 4e5,
+) -> Stars:
+    """Stars at random places with N(>F) ~ F**-0.75, about that of mid-latitude star counts."""
+    ny, nx = shape
+    slope = 0.75
+    low, high = faintest**-slope, brightest**-slope
+    flux = (low - rng.random(n) * (low - high)) ** (-1.0 / slope)
+    return Stars(rng.uniform(-0.5, nx - 0.5, n), rng.uniform(-0.5, ny - 0.5, n), flux)
+
+
+def render_stars(
+    shape: tuple[int, int], stars: Stars, conditions: Conditions, rng: np.random.Generator
+) -> tuple[Float, Float]:
+    """Science and reference image of stars, without noise, in counts of the science image."""
+    n, c = stars.x.size, conditions
+    scatter = rng.normal(0.0, 1.0, (3, n))
+    science = np.zeros(shape, np.float32)
+    reference = np.zeros(shape, np.float32)
+    dx, dy = (c.shift_px[k] + c.shift_scatter_px * scatter[k] for k in (0, 1))
+    ratio = c.flux_ratio * np.exp(c.flux_scatter * scatter[2])
+    add_points(science, stars.x + dx, stars.y + dy, stars.flux * ratio, c.science_psf)
+    add_points(reference, stars.x, stars.y, stars.flux, c.reference_psf)
+    np.minimum(science, c.saturation, out=science)
+    np.minimum(reference, c.reference_saturation, out=reference)
+    return science, reference
+
+
+def subtract(science: Float, reference: Float, conditions: Conditions) -> Float:
+    """Proper difference of two noiseless images, ringing included.
+
+    Parameters
+    ----------
+    science, reference : (ny, nx), counts
+    conditions
+        PSF models and noise ratio that the kernels are made of.
+
+    Returns
+    -------
+    (ny, nx) float32
+        Counts; a source in the science image alone keeps its flux.
+    """
+    ky, kx = _frequencies(science.shape)
+    kernel_n, kernel_r = _kernels(conditions, ky, kx)
+    difference = fft.rfft2(science) * kernel_n - fft.rfft2(reference) * kernel_r
+    difference *= 1.0 + _ringing_transfer(conditions.ringing, ky, kx)
+    return fft.irfft2(difference, s=science.shape).astype(np.float32)
+
+
+def pass_object(image: Float, conditions: Conditions) -> Float:
+    """What subtraction makes of light that is in the science image alone; flux stays."""
+    ky, kx = _frequencies(image.shape)
+    kernel_n, _ = _kernels(conditions, ky, kx)
+    return fft.irfft2(fft.rfft2(image) * kernel_n, s=image.shape).astype(np.float32)
+
+
+def _frequencies(shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+    ny, nx = shape
+    return (
+        np.fft.fftfreq(ny).astype(np.float32)[:, None],
+        np.fft.rfftfreq(nx).astype(np.float32)[None, :],
+    )
+
+
+def _kernels(conditions: Conditions, ky: NDArray[Any], kx: NDArray[Any]) -> tuple[Float, Float]:
+    """Equation 13 of Zackay et al. 2016, scaled to unit gain for a new source's total flux."""
+    pn = conditions.science_model.transfer(ky, kx)
+    pr = conditions.reference_model.transfer(ky, kx)
+    noise = conditions.reference_noise
+    # Floors at the level of a PSF model's own errors keep 0/0 from the highest frequencies.
+    weight = np.sqrt(pr**2 + noise**2 * pn**2 + np.float32(2e-3) ** 2)
+    gain = float(pr[0, 0] / weight[0, 0])
+    return pr / weight / gain, pn / weight / gain
+
+
+def _ringing_transfer(ringing: Ringing, ky: NDArray[Any], kx: NDArray[Any]) -> Float:
+    """Extra gain near the pixel frequency; a narrow line there is a long fringe in the image."""
+    width = np.float32(1.0 / (2 * math.pi * ringing.decay_px))
+    near_y = width**2 / (width**2 + (0.5 - np.abs(ky)) ** 2)
+    near_x = width**2 / (width**2 + (0.5 - np.abs(kx)) ** 2)
+    return (
+        ringing.vertical * near_y * (1 - near_x)
+        + ringing.horizontal * near_x * (1 - near_y)
+        + ringing.checker * near_x * near_y
+    ).astype(np.float32) * np.float32(2 * ringing.decay_px)
+
+
+def add_noise(
+    difference: Float,
+    science: Float,
+    reference: Float,
+    conditions: Conditions,
+    rng: np.random.Generator,
+) -> Float:
+    """The difference with its noise: background, photons of what is bright, correlation."""
+    c = conditions
+    bright = np.maximum(science, 0) + c.reference_noise**2 * np.maximum(reference, 0)
+    sigma = np.sqrt(np.float32(c.sigma**2) + bright * np.float32(1.0 / c.gain))
+    noise = rng.standard_normal(difference.shape, dtype=np.float32) * sigma
+    return difference + _correlated(noise, c.correlation)
+
+
+def _correlated(noise: Float, correlation: float) -> Float:
+    """Noise mixed with its four neighbours so that lag 1 has this correlation."""
+    if correlation <= 0:
+        return noise
+    # With neighbours weighted a, lag 1 correlates by 2a / (1 + 4 a^2).
+    a = (1.0 - math.sqrt(max(1.0 - 4.0 * correlation**2, 0.0))) / (4.0 * correlation)
+    mixed = noise.copy()
+    mixed[1:] += a * noise[:-1]
+    mixed[:-1] += a * noise[1:]
+    mixed[:, 1:] += a * noise[:, :-1]
+    mixed[:, :-1] += a * noise[:, 1:]
+    return mixed / np.float32(math.sqrt(1.0 + 4.0 * a * a))
