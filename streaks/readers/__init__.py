@@ -1,0 +1,23 @@
+"""Files in: frames, cutouts, alerts, tables.
+
+Only this room knows that FITS counts pixels from 1, that surveys mean the start of an exposure
+by its time, and that a mask has bits.
+"""
+
+from streaks.readers.cutouts import CutoutSet, read_cutouts
+from streaks.readers.files import FrameFiles, find_frames
+from streaks.readers.frames import FrameOverrides, read_frame
+from streaks.readers.profile import Profile, load_profile
+from streaks.readers.tables import read_table
+
+__all__ = [
+    "CutoutSet",
+    "FrameFiles",
+    "FrameOverrides",
+    "Profile",
+    "find_frames",
+    "load_profile",
+    "read_cutouts",
+    "read_frame",
+    "read_table",
+]

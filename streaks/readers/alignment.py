@@ -1,0 +1,101 @@
+"""A companion image brought onto the pixels of the frame it lies beside.
+
+ZTF's reference images share the size of the difference image, but not its pixels: the telescope
+points a little differently each time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from streaks.errors import FrameError
+from streaks.frame import Image
+
+__all__ = ["aligned"]
+
+#: Half a pixel cannot be seen in a cutout; below it the image is taken as it lies.
+_SAME_PX = 0.5
+#: The mapping is computed on a grid of this step and interpolated: distortions change over
+#: hundreds of pixels, and 9 million calls of a TPV polynomial take seconds.
+_STEP_PX = 64
+
+
+def aligned(
+    data: NDArray[Any], wcs: WCS | None, shape: tuple[int, int], frame_wcs: WCS | None, what: str
+) -> Image:
+    """An image on the pixels of a frame; NaN where it has none.
+
+    Parameters
+    ----------
+    data : (ny, nx)
+        The companion; given back as it is (perhaps mapped from a file) when it already fits.
+    wcs, frame_wcs
+        Coordinates of both; without either, equal shapes are taken as equal pixels.
+    shape
+        Of the frame.
+    what
+        Name of the companion, for the error.
+
+    Raises
+    ------
+    FrameError
+        If the shapes differ and the coordinates to bring one onto the other are missing.
+    """
+    if wcs is None or frame_wcs is None:
+        if data.shape != shape:
+            raise FrameError(
+                f"{what} is {data.shape}, the image {shape}, and there is no WCS in both to "
+                "bring one onto the other; give the files that belong together"
+            )
+        return data
+    x, y = _mapping(wcs, frame_wcs, shape)
+    if data.shape == shape and _is_identity(x, y, shape):
+        return data
+    return _warped(data, x, y, shape)
+
+
+def _nodes(n: int) -> NDArray[np.float64]:
+    """Grid positions along an axis of n pixels, the first and last pixel included."""
+    return np.linspace(0, n - 1, max(2, 1 + (n - 1) // _STEP_PX))
+
+
+def _mapping(
+    wcs: WCS, frame_wcs: WCS, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels of the companion under grid nodes of the frame."""
+    x, y = np.meshgrid(_nodes(shape[1]), _nodes(shape[0]))
+    sky = frame_wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+    there = wcs.all_world2pix(*sky, 0, quiet=True)
+    return there[0].reshape(x.shape), there[1].reshape(x.shape)
+
+
+def _is_identity(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int]) -> bool:
+    here_x, here_y = np.meshgrid(_nodes(shape[1]), _nodes(shape[0]))
+    return bool(np.nanmax(np.hypot(x - here_x, y - here_y), initial=0.0) < _SAME_PX)
+
+
+def _warped(data: NDArray[Any], x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int]) -> Image:
+    import cv2
+
+    ny, nx = shape
+    at_x, at_y = np.meshgrid(
+        np.linspace(0, x.shape[1] - 1, nx, dtype=np.float32),
+        np.linspace(0, x.shape[0] - 1, ny, dtype=np.float32),
+    )
+    # Outside the companion is -2, never NaN: what cv2 does with NaN coordinates is undefined.
+    map_x, map_y = (
+        cv2.remap(np.nan_to_num(m, nan=-2.0).astype(np.float32), at_x, at_y, cv2.INTER_LINEAR)
+        for m in (x, y)
+    )
+    return cv2.remap(
+        np.ascontiguousarray(data, dtype=np.float32),
+        map_x,
+        map_y,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=float("nan"),
+    )

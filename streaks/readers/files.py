@@ -1,0 +1,192 @@
+"""Which files of a folder or list are frames, and what lies beside each."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streaks.errors import ReadError
+from streaks.readers.profile import FITS_SUFFIXES, Profile, builtin_profiles, load_profile, stem_of
+
+__all__ = ["FrameFiles", "companions", "find_frames", "profile_of_name"]
+
+_LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv")
+#: Letters, digits and what file systems, URLs and Zooniverse all take.
+_UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
+_MAX_NAME = 150
+_BESIDE = ("mask", "science", "reference", "variance")
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """The files of one frame.
+
+    Parameters
+    ----------
+    image
+        The image to search.
+    name
+        Of the image, unique in its night.
+    mask, science, reference, variance
+        What lies beside it, or None.
+    profile
+        Name or path of a profile; empty lets the reader decide.
+    """
+
+    image: Path
+    name: str
+    mask: Path | None = None
+    science: Path | None = None
+    reference: Path | None = None
+    variance: Path | None = None
+    profile: str = ""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files, the image first."""
+        beside = (getattr(self, what) for what in _BESIDE)
+        return (self.image, *(path for path in beside if path is not None))
+
+
+def find_frames(
+    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, profile: str = ""
+) -> list[FrameFiles]:
+    """The frames in folders, globs, lists and files, sorted, each once.
+
+    A folder is searched with all below it for FITS files; masks, science and reference images
+    and hidden files are never frames. A list (``.txt .lst .list``) names a file a line; a
+    ``.csv`` has a column ``image`` and may have ``mask, science, reference, variance``. A file
+    named outright or in a list is always a frame, whatever its name, and may turn out to be
+    missing: then reading it says so.
+
+    Raises
+    ------
+    ReadError
+        If a folder, list or glob given here does not exist or holds no frame.
+    """
+    found: dict[Path, dict[str, Path]] = {}
+    for one in [inputs] if isinstance(inputs, str | os.PathLike) else inputs:
+        for image, beside in _expand(os.fspath(one)):
+            found.setdefault(image.absolute(), {}).update(beside)
+    chosen = load_profile(profile) if profile else None
+    images = sorted(found)
+    names = _unique_names(images)
+    return [
+        _frame_files(image, name, found[image], chosen, profile)
+        for image, name in zip(images, names, strict=True)
+    ]
+
+
+def companions(image: Path, profile: Profile) -> dict[str, Path]:
+    """Files beside an image that its survey's names tell: mask, science, reference, variance."""
+    groups = profile.groups(image)
+    if groups is None:
+        return {}
+    beside = {}
+    for what, patterns in profile.companions.items():
+        names = (pattern.format_map(groups) + s for pattern in patterns for s in FITS_SUFFIXES)
+        found = next((p for p in map(image.with_name, names) if p.is_file()), None)
+        if found is not None and found != image:
+            beside[what] = found
+    return beside
+
+
+def profile_of_name(path: Path) -> Profile | None:
+    """The shipped profile that knows a file by its name; the generic one knows any."""
+    profiles = builtin_profiles().values()
+    return next((profile for profile in profiles if profile.groups(path) is not None), None)
+
+
+def _expand(given: str) -> Iterable[tuple[Path, dict[str, Path]]]:
+    path = Path(given)
+    if path.is_dir():
+        images = sorted(_folder_images(path))
+        if not images:
+            raise ReadError(f"{given} holds no FITS image; expected {' '.join(FITS_SUFFIXES)}")
+        return [(image, {}) for image in images]
+    if path.suffix.lower() in _LIST_SUFFIXES:
+        return _list_images(path)
+    if path.exists() or not glob.has_magic(given):
+        return [(path, {})]
+    matched = [Path(name) for name in sorted(glob.glob(given, recursive=True))]
+    images = [p for p in matched if p.is_file() and not _is_beside(p)]
+    if not images:
+        raise ReadError(f"{given} matches no image; check the pattern")
+    return [(image, {}) for image in images]
+
+
+def _folder_images(folder: Path) -> Iterable[Path]:
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            path = Path(root, name)
+            if name.startswith(".") or not name.lower().endswith(FITS_SUFFIXES):
+                continue
+            if not _is_beside(path):
+                yield path
+
+
+def _is_beside(path: Path) -> bool:
+    return any(profile.is_beside(path) for profile in builtin_profiles().values())
+
+
+def _list_images(path: Path) -> list[tuple[Path, dict[str, Path]]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ReadError(f"{path} does not exist; check the name") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"{path} cannot be read as a list of files: {error}") from None
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    rows = (
+        _csv_rows(path, lines)
+        if path.suffix.lower() == ".csv"
+        else [{"image": line.strip()} for line in lines]
+    )
+    if not rows:
+        raise ReadError(f"{path} names no image; expected one file a line")
+    found = []
+    for row in rows:
+        files = {k: _from_list(path, v) for k, v in row.items() if v and k in ("image", *_BESIDE)}
+        found.append((files.pop("image"), files))
+    return found
+
+
+def _csv_rows(path: Path, lines: Sequence[str]) -> list[dict[str, str]]:
+    rows = list(csv.DictReader(lines))
+    if rows and any(not row.get("image") for row in rows):
+        raise ReadError(f"{path} needs a column 'image' with a file in every row")
+    return rows
+
+
+def _from_list(path: Path, entry: str) -> Path:
+    """A file of a list: beside the list, or below the working folder."""
+    beside = path.parent / entry
+    return beside if beside.exists() or not Path(entry).exists() else Path(entry)
+
+
+def _unique_names(images: Sequence[Path]) -> list[str]:
+    """Names safe as file names; those that would clash carry a hash of their path."""
+    names = [_UNSAFE.sub("_", stem_of(image))[:_MAX_NAME] for image in images]
+    twice = {name for name, n in Counter(names).items() if n > 1}
+    return [
+        f"{name}-{hashlib.sha256(str(image).encode(errors='replace')).hexdigest()[:8]}"
+        if name in twice
+        else name
+        for image, name in zip(images, names, strict=True)
+    ]
+
+
+def _frame_files(
+    image: Path, name: str, beside: dict[str, Path], profile: Profile | None, given: str
+) -> FrameFiles:
+    known = profile or profile_of_name(image)
+    found = {} if known is None else companions(image, known)
+    return FrameFiles(image, name, profile=given, **{**found, **beside})

@@ -1,0 +1,156 @@
+"""Cutouts stored as 8-bit pictures: grey values, polarity, and masks that are only seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.errors import ReadError
+
+__all__ = ["flat_areas", "is_dark_positive", "read_picture"]
+
+#: A connected area of one exact grey value of at least this many pixels is no noise.
+_MIN_FLAT_PX = 64
+#: Where a background has hardly any grey levels, areas of one value arise by chance; those have
+#: holes. A mask drawn by a pipeline is solid.
+_MIN_SOLID = 0.97
+#: Black and white are also where bright things saturate: only broad full boxes are masks.
+_MIN_BOX_PX, _MIN_BOX_FILL = 8, 0.9
+#: JPEG rings by a few grey levels, within one 8 px block of an edge.
+_RING_PX, _RING_LEVELS = 4, 3
+#: A decoded picture larger than this is no cutout; its size is known before it is decoded.
+_MAX_SIDE_PX = 4096
+
+
+def read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Grey values and transparent pixels of a PNG or JPEG.
+
+    Returns
+    -------
+    grey : (ny, nx) float32
+        Colour is turned to grey (Rec. 601).
+    transparent : (ny, nx) bool
+
+    Raises
+    ------
+    ReadError
+        If the file is missing, damaged, or larger than any cutout.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            if max(picture.size) > _MAX_SIDE_PX:
+                raise ReadError(f"{path} is {picture.size[0]} x {picture.size[1]} px: no cutout")
+            return _grey(picture), _transparent(picture)
+    except FileNotFoundError:
+        raise ReadError(f"{path} does not exist; check the name") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ReadError(f"{path} cannot be read as a picture: {error}") from None
+
+
+def _grey(picture: Any) -> NDArray[np.float32]:
+    if picture.mode[0] in "IF":  # 16 or 32 bits a pixel: nothing to convert
+        return np.asarray(picture, dtype=np.float32)
+    return np.asarray(picture.convert("L"), dtype=np.float32)
+
+
+def _transparent(picture: Any) -> NDArray[np.bool_]:
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        return np.asarray(picture.convert("RGBA"))[..., 3] == 0
+    return np.zeros(picture.size[::-1], bool)
+
+
+def is_dark_positive(pictures: Sequence[NDArray[Any]]) -> tuple[bool, float]:
+    """Whether dark means positive in a set of pictures, by the skewness of their pixels.
+
+    Stars and trails, which a difference image has more of than holes, make a long tail on the
+    positive side.
+
+    Returns
+    -------
+    dark, skewness
+        The median skewness of robustly scaled pixels over the set; negative = dark.
+    """
+    values = [_skewness(picture) for picture in pictures]
+    finite = [value for value in values if np.isfinite(value)]
+    median = float(np.median(finite)) if finite else 0.0
+    return median < 0, median
+
+
+def _skewness(picture: NDArray[Any]) -> float:
+    if picture.size == 0:
+        return float("nan")
+    centred = picture.ravel() - np.median(picture)
+    sigma = 1.4826 * float(np.median(np.abs(centred)))
+    if not sigma > 0:
+        return float("nan")
+    # Clipped, or one saturated star outweighs everything else in its picture.
+    return float(np.mean(np.clip(centred / sigma, -10, 10) ** 3))
+
+
+def flat_areas(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Areas of exactly one value: what a pipeline masked before the picture was drawn.
+
+    Parameters
+    ----------
+    grey : (ny, nx)
+        8-bit values; a picture of more bits has no such areas, and nothing is masked.
+
+    Returns
+    -------
+    (ny, nx) bool
+    """
+    import cv2
+
+    mask = np.zeros(grey.shape, np.uint8)
+    if not grey.size or grey.max() > 255 or grey.min() < 0:
+        return mask.astype(bool)
+    levels = grey.astype(np.uint8)
+    for level in _flat_levels(levels):
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(
+            (levels == level).astype(np.uint8), connectivity=4
+        )
+        for i in np.nonzero(stats[1:, cv2.CC_STAT_AREA] >= _MIN_FLAT_PX)[0] + 1:
+            area = (labels == i).astype(np.uint8)
+            if _is_solid(area, stats[i], bool(level in (0, 255))):
+                mask |= _with_ringing(area, levels, int(level))
+    return mask.astype(bool)
+
+
+def _flat_levels(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Levels that fill at least one 5 x 5 box: few, where noise goes through dozens."""
+    import cv2
+
+    box = np.ones((5, 5), np.uint8)
+    flat = cv2.dilate(levels, box) == cv2.erode(levels, box)
+    found: NDArray[np.uint8] = np.unique(levels[flat])
+    return found
+
+
+def _is_solid(area: NDArray[np.uint8], stats: NDArray[np.int32], saturated: bool) -> bool:
+    import cv2
+
+    width, height, n = int(stats[2]), int(stats[3]), int(stats[4])
+    if saturated:
+        return min(width, height) >= _MIN_BOX_PX and n >= _MIN_BOX_FILL * width * height
+    outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros_like(area), outlines, -1, 1, cv2.FILLED)
+    return n >= _MIN_SOLID * int(filled.sum())
+
+
+def _with_ringing(
+    area: NDArray[np.uint8], levels: NDArray[np.uint8], level: int
+) -> NDArray[np.uint8]:
+    """The area and pixels around that differ from it by no more than JPEG's ringing."""
+    import cv2
+
+    near = (np.abs(levels.astype(int) - level) <= _RING_LEVELS).astype(np.uint8)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    for _ in range(_RING_PX):
+        area = cv2.dilate(area, cross) & near
+    return area

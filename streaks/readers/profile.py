@@ -1,0 +1,221 @@
+"""A survey's conventions: one small TOML file, read to one frozen value.
+
+Adding a survey is adding a file to ``profiles/``, or passing a path to one. The files there say
+by example what can be set; `Profile` says what it means.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streaks.errors import ConfigError
+from streaks.frame import MaskPlane
+
+__all__ = [
+    "FITS_SUFFIXES",
+    "FwhmWords",
+    "MaskBits",
+    "Profile",
+    "TimeWords",
+    "builtin_profiles",
+    "load_profile",
+    "stem_of",
+]
+
+#: What a FITS file may be called, longest first.
+FITS_SUFFIXES = (
+    ".fits.fz", ".fits.gz", ".fit.gz", ".fts.gz", ".fit.fz", ".fits", ".fit", ".fts",
+)  # fmt: skip
+_GENERIC = "generic"
+_FOLDER = Path(__file__).parent / "profiles"
+
+
+def stem_of(path: str | Path) -> str:
+    """File name without folder and FITS suffix."""
+    name = Path(path).name
+    for suffix in FITS_SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+@dataclass(frozen=True)
+class TimeWords:
+    """Header words that tell when the image was taken.
+
+    Parameters
+    ----------
+    start, mid, end
+        Words for these moments of the exposure; `start` and `end` together need both.
+    clock
+        Words with the time of day, where the date's word may have none.
+    scale
+        Time scale when the header's TIMESYS does not say.
+    """
+
+    start: str = ""
+    mid: str = ""
+    end: str = ""
+    clock: tuple[str, ...] = ()
+    scale: str = "utc"
+
+
+@dataclass(frozen=True)
+class FwhmWords:
+    """Header words of the PSF's width; several are averaged."""
+
+    words: tuple[str, ...]
+    unit: str = "pix"
+
+
+@dataclass(frozen=True)
+class MaskBits:
+    """What a survey's mask bits mean.
+
+    Parameters
+    ----------
+    bits
+        Bit number to plane.
+    planes
+        Name of a bit, as ``MP_name`` words give its number, to plane.
+    unusable
+        Bit numbers or names whose pixels must not be used.
+    """
+
+    bits: Mapping[int, MaskPlane] = field(default_factory=dict)
+    planes: Mapping[str, MaskPlane] = field(default_factory=dict)
+    unusable: frozenset[int | str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One survey's conventions.
+
+    Parameters
+    ----------
+    name, title
+        What `load_profile` knows it by, and in words.
+    file_name
+        Pattern of a difference image's name, without suffix; its groups fill `companions`.
+        Empty when the survey is not known by its names.
+    not_frames
+        Pattern of names that lie beside and are never searched themselves.
+    companions
+        For mask, science, reference, variance: names to look for beside the image.
+    extensions
+        EXTNAME of image, mask, variance, where one file holds them all.
+    words
+        Header words of each number or text, first that is there wins.
+    unit_zero_point_mag
+        Zero point by BUNIT, when no header word gives one.
+    no_data_floor
+        Values at or below are no data; NaN for none. Counts of the image.
+    pixel_scale_arcsec
+        Where there is no WCS; NaN when unknown.
+    """
+
+    name: str
+    title: str = ""
+    observatory: str = ""
+    pixel_scale_arcsec: float = float("nan")
+    no_data_floor: float = float("nan")
+    file_name: str = ""
+    not_frames: str = ""
+    companions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extensions: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fwhm: tuple[FwhmWords, ...] = ()
+    unit_zero_point_mag: Mapping[str, float] = field(default_factory=dict)
+    bands: Mapping[str, str] = field(default_factory=dict)
+    times: tuple[TimeWords, ...] = ()
+    mask: MaskBits = field(default_factory=MaskBits)
+    keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def groups(self, path: str | Path) -> dict[str, str] | None:
+        """What the file's name tells, or None when it is not one of this survey's."""
+        match = re.match(self.file_name, stem_of(path)) if self.file_name else None
+        return None if match is None else match.groupdict(default="")
+
+    def is_beside(self, path: str | Path) -> bool:
+        """Whether a file of this name lies beside an image and is none itself."""
+        return bool(self.not_frames) and re.search(self.not_frames, stem_of(path)) is not None
+
+
+def load_profile(name: str | Path) -> Profile:
+    """A profile by its name, or from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such profile, or the file is none.
+    """
+    shipped = builtin_profiles()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError(
+            f"no profile {str(name)!r}: it is neither one of {', '.join(shipped)} nor a TOML file"
+        )
+    return _read_profile(path)
+
+
+@functools.cache
+def builtin_profiles() -> Mapping[str, Profile]:
+    """The shipped profiles by name, the generic one last."""
+    profiles = {path.stem: _read_profile(path) for path in sorted(_FOLDER.glob("*.toml"))}
+    profiles[_GENERIC] = profiles.pop(_GENERIC)
+    return profiles
+
+
+def _read_profile(path: Path) -> Profile:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"profile {path} cannot be read as TOML: {error}") from None
+    try:
+        return _profile(path.stem, values)
+    except (TypeError, ValueError, KeyError, AttributeError, re.error) as error:
+        raise ConfigError(
+            f"profile {path} is not understood: {error}; see the shipped ones"
+        ) from None
+
+
+def _profile(name: str, values: Mapping[str, Any]) -> Profile:
+    values = dict(values)
+    words = dict(values.pop("words", {}))
+    fwhm = tuple(FwhmWords(tuple(w["words"]), w.get("unit", "pix")) for w in words.pop("fwhm", ()))
+    for pattern in ("file_name", "not_frames"):
+        re.compile(values.get(pattern, ""))
+    return Profile(
+        name=values.pop("name", name),
+        words=_tuples(words),
+        fwhm=fwhm,
+        companions=_tuples(values.pop("companions", {})),
+        times=tuple(_time_words(entry) for entry in values.pop("times", ())),
+        mask=_mask_bits(values.pop("mask", {})),
+        keep=_tuples(values.pop("keep", {})),
+        **values,
+    )
+
+
+def _tuples(values: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(words) for key, words in values.items()}
+
+
+def _time_words(entry: Mapping[str, Any]) -> TimeWords:
+    return TimeWords(**{**entry, "clock": tuple(entry.get("clock", ()))})
+
+
+def _mask_bits(values: Mapping[str, Any]) -> MaskBits:
+    return MaskBits(
+        bits={int(bit): MaskPlane[plane] for bit, plane in values.get("bits", {}).items()},
+        planes={name: MaskPlane[plane] for name, plane in values.get("planes", {}).items()},
+        unusable=frozenset(values.get("unusable", ())),
+    )
