@@ -1,0 +1,29 @@
+"""The classifiers that come with Streaks: how they are trained, kept, loaded and judged.
+
+Any object with the face of `streaks.classification.Classifier` may stand in their place.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_FACE = {
+    "Evaluation": "evaluation",
+    "OnnxClassifier": "onnx_classifier",
+    "TrainedModel": "store",
+    "evaluate_classifier": "evaluation",
+    "load_classifier": "onnx_classifier",
+    "save_model": "store",
+    "shipped_names": "store",
+    "train_cnn": "network",
+    "train_forest": "forest",
+}
+
+__all__ = sorted(_FACE)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FACE:
+        return getattr(importlib.import_module(f"{__name__}.{_FACE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,273 @@
+"""How good a classifier is: numbers from probabilities and the truth.
+
+Pure functions of arrays; `streaks.models.evaluation_page` draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.classification import OUTPUTS, Classifier, labels_from_probabilities
+from streaks.cutouts import Cutouts
+from streaks.errors import InputError
+
+__all__ = [
+    "Evaluation",
+    "area_under_curve",
+    "calibration_error",
+    "confusion_matrix",
+    "evaluate_classifier",
+    "evaluate_probabilities",
+    "f1_scores",
+    "reliability",
+    "roc_curve",
+    "tpr_at_fpr",
+]
+
+_ASTEROID = OUTPUTS.index("asteroid")
+#: False-positive rates at which the asteroids kept are quoted.
+FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was measured; every number comes from the probabilities and the truth.
+
+    Parameters
+    ----------
+    confusion : (8, 8)
+        Rows are the truth, columns what the classifier said, in the order of `OUTPUTS`;
+        cutouts without a label are not in it.
+    f1
+        F1 of each class; NaN for one that is neither there nor said.
+    macro_f1
+        Mean F1 over ``scored_classes``, those with at least ``min_count`` examples.
+    n_positive, n_negative
+        Asteroids, and what is taken for none, behind the ROC figures.
+    asteroid_tpr
+        By false-positive rate: share of asteroids scored above all but that share of negatives.
+    auc
+        Area under the ROC curve of the asteroid probability.
+    class_auc
+        The same for each class among the labelled cutouts; NaN where one side is empty.
+    calibration_error
+        Expected calibration error of the highest probability, labelled cutouts only.
+    reliability
+        ``(mean probability, share right, count)`` of each bin behind it.
+    roc
+        The ROC curve of asteroids, ``(false-positive rate, true-positive rate)``.
+    """
+
+    model: str
+    n: int
+    n_labelled: int
+    accuracy: float
+    macro_f1: float
+    scored_classes: tuple[str, ...]
+    min_count: int
+    f1: dict[str, float]
+    n_positive: int
+    n_negative: int
+    asteroid_tpr: dict[str, float]
+    auc: float
+    class_auc: dict[str, float]
+    calibration_error: float
+    reliability: tuple[tuple[float, float, int], ...]
+    roc: tuple[tuple[float, float], ...]
+    confusion: NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: unknown numbers are None, and the ROC curve is left out."""
+        values = asdict(self)
+        values["confusion"] = self.confusion.tolist()
+        values["outputs"] = list(OUTPUTS)
+        del values["roc"]
+        return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 6) if np.isfinite(value) else None
+    return value
+
+
+def confusion_matrix(truth: Sequence[str], said: Sequence[str]) -> NDArray[np.int64]:
+    """(8, 8) counts: rows the truth, columns what was said, in the order of `OUTPUTS`."""
+    index = {name: i for i, name in enumerate(OUTPUTS)}
+    matrix = np.zeros((len(OUTPUTS), len(OUTPUTS)), np.int64)
+    for true, answer in zip(truth, said, strict=True):
+        matrix[index[str(true)], index[str(answer)]] += 1
+    return matrix
+
+
+def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """F1 of each class; NaN for one that is neither there nor said."""
+    right = np.diag(confusion).astype(float)
+    total = confusion.sum(axis=0) + confusion.sum(axis=1)
+    return np.divide(2 * right, total, out=np.full(len(right), np.nan), where=total > 0)
+
+
+def roc_curve(
+    positive: NDArray[np.float64], negative: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """False- and true-positive rate at every distinct score, from (0, 0) to (1, 1)."""
+    scores = np.concatenate([positive, negative])
+    is_positive = np.arange(len(scores)) < len(positive)
+    order = np.argsort(-scores, kind="stable")
+    last_of_score = np.append(np.diff(scores[order]) != 0, True) if len(scores) else np.zeros(0)
+    kept = np.flatnonzero(last_of_score)
+    tpr = np.cumsum(is_positive[order])[kept] / max(len(positive), 1)
+    fpr = np.cumsum(~is_positive[order])[kept] / max(len(negative), 1)
+    return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], tpr])
+
+
+def tpr_at_fpr(positive: NDArray[np.float64], negative: NDArray[np.float64], fpr: float) -> float:
+    """Share of positives scored above all but at most a share ``fpr`` of the negatives.
+
+    NaN where either is empty. Equal scores count as not above.
+    """
+    if not len(positive) or not len(negative):
+        return float("nan")
+    allowed = int(np.floor(fpr * len(negative) + 1e-9))
+    ordered = np.sort(negative)[::-1]
+    threshold = ordered[allowed] if allowed < len(ordered) else -np.inf
+    return float(np.mean(positive > threshold))
+
+
+def area_under_curve(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
+    """Probability that a positive scores above a negative (ties half); NaN where one is empty."""
+    if not len(positive) or not len(negative):
+        return float("nan")
+    fpr, tpr = roc_curve(positive, negative)
+    return float(np.trapezoid(tpr, fpr))
+
+
+def reliability(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], n_bins: int = 15
+) -> tuple[tuple[float, float, int], ...]:
+    """``(mean probability, share right, count)`` in bins of equal width; empty bins left out."""
+    index = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    bins = (index == k for k in range(n_bins))
+    return tuple(
+        (float(confidence[b].mean()), float(right[b].mean()), int(b.sum())) for b in bins if b.any()
+    )
+
+
+def calibration_error(bins: Sequence[tuple[float, float, int]]) -> float:
+    """Expected calibration error; NaN without any cutout.
+
+    References
+    ----------
+    Guo et al. 2017, ICML, PMLR 70, 1321, equation 3.
+    """
+    total = sum(count for _, _, count in bins)
+    if total == 0:
+        return float("nan")
+    return sum(abs(p - share) * count for p, share, count in bins) / total
+
+
+def evaluate_probabilities(
+    probabilities: NDArray[np.float64],
+    truth: Sequence[str],
+    *,
+    model: str,
+    positive: NDArray[np.bool_] | None = None,
+    negative: NDArray[np.bool_] | None = None,
+    min_count: int = 1,
+) -> Evaluation:
+    """All figures of one classifier on one set.
+
+    Parameters
+    ----------
+    probabilities : (n, 8)
+        In the order of `OUTPUTS`.
+    truth : (n,)
+        Names among `OUTPUTS`; empty where unlabelled.
+    positive, negative : (n,), optional
+        Which cutouts are asteroids and which are taken for none in the ROC figures; by the
+        labels when not given.
+    min_count
+        Classes with fewer examples do not enter the macro-F1.
+
+    Raises
+    ------
+    InputError
+        If a label is not among `OUTPUTS`, or nothing is labelled.
+    """
+    labels = np.asarray(truth, dtype=str)
+    unknown = sorted(set(labels.tolist()) - {*OUTPUTS, ""})
+    if unknown:
+        raise InputError(
+            f"labels {', '.join(unknown)} are unknown; expected {', '.join(OUTPUTS)}, or empty"
+        )
+    labelled = labels != ""
+    if positive is None:
+        positive = labels == "asteroid"
+    if negative is None:
+        negative = labelled & ~positive
+    if not labelled.any() and not (positive.any() and negative.any()):
+        raise InputError("no cutout has a label and there are no known asteroids: nothing to judge")
+    return _figures(probabilities, labels, labelled, positive, negative, model, min_count)
+
+
+def _figures(
+    p: NDArray[np.float64],
+    labels: NDArray[np.str_],
+    labelled: NDArray[np.bool_],
+    positive: NDArray[np.bool_],
+    negative: NDArray[np.bool_],
+    model: str,
+    min_count: int,
+) -> Evaluation:
+    said = labels_from_probabilities(p)[labelled]
+    confusion = confusion_matrix(labels[labelled].tolist(), said.tolist())
+    f1 = f1_scores(confusion)
+    scored = confusion.sum(axis=1) >= max(min_count, 1)
+    best = np.array(OUTPUTS)[p.argmax(axis=1)]
+    bins = reliability(p.max(axis=1)[labelled], (best == labels)[labelled])
+    score = p[:, _ASTEROID]
+    fpr, tpr = roc_curve(score[positive], score[negative])
+    return Evaluation(
+        model=model,
+        n=len(p),
+        n_labelled=int(labelled.sum()),
+        accuracy=float(np.trace(confusion) / confusion.sum()) if labelled.any() else float("nan"),
+        macro_f1=float(np.mean(f1[scored])) if scored.any() else float("nan"),
+        scored_classes=tuple(np.array(OUTPUTS)[scored].tolist()),
+        min_count=min_count,
+        f1=dict(zip(OUTPUTS, f1.tolist(), strict=True)),
+        n_positive=int(positive.sum()),
+        n_negative=int(negative.sum()),
+        asteroid_tpr={
+            str(rate): tpr_at_fpr(score[positive], score[negative], rate)
+            for rate in FALSE_POSITIVE_RATES
+        },
+        auc=area_under_curve(score[positive], score[negative]),
+        class_auc={
+            name: area_under_curve(
+                p[labelled & (labels == name), k], p[labelled & (labels != name), k]
+            )
+            for k, name in enumerate(OUTPUTS)
+        },
+        calibration_error=calibration_error(bins),
+        reliability=bins,
+        roc=tuple(zip(fpr.tolist(), tpr.tolist(), strict=True)),
+        confusion=confusion,
+    )
+
+
+def evaluate_classifier(
+    classifier: Classifier, cutouts: Cutouts, truth: Sequence[str], **options: Any
+) -> Evaluation:
+    """`evaluate_probabilities` of what a classifier says about cutouts."""
+    p = classifier.predict_proba(cutouts)
+    return evaluate_probabilities(p, truth, model=classifier.name, **options)

@@ -1,0 +1,125 @@
+"""A model kept as ONNX, with the face of every classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.classification import OUTPUTS, Classifier, Ensemble
+from streaks.cutouts import Cutouts
+from streaks.errors import ModelError
+from streaks.models.inputs import feature_input, image_input
+from streaks.models.store import read_card, read_weights, weights_folder
+
+__all__ = ["OnnxClassifier", "load_classifier"]
+
+_INPUTS: dict[str, Callable[[Cutouts], NDArray[np.float32]]] = {
+    "forest": feature_input,
+    "network": image_input,
+}
+#: Cutouts handed to the runtime at a time: 33 MB of images, and no faster with more.
+_BATCH = 256
+
+
+class OnnxClassifier:
+    """A forest or a network from a folder of weights.
+
+    Handed to another process it takes its folder along and loads there anew.
+
+    Parameters
+    ----------
+    folder
+        With ``card.json`` and ``model.onnx``.
+    threads
+        Of ONNX Runtime; 1 because frames are already spread over processes.
+
+    Raises
+    ------
+    ModelError
+        If the folder's files are not a model of this version, or were altered.
+    """
+
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        self.folder, self.threads = Path(folder), threads
+        self.card = read_card(self.folder)
+        if self.card["kind"] not in _INPUTS:
+            raise ModelError(f"{folder} is an ensemble; open it with load_classifier")
+        self.name = str(self.card["name"])
+        self._prepare = _INPUTS[self.card["kind"]]
+        self._session = _open_session(read_weights(self.folder, self.card), folder, threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.folder, self.threads)
+
+    def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
+        parts = [np.zeros((0, len(OUTPUTS)))]
+        for batch in cutouts.batches(_BATCH):
+            p = self._session.run(["probabilities"], {"input": self._prepare(batch)})[0]
+            parts.append(p.astype(np.float64))
+        p = np.concatenate(parts)
+        return p / p.sum(axis=1, keepdims=True)
+
+
+def _reopen(folder: Path, threads: int) -> OnnxClassifier:
+    return OnnxClassifier(folder, threads=threads)
+
+
+def _open_session(data: bytes, folder: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Warnings of the runtime about its own graph are no news for an astronomer.
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own errors have no common public base
+        raise ModelError(f"{folder} is not a model that ONNX Runtime can run: {error}") from None
+    inputs = [i.name for i in session.get_inputs()]
+    outputs = [o.name for o in session.get_outputs()]
+    if inputs != ["input"] or "probabilities" not in outputs:
+        raise ModelError(
+            f"{folder}: the model takes {inputs} and gives {outputs}; expected ['input'] and "
+            f"['probabilities']"
+        )
+    return session
+
+
+def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classifier:
+    """A classifier that came with the package, or the user's own.
+
+    Parameters
+    ----------
+    name
+        ``forest`` (features and a random forest), ``cnn`` (a network on the cutout itself),
+        ``default`` (both), or a folder written by ``streaks train``.
+    threads
+        Of ONNX Runtime.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its files are not what its card says.
+    """
+    folder = weights_folder(name)
+    card = read_card(folder)
+    if card["kind"] != "ensemble":
+        return OnnxClassifier(folder, threads=threads)
+    try:
+        members = [(folder.parent / str(m["name"]), float(m["weight"])) for m in card["members"]]
+    except (KeyError, TypeError, ValueError):
+        raise ModelError(
+            f"{folder}: an ensemble's card lists members, each with name and weight; this does not"
+        ) from None
+    ensemble = Ensemble(
+        [OnnxClassifier(member, threads=threads) for member, _ in members],
+        [weight for _, weight in members],
+    )
+    ensemble.name = str(card["name"])
+    return ensemble

@@ -1,0 +1,194 @@
+"""Trained models as ONNX graphs, written node by node.
+
+A small converter of our own, because two kinds of node per model do not need a library with its
+own limits on versions, and because calibration belongs inside the file whose checksum is kept.
+Every graph takes ``input`` and gives ``probabilities``, (n, n_outputs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.errors import MissingExtraError
+from streaks.models.calibration import Calibration
+
+__all__ = ["forest_to_onnx", "network_to_onnx"]
+
+#: Versions of the operator sets: old enough for every ONNX Runtime that we allow.
+_OPSET, _OPSET_ML, _IR = 17, 3, 8
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtraError("onnx", "train", "writing a trained model") from None
+    return onnx
+
+
+def _calibration_nodes(onnx: Any, calibration: Calibration, scores: str) -> tuple[list, list]:
+    """Nodes and constants of softmax(scores / temperature + bias)."""
+    make = onnx.helper.make_node
+    constants = {
+        "scale": np.array([1.0 / calibration.temperature], np.float32),
+        "bias": np.array(calibration.bias, np.float32),
+    }
+    nodes = [
+        make("Mul", [scores, "scale"], ["scaled"]),
+        make("Add", ["scaled", "bias"], ["shifted"]),
+        make("Softmax", ["shifted"], ["probabilities"], axis=1),
+    ]
+    return nodes, [onnx.numpy_helper.from_array(v, k) for k, v in constants.items()]
+
+
+def _finish(
+    onnx: Any, nodes: list, constants: list, shape: Sequence[Any], n_outputs: int, name: str
+) -> bytes:
+    """The checked bytes of a model with these nodes."""
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info("input", float32, ["n", *shape])],
+        [helper.make_tensor_value_info("probabilities", float32, ["n", n_outputs])],
+        constants,
+    )
+    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", _OPSET_ML)]
+    model = helper.make_model(graph, producer_name="streaks", opset_imports=opsets, ir_version=_IR)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def forest_to_onnx(forest: Any, n_outputs: int, *, floor: float, calibration: Calibration) -> bytes:
+    """A scikit-learn forest of classification trees, with its calibration.
+
+    Parameters
+    ----------
+    forest
+        Fitted; its ``classes_`` are indices of outputs.
+    n_outputs
+        Number of outputs; those that the forest does not know get no votes.
+    floor
+        Added to each share of votes before its logarithm.
+    calibration
+        Applied to the logarithms.
+    """
+    onnx = _onnx()
+    trees = [estimator.tree_ for estimator in forest.estimators_]
+    attributes = _tree_attributes(trees, forest.classes_.astype(np.int64))
+    nodes = [
+        onnx.helper.make_node(
+            "TreeEnsembleClassifier",
+            ["input"],
+            ["label", "votes"],
+            domain="ai.onnx.ml",
+            post_transform="NONE",
+            classlabels_int64s=list(range(n_outputs)),
+            **attributes,
+        ),
+        onnx.helper.make_node("Add", ["votes", "floor"], ["floored"]),
+        onnx.helper.make_node("Log", ["floored"], ["scores"]),
+    ]
+    tail, constants = _calibration_nodes(onnx, calibration, "scores")
+    constants.append(onnx.numpy_helper.from_array(np.array([floor], np.float32), "floor"))
+    n_features = int(forest.n_features_in_)
+    return _finish(onnx, nodes + tail, constants, [n_features], n_outputs, "forest")
+
+
+def _tree_attributes(trees: Sequence[Any], classes: NDArray[np.int64]) -> dict[str, list]:
+    """The attributes of ONNX's TreeEnsembleClassifier."""
+    fields: dict[str, list] = {
+        f"nodes_{what}": []
+        for what in (
+            *("treeids", "nodeids", "featureids", "values", "modes"),
+            *("truenodeids", "falsenodeids"),
+        )
+    }
+    leaves: dict[str, list] = {
+        f"class_{what}": [] for what in ("treeids", "nodeids", "ids", "weights")
+    }
+    for k, tree in enumerate(trees):
+        n, leaf = tree.node_count, tree.children_left < 0
+        fields["nodes_treeids"] += [k] * n
+        fields["nodes_nodeids"] += list(range(n))
+        fields["nodes_featureids"] += np.where(leaf, 0, tree.feature).tolist()
+        fields["nodes_values"] += np.where(leaf, 0.0, _round_down(tree.threshold)).tolist()
+        fields["nodes_modes"] += np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()
+        fields["nodes_truenodeids"] += np.where(leaf, 0, tree.children_left).tolist()
+        fields["nodes_falsenodeids"] += np.where(leaf, 0, tree.children_right).tolist()
+        votes = tree.value[:, 0, :] / tree.value[:, 0, :].sum(axis=1, keepdims=True) / len(trees)
+        for node, output in np.argwhere((votes > 0) & leaf[:, None]):
+            leaves["class_treeids"].append(k)
+            leaves["class_nodeids"].append(int(node))
+            leaves["class_ids"].append(int(classes[output]))
+            leaves["class_weights"].append(float(votes[node, output]))
+    return fields | leaves
+
+
+def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The largest float32 not above each: `x <= t` then holds for the same float32 values x."""
+    rounded = thresholds.astype(np.float32)
+    lower = np.nextafter(rounded, np.float32(-np.inf))
+    return np.where(rounded > thresholds, lower, rounded).astype(np.float32)
+
+
+def network_to_onnx(
+    convolutions: Sequence[tuple[NDArray[np.float32], NDArray[np.float32], int, bool]],
+    dense: tuple[NDArray[np.float32], NDArray[np.float32]],
+    *,
+    size_px: int,
+    calibration: Calibration,
+) -> bytes:
+    """Convolutions, rectifiers and poolings, then mean and maximum over the image, then a layer.
+
+    Parameters
+    ----------
+    convolutions
+        Kernel (out, in, height, width), bias, stride, and whether 2 x 2 pooling follows.
+    dense
+        Weights (2 * channels, n_outputs) and bias of the last layer.
+    size_px
+        Side of the images.
+    calibration
+        Applied to the last layer's output.
+    """
+    onnx = _onnx()
+    make, nodes, arrays, last = onnx.helper.make_node, [], {}, "input"
+    for k, (kernel, bias, stride, pooled) in enumerate(convolutions):
+        arrays[f"kernel_{k}"], arrays[f"bias_{k}"] = kernel, bias
+        # As TensorFlow's "same": with an even image and stride 2 the far side gets more.
+        total = kernel.shape[2] - stride
+        near, far = total // 2, total - total // 2
+        nodes.append(
+            make(
+                "Conv",
+                [last, f"kernel_{k}", f"bias_{k}"],
+                [f"conv_{k}"],
+                strides=[stride, stride],
+                pads=[near, near, far, far],
+            )
+        )
+        nodes.append(make("Relu", [f"conv_{k}"], [f"relu_{k}"]))
+        last = f"relu_{k}"
+        if pooled:
+            pooling = {"kernel_shape": [2, 2], "strides": [2, 2]}
+            nodes.append(make("MaxPool", [last], [f"pool_{k}"], **pooling))
+            last = f"pool_{k}"
+    arrays["dense"], arrays["dense_bias"] = dense
+    nodes += [
+        make("GlobalAveragePool", [last], ["mean_4d"]),
+        make("GlobalMaxPool", [last], ["max_4d"]),
+        make("Concat", ["mean_4d", "max_4d"], ["both"], axis=1),
+        make("Flatten", ["both"], ["flat"], axis=1),
+        make("Gemm", ["flat", "dense", "dense_bias"], ["scores"]),
+    ]
+    tail, constants = _calibration_nodes(onnx, calibration, "scores")
+    for key, value in arrays.items():
+        contiguous = np.ascontiguousarray(value, dtype=np.float32)
+        constants.append(onnx.numpy_helper.from_array(contiguous, key))
+    shape = [int(convolutions[0][0].shape[1]), size_px, size_px]
+    return _finish(onnx, nodes + tail, constants, shape, len(dense[1]), "network")

@@ -1,0 +1,202 @@
+"""Weights on disk: an ONNX file, and a card that says what it is and what its bytes must be.
+
+Both kinds of model are kept as ONNX. It is data without code (pickles and Keras files run code
+when they are loaded), needs neither scikit-learn nor TensorFlow to run, and does not depend on
+their versions, as a skops file does on scikit-learn's.
+
+A folder of weights holds ``card.json`` and, unless it is an ensemble, ``model.onnx``. The bytes
+that are checked against the card's SHA-256 are the very bytes that are handed to the runtime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from streaks.classification import OUTPUTS
+from streaks.errors import ModelError
+from streaks.models.inputs import input_description
+
+__all__ = [
+    "KINDS",
+    "TrainedModel",
+    "library_versions",
+    "read_card",
+    "read_weights",
+    "save_model",
+    "shipped_names",
+    "weights_folder",
+]
+
+KINDS = ("forest", "network", "ensemble")
+_CARD, _MODEL = "card.json", "model.onnx"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A model as training gives it.
+
+    Parameters
+    ----------
+    kind
+        ``forest`` or ``network``.
+    onnx
+        The bytes of the ONNX file: cutouts' features or images in, probabilities out.
+    training
+        What it was trained on, for the card: numbers, seeds, settings.
+    figures
+        What was measured on cutouts kept back from training.
+    """
+
+    kind: str
+    onnx: bytes
+    training: Mapping[str, Any]
+    figures: Mapping[str, Any]
+
+
+def weights_folder(name: str | Path = "default") -> Path:
+    """The folder of shipped weights of this name, or the user's own folder.
+
+    Raises
+    ------
+    ModelError
+        If there is neither.
+    """
+    shipped = _shipped_root() / str(name)
+    if str(name) in shipped_names():
+        return shipped
+    folder = Path(name)
+    if (folder / _CARD).is_file():
+        return folder
+    raise ModelError(
+        f"no model {str(name)!r}: expected one of {', '.join(shipped_names()) or 'none shipped'}, "
+        f"or a folder with {_CARD} and {_MODEL} (made by `streaks train`)"
+    )
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    return tuple(sorted(p.parent.name for p in _shipped_root().glob(f"*/{_CARD}")))
+
+
+def _shipped_root() -> Path:
+    return Path(__file__).parent / "weights"
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a folder of weights, checked for form.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, or is of a kind, format, input or output that this version of
+        the package does not know.
+    """
+    try:
+        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / _CARD} is not a readable model card: {error}") from None
+    if not isinstance(card, dict) or card.get("format") != _FORMAT or card.get("kind") not in KINDS:
+        raise ModelError(
+            f"{folder / _CARD} is not a card of format {_FORMAT} and of a kind among "
+            f"{', '.join(KINDS)}; train the model again with this version of streaks"
+        )
+    if card["kind"] != "ensemble":
+        _check_fit(folder, card)
+    return card
+
+
+def _check_fit(folder: Path, card: Mapping[str, Any]) -> None:
+    for what, expected in (
+        ("outputs", list(OUTPUTS)),
+        ("input", input_description(str(card["kind"]))),
+    ):
+        if card.get(what) != expected:
+            raise ModelError(
+                f"{folder}: the model's {what} differ from this version's of streaks; "
+                f"train it again with `streaks train`"
+            )
+
+
+def read_weights(folder: Path, card: Mapping[str, Any]) -> bytes:
+    """The model's bytes, once they are those that the card names.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or its SHA-256 is another one.
+    """
+    path = folder / _MODEL
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); get the model again") from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.get("sha256"):
+        raise ModelError(
+            f"{path} has SHA-256 {found}, its card says {card.get('sha256')}: the file was "
+            f"altered or cut short and is not used; get the model again"
+        )
+    return data
+
+
+def save_model(
+    model: TrainedModel, folder: Path, *, name: str, recipe: str, created: str, limits: list[str]
+) -> None:
+    """Write weights and card as a whole folder, replacing one of the same name.
+
+    Raises
+    ------
+    ModelError
+        If the folder is there and holds anything but a model.
+    """
+    if folder.exists() and not set(os.listdir(folder)) <= {_CARD, _MODEL}:
+        raise ModelError(f"{folder} holds other files; give a new folder for the model")
+    card = {
+        "format": _FORMAT,
+        "name": name,
+        "kind": model.kind,
+        "sha256": hashlib.sha256(model.onnx).hexdigest(),
+        "bytes": len(model.onnx),
+        "created": created,
+        "recipe": recipe,
+        "training": dict(model.training),
+        "figures": dict(model.figures),
+        "limits": limits,
+        "versions": library_versions(),
+        "outputs": list(OUTPUTS),
+        "input": input_description(model.kind),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and renamed: a folder of this name is always a whole model.
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        (beside / _MODEL).write_bytes(model.onnx)
+        (beside / _CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        beside.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what training and running depend on, those that are installed."""
+    versions = {}
+    libraries = ("streaks", "numpy", "scikit-learn", "tensorflow", "keras", "onnx", "onnxruntime")
+    for library in libraries:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return versions
