@@ -16,8 +16,8 @@ __all__ = ["flat_areas", "is_dark_positive", "read_picture"]
 #: A connected area of one exact grey value of at least this many pixels is no noise.
 _MIN_FLAT_PX = 64
 #: Where a background has hardly any grey levels, areas of one value arise by chance; those have
-#: holes. A mask drawn by a pipeline is solid.
-_MIN_SOLID = 0.97
+#: holes and no width. A mask drawn by a pipeline is mostly solid, and made of broad pieces.
+_MIN_SOLID, _BROAD_PX, _MIN_BROAD = 0.8, 5, 0.8
 #: Black and white are also where bright things saturate: only broad full boxes are masks.
 _MIN_BOX_PX, _MIN_BOX_FILL = 8, 0.9
 #: JPEG rings by a few grey levels, within one 8 px block of an edge.
@@ -90,7 +90,8 @@ def _skewness(picture: NDArray[Any]) -> float:
     if not sigma > 0:
         return float("nan")
     # Clipped, or one saturated star outweighs everything else in its picture.
-    return float(np.mean(np.clip(centred / sigma, -10, 10) ** 3))
+    z = np.clip(centred / sigma, -10, 10)
+    return float(np.mean(z * z * z))
 
 
 def flat_areas(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -123,10 +124,10 @@ def flat_areas(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _flat_levels(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Levels that fill at least one 5 x 5 box: few, where noise goes through dozens."""
+    """Levels that fill at least one box: few, where noise goes through dozens."""
     import cv2
 
-    box = np.ones((5, 5), np.uint8)
+    box = np.ones((_BROAD_PX, _BROAD_PX), np.uint8)
     flat = cv2.dilate(levels, box) == cv2.erode(levels, box)
     found: NDArray[np.uint8] = np.unique(levels[flat])
     return found
@@ -140,7 +141,8 @@ def _is_solid(area: NDArray[np.uint8], stats: NDArray[np.int32], saturated: bool
         return min(width, height) >= _MIN_BOX_PX and n >= _MIN_BOX_FILL * width * height
     outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(area), outlines, -1, 1, cv2.FILLED)
-    return n >= _MIN_SOLID * int(filled.sum())
+    broad = cv2.morphologyEx(area, cv2.MORPH_OPEN, np.ones((_BROAD_PX, _BROAD_PX), np.uint8))
+    return n >= _MIN_SOLID * int(filled.sum()) and int(broad.sum()) >= _MIN_BROAD * n
 
 
 def _with_ringing(
