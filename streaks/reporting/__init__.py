@@ -1,14 +1,19 @@
 """What leaves the program: tables, regions, ADES observations, and the night's page."""
 
 from streaks.reporting.ades import AdesContext, ades_psv
+from streaks.reporting.page import NightSummary, PagePictures, select_rows, write_report
 from streaks.reporting.regions import ds9_regions
 from streaks.reporting.tables import TABLE_SUFFIXES, table_suffix, write_table
 
 __all__ = [
     "TABLE_SUFFIXES",
     "AdesContext",
+    "NightSummary",
+    "PagePictures",
     "ades_psv",
     "ds9_regions",
+    "select_rows",
     "table_suffix",
+    "write_report",
     "write_table",
 ]

@@ -1,0 +1,114 @@
+"""How much of a known truth was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from streaks.geometry import Segment, angle_difference_deg, distance_to_segment
+
+__all__ = ["SNR_EDGES", "completeness_by_snr", "match_truth", "wilson_interval"]
+
+#: Bins of S/N: fine where a finder's limit lies (5 to 10), coarse above.
+SNR_EDGES = (0.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 30.0, 100.0, np.inf)
+
+#: A trail shorter than this has no direction worth comparing, px.
+_DIRECTED_PX = 8.0
+
+
+def match_truth(streaks: QTable, truth: QTable, *, tolerance_px: float = 5.0) -> NDArray[np.int64]:
+    """The row of the streak that found each true one, -1 for missed.
+
+    A streak finds a true one of the same image when its midpoint lies within `tolerance_px` (and
+    a tenth of the true length) of the true segment, their directions agree within 15 deg where
+    both have one, and some of the shorter lies along the longer. Of several, the one that lies
+    along it most; a long trail found in pieces is found.
+
+    Parameters
+    ----------
+    streaks, truth
+        With ``image, x0, y0, x1, y1``.
+
+    Returns
+    -------
+    (n_truth,) int
+        Rows whose true ends are NaN (not a line) come out as -1.
+    """
+    by_image: dict[str, list[int]] = {}
+    for i, image in enumerate(streaks["image"]):
+        by_image.setdefault(str(image), []).append(i)
+    found = np.full(len(truth), -1, dtype=np.int64)
+    for j, row in enumerate(truth):
+        true = _ends(row)
+        if not np.isfinite([true.x0, true.y0, true.x1, true.y1]).all():
+            continue
+        best = 0.0
+        for i in by_image.get(str(row["image"]), []):
+            overlap = _overlap(_ends(streaks[i]), true, tolerance_px)
+            if overlap > best:
+                found[j], best = i, overlap
+    return found
+
+
+def completeness_by_snr(
+    snr: NDArray[Any], found: NDArray[np.bool_], edges: Sequence[float] = SNR_EDGES
+) -> QTable:
+    """Share found in bins of true S/N, with its 68 % interval.
+
+    Returns
+    -------
+    QTable
+        ``snr_low, snr_high, n, found, completeness, low, high``; bins that hold nothing are left
+        out.
+    """
+    rows = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        inside = (snr >= low) & (snr < high)
+        n, k = int(inside.sum()), int((inside & found).sum())
+        if n:
+            rows.append((low, high, n, k, k / n, *wilson_interval(k, n)))
+    names = ("snr_low", "snr_high", "n", "found", "completeness", "low", "high")
+    kinds = (float, float, int, int, float, float, float)
+    return QTable(rows=rows or None, names=names, dtype=kinds)
+
+
+def wilson_interval(successes: int, trials: int, sigma: float = 1.0) -> tuple[float, float]:
+    """Score interval of a share.
+
+    References
+    ----------
+    Wilson 1927, J. Am. Stat. Assoc. 22, 209.
+    """
+    if trials == 0:
+        return 0.0, 1.0
+    p, z2 = successes / trials, sigma * sigma / trials
+    half = sigma * np.sqrt(p * (1 - p) / trials + z2 / (4 * trials))
+    centre = p + z2 / 2
+    return float((centre - half) / (1 + z2)), float((centre + half) / (1 + z2))
+
+
+def _overlap(streak: Segment, true: Segment, tolerance_px: float) -> float:
+    """Share of the shorter segment that lies along the longer; 0 for two different things."""
+    reach = tolerance_px + 0.1 * true.length_px
+    if float(distance_to_segment(*streak.midpoint, true)) > reach:
+        return 0.0
+    if min(streak.length_px, true.length_px) > _DIRECTED_PX:
+        turn = abs(float(angle_difference_deg(streak.theta_deg, true.theta_deg)))
+        if turn > 15.0:
+            return 0.0
+    elif streak.length_px > 3 * true.length_px + 4 * tolerance_px:
+        # A trail that merely crosses a short one has not found it.
+        return 0.0
+    short, long = sorted((streak, true), key=lambda s: s.length_px)
+    t = np.linspace(0.0, 1.0, 21)
+    x, y = short.x0 + t * (short.x1 - short.x0), short.y0 + t * (short.y1 - short.y0)
+    return float(np.mean(distance_to_segment(x, y, long) <= tolerance_px))
+
+
+def _ends(row: Any) -> Segment:
+    values = (row[name] for name in ("x0", "y0", "x1", "y1"))
+    return Segment(*(float(getattr(value, "value", value)) for value in values))

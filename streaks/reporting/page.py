@@ -1,0 +1,325 @@
+"""The night's page: one HTML file that needs nothing beside it.
+
+What an astronomer wants first comes first: how many frames were searched and which failed, then
+asteroid candidates that no known object explains, then the known ones, then everything else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+
+from streaks.palette import CLASS_COLOURS, class_colour
+from streaks.reporting.files import written_whole
+from streaks.reporting.rows import frame_row, streak_row
+from streaks.reporting.truth import truth_section
+from streaks.tables import CLASSES, PROBABILITY_COLUMNS, SKIP
+
+__all__ = ["NightSummary", "PagePictures", "select_rows", "write_report"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightSummary:
+    """What a run says of itself.
+
+    Parameters
+    ----------
+    title
+        Name of the night, for instance its folder's.
+    started
+        UTC, ISO 8601; empty where unknown.
+    seconds
+        Wall-clock time of the run; NaN where unknown.
+    classifier
+        Name of the classifier; empty when nothing was classified.
+    orbits
+        The catalogue that streaks were checked against, in words; empty when they were not
+        checked, which the page then says instead of "unknown object".
+    settings
+        Nested plain values.
+    versions
+        Of this program and of libraries that decide results.
+    command
+        How to make the same again.
+    """
+
+    title: str
+    started: str = ""
+    seconds: float = float("nan")
+    classifier: str = ""
+    orbits: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PagePictures:
+    """Encoded PNG or JPEG bytes, by name; what is missing is shown as missing.
+
+    Mappings may make their pictures when asked: only those that the page shows are looked up.
+
+    Parameters
+    ----------
+    cutouts
+        By ``streak_id``; small ones for the long table.
+    panels
+        By ``streak_id``; larger ones for asteroid candidates. A cutout takes their place.
+    overviews
+        By image name.
+    missed
+        By the ``streak_id`` of the truth; true streaks that were not found.
+    """
+
+    cutouts: Mapping[str, bytes] = field(default_factory=dict)
+    panels: Mapping[str, bytes] = field(default_factory=dict)
+    overviews: Mapping[str, bytes] = field(default_factory=dict)
+    missed: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    summary: NightSummary,
+    streaks: QTable,
+    frames: QTable,
+    *,
+    pictures: PagePictures | None = None,
+    truth: QTable | None = None,
+    found: Sequence[int] | None = None,
+    max_cards: int = 100,
+    max_rows: int = 2000,
+    max_overviews: int = 100,
+) -> None:
+    """Write the page, whole or not at all.
+
+    Everything that came from headers, names or catalogues is escaped; the page loads nothing
+    and a content policy keeps it so. What a cap leaves out is said on the page.
+
+    Parameters
+    ----------
+    path
+        ``report.html``, as a rule.
+    summary
+        About the run.
+    streaks
+        All streaks of the night, with class and match columns where there are any.
+    frames
+        One row a frame: ``image, state`` (``done`` or ``failed``), and where there are any
+        ``reason, seconds``.
+    pictures
+        By name.
+    truth, found
+        True streaks, and for each the row of `streaks` that found it or -1
+        (`streaks.completeness.match_truth`).
+    max_cards, max_rows, max_overviews
+        Most candidates shown large, rows of the table, and overviews.
+    """
+    pictures = PagePictures() if pictures is None else pictures
+    view = _view(
+        summary, streaks, frames, pictures, truth, found, max_cards, max_rows, max_overviews
+    )
+    html = _template().render(view)
+    with written_whole(path) as beside:
+        beside.write_text(html, encoding="utf-8")
+
+
+def select_rows(streaks: QTable, max_rows: int) -> list[int]:
+    """Rows that the page shows when not all fit: asteroids, then those of highest score."""
+    labels = _texts(streaks, "label")
+    score = np.nan_to_num(_values(streaks, "score"), nan=-np.inf)
+    order = sorted(range(len(streaks)), key=lambda i: (labels[i] != "asteroid", -score[i]))
+    return order[:max_rows]
+
+
+def _view(
+    summary: NightSummary,
+    streaks: QTable,
+    frames: QTable,
+    pictures: PagePictures,
+    truth: QTable | None,
+    found: Sequence[int] | None,
+    max_cards: int,
+    max_rows: int,
+    max_overviews: int,
+) -> dict[str, Any]:
+    labels = _texts(streaks, "label")
+    unknown, known = _candidates(streaks, labels)
+    checked = bool(summary.orbits)
+    chosen = select_rows(streaks, max_rows)
+    frame_rows = _frame_rows(frames, streaks, labels)
+    overviews = _overviews(frame_rows, pictures, max_overviews)
+    return {
+        "summary": summary,
+        "settings": json.dumps(_plain(summary.settings), indent=2, sort_keys=True),
+        "checked": checked,
+        "counts": _class_counts(labels),
+        "n_streaks": len(streaks),
+        "unknown": _cards(streaks, unknown[:max_cards], pictures),
+        "known": _cards(streaks, known[: max(0, max_cards - len(unknown))], pictures),
+        "n_unknown": len(unknown),
+        "n_known": len(known),
+        "n_cards_left_out": max(0, len(unknown) + len(known) - max_cards),
+        "frames": frame_rows,
+        "n_done": sum(row["state"] == "done" for row in frame_rows),
+        "failed": [row for row in frame_rows if row["state"] != "done"],
+        "overviews": overviews,
+        "n_overviews_left_out": len(frame_rows) - len(overviews),
+        "rows": _table_rows(streaks, chosen, pictures),
+        "n_rows_left_out": len(streaks) - len(chosen),
+        "images": sorted({str(streaks["image"][i]) for i in chosen}) if len(streaks) else [],
+        "classes": [*CLASSES, SKIP],
+        "colours": dict(CLASS_COLOURS),
+        "truth": _truth(streaks, truth, found, pictures),
+    }
+
+
+def _candidates(streaks: QTable, labels: list[str]) -> tuple[list[int], list[int]]:
+    """Asteroids without and with a known object near, the surest first."""
+    p = np.nan_to_num(_values(streaks, "p_asteroid"), nan=0.0)
+    score = np.nan_to_num(_values(streaks, "score"), nan=0.0)
+    distance = _values(streaks, "ssdistnr")
+    asteroids = [i for i, label in enumerate(labels) if label == "asteroid"]
+    asteroids.sort(key=lambda i: (-p[i], -score[i]))
+    return (
+        [i for i in asteroids if not distance[i] >= 0],
+        [i for i in asteroids if distance[i] >= 0],
+    )
+
+
+def _cards(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dict[str, Any]]:
+    cards = []
+    for i in rows:
+        card = streak_row(streaks, i)
+        name = card["streak_id"]
+        card["picture"] = data_uri(pictures.panels.get(name) or pictures.cutouts.get(name))
+        card["bars"] = _bars(streaks, i)
+        cards.append(card)
+    return cards
+
+
+def _bars(streaks: QTable, row: int) -> list[dict[str, Any]]:
+    """Probabilities, largest first; what the classes lack to 1 is `skip`."""
+    if not all(name in streaks.colnames for name in PROBABILITY_COLUMNS):
+        return []
+    p = {name: float(streaks[f"p_{name}"][row]) for name in CLASSES}
+    p[SKIP] = max(0.0, 1.0 - sum(p.values()))
+    ordered = sorted(p.items(), key=lambda item: -item[1])
+    return [
+        {"name": name, "percent": 100 * value, "colour": class_colour(name)}
+        for name, value in ordered
+        if value >= 0.005
+    ]
+
+
+def _table_rows(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dict[str, Any]]:
+    made = []
+    for i in rows:
+        row = streak_row(streaks, i)
+        row["picture"] = data_uri(pictures.cutouts.get(row["streak_id"]))
+        made.append(row)
+    return made
+
+
+def _frame_rows(frames: QTable, streaks: QTable, labels: list[str]) -> list[dict[str, Any]]:
+    images = _texts(streaks, "image")
+    n_streaks = Counter(images)
+    n_asteroids = Counter(
+        image for image, label in zip(images, labels, strict=True) if label == "asteroid"
+    )
+    rows = [frame_row(frames, i) for i in range(len(frames))]
+    for row in rows:
+        row["n_streaks"] = n_streaks[row["image"]]
+        row["n_asteroids"] = n_asteroids[row["image"]]
+    return sorted(rows, key=lambda row: (row["state"] == "done", row["image"]))
+
+
+def _overviews(
+    frame_rows: list[dict[str, Any]], pictures: PagePictures, max_overviews: int
+) -> list[dict[str, Any]]:
+    """Frames that have a picture, those with candidates first when not all fit."""
+    there = [row for row in frame_rows if row["image"] in pictures.overviews]
+    kept = sorted(there, key=lambda row: -row["n_asteroids"])[:max_overviews]
+    return [
+        {**row, "picture": data_uri(pictures.overviews.get(row["image"]))}
+        for row in sorted(kept, key=lambda row: row["image"])
+    ]
+
+
+def _truth(
+    streaks: QTable,
+    truth: QTable | None,
+    found: Sequence[int] | None,
+    pictures: PagePictures,
+) -> dict[str, Any] | None:
+    if truth is None or found is None:
+        return None
+    section = truth_section(streaks, truth, np.asarray(found, dtype=np.int64))
+    for row in section["missed"]:
+        row["picture"] = data_uri(pictures.missed.get(row["streak_id"]))
+    for row in section["found"]:
+        row["picture"] = data_uri(pictures.cutouts.get(row["found_id"]))
+    return section
+
+
+def _class_counts(labels: list[str]) -> list[dict[str, Any]]:
+    counts = Counter(labels)
+    names = [name for name in (*CLASSES, SKIP) if counts[name]]
+    made = [{"name": n, "n": counts[n], "colour": class_colour(n)} for n in names]
+    if counts[""]:
+        made.append({"name": "not classified", "n": counts[""], "colour": class_colour("")})
+    return made
+
+
+def data_uri(encoded: bytes | None) -> str:
+    """A picture as an address that holds it; empty for none."""
+    if not encoded:
+        return ""
+    kind = "jpeg" if encoded[:2] == b"\xff\xd8" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
+
+
+def _texts(table: QTable, name: str) -> list[str]:
+    if name not in table.colnames:
+        return [""] * len(table)
+    return [str(value) for value in table[name]]
+
+
+def _values(table: QTable, name: str) -> Any:
+    if name not in table.colnames:
+        return np.full(len(table), np.nan)
+    column = table[name]
+    return np.asarray(getattr(column, "value", column), dtype=float)
+
+
+def _plain(value: Any) -> Any:
+    """Settings as JSON can say them; NaN as text, which JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    return str(value)
+
+
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("streaks.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")

@@ -1,0 +1,105 @@
+"""Rows of tables as a person reads them: rounded, in words, with what is unknown left blank."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from astropy.table import QTable
+
+from streaks.palette import class_colour
+from streaks.tables import StreakFlag, flag_names
+
+__all__ = ["frame_row", "sexagesimal", "streak_row"]
+
+_ARCSEC_PER_S_IN_DEG_PER_DAY = 86400.0 / 3600.0
+_CUT = StreakFlag.EDGE_0 | StreakFlag.EDGE_1 | StreakFlag.MASKED_0 | StreakFlag.MASKED_1
+
+
+def streak_row(streaks: QTable, row: int) -> dict[str, Any]:
+    """One streak: numbers for sorting under their column's name, and text beside them."""
+    number = {
+        name: _number(streaks, row, name)
+        for name in (
+            "x", "y", "length", "theta", "width", "flux", "flux_err", "snr", "score", "ra", "dec",
+            "pa", "rate", "mag", "mag_err", "rb", "p_asteroid", "ssdistnr", "ssmagnr",
+            "length_err", "theta_err",
+        )
+    }  # fmt: skip
+    label = _text(streaks, row, "label")
+    flags = int(_number(streaks, row, "flags", 0.0))
+    return {
+        **{name: value if math.isfinite(value) else None for name, value in number.items()},
+        "streak_id": _text(streaks, row, "streak_id"),
+        "image": _text(streaks, row, "image"),
+        "label": label,
+        "colour": class_colour(label),
+        "time": _text(streaks, row, "time"),
+        "tracklet": _text(streaks, row, "tracklet"),
+        "satellite": _text(streaks, row, "sat_name"),
+        "flags": flag_names(flags).replace("_", " "),
+        "length_text": ("≥ " if flags & int(_CUT) else "")
+        + _with_error(number["length"], number["length_err"], 1),
+        "mag_text": _with_error(number["mag"], number["mag_err"], 2),
+        "radec": sexagesimal(number["ra"], number["dec"]),
+        "rate_deg_day": _fixed(number["rate"] * _ARCSEC_PER_S_IN_DEG_PER_DAY, 2),
+        "known": _known_text(streaks, row, number["ssdistnr"], number["ssmagnr"]),
+    }
+
+
+def frame_row(frames: QTable, row: int) -> dict[str, Any]:
+    """One frame: its name, whether it was done, why not, and how long it took."""
+    seconds = _number(frames, row, "seconds")
+    return {
+        "image": _text(frames, row, "image"),
+        "state": _text(frames, row, "state") or "done",
+        "reason": _text(frames, row, "reason"),
+        "seconds": seconds if math.isfinite(seconds) else None,
+        "time": _text(frames, row, "time"),
+    }
+
+
+def sexagesimal(ra_deg: float, dec_deg: float) -> str:
+    """``hh mm ss.ss +dd mm ss.s``; empty where unknown."""
+    if not (math.isfinite(ra_deg) and math.isfinite(dec_deg)):
+        return ""
+    # Rounded first and split afterwards: 59.999 must not become 60.0.
+    ra = round((ra_deg % 360.0) * 240.0 * 100) % (86400 * 100)
+    dec = round(abs(dec_deg) * 3600.0 * 10)
+    sign = "-" if dec_deg < 0 else "+"
+    return (
+        f"{ra // 360000:02d} {ra // 6000 % 60:02d} {ra % 6000 / 100:05.2f} "
+        f"{sign}{dec // 36000:02d} {dec // 600 % 60:02d} {dec % 600 / 10:04.1f}"
+    )
+
+
+def _known_text(streaks: QTable, row: int, distance: float, mag: float) -> str:
+    if not distance >= 0:
+        return ""
+    text = f"{_text(streaks, row, 'ssnamenr')}, {distance:.1f}″ away"
+    return text + (f", V {mag:.1f} predicted" if math.isfinite(mag) and mag > -99 else "")
+
+
+def _with_error(value: float, error: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return ""
+    text = f"{value:.{digits}f}"
+    return f"{text} ± {error:.{digits}f}" if math.isfinite(error) and error > 0 else text
+
+
+def _fixed(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else ""
+
+
+def _number(table: QTable, row: int, name: str, missing: float = math.nan) -> float:
+    if name not in table.colnames:
+        return missing
+    value = table[name][row]
+    try:
+        return float(getattr(value, "value", value))
+    except (TypeError, ValueError):
+        return missing
+
+
+def _text(table: QTable, row: int, name: str) -> str:
+    return str(table[name][row]) if name in table.colnames else ""

@@ -1,0 +1,149 @@
+"""Found beside the truth, for the night's page."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from streaks.completeness import completeness_by_snr
+from streaks.geometry import Segment, angle_difference_deg
+from streaks.palette import class_colour
+
+__all__ = ["truth_section"]
+
+#: What a finder is asked for: light in the sky. Artifacts of the truth are counted out.
+_WANTED = ("asteroid", "satellite")
+
+
+def truth_section(streaks: QTable, truth: QTable, found: NDArray[np.int64]) -> dict[str, Any]:
+    """Counts, completeness by S/N, and each true streak beside what was measured.
+
+    Parameters
+    ----------
+    streaks
+        What was found.
+    truth
+        With ``streak_id, image, x0, y0, x1, y1`` and, where there are any, ``label, snr``.
+    found
+        For each row of `truth` the row of `streaks`, or -1.
+    """
+    labels = _texts(truth, "label")
+    wanted = [i for i in range(len(truth)) if (not labels[i] or labels[i] in _WANTED)]
+    wanted = [i for i in wanted if np.isfinite(_segment(truth, i).length_px)]
+    snr = _values(truth, "snr")
+    hit = found >= 0
+    return {
+        "n": len(wanted),
+        "n_found": sum(bool(hit[i]) for i in wanted),
+        "by_class": _by_class(labels, hit, wanted),
+        "bins": _bins(snr[wanted], hit[wanted]),
+        "found": [_found_row(streaks, truth, i, int(found[i])) for i in wanted if hit[i]],
+        "missed": [_missed_row(truth, i) for i in wanted if not hit[i]],
+        "others": _others(streaks, found),
+    }
+
+
+def _by_class(labels: list[str], hit: NDArray[np.bool_], wanted: list[int]) -> list[dict[str, Any]]:
+    total = Counter(labels[i] for i in wanted)
+    got = Counter(labels[i] for i in wanted if hit[i])
+    return [
+        {"name": name or "streak", "n": n, "found": got[name], "colour": class_colour(name)}
+        for name, n in sorted(total.items())
+    ]
+
+
+def _bins(snr: NDArray[Any], hit: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    made = []
+    for row in completeness_by_snr(snr, hit):
+        high = float(row["snr_high"])
+        made.append(
+            {
+                "range": f"{row['snr_low']:.0f}–{high:.0f}"
+                if math.isfinite(high)
+                else f"> {row['snr_low']:.0f}",
+                "n": int(row["n"]),
+                "found": int(row["found"]),
+                "percent": 100 * float(row["completeness"]),
+                "low": 100 * float(row["low"]),
+                "high": 100 * float(row["high"]),
+            }
+        )
+    return made
+
+
+def _found_row(streaks: QTable, truth: QTable, i: int, j: int) -> dict[str, Any]:
+    true, seen = _segment(truth, i), _segment(streaks, j)
+    (tx, ty), (sx, sy) = true.midpoint, seen.midpoint
+    label = _texts(streaks, "label")[j]
+    return {
+        **_missed_row(truth, i),
+        "found_id": str(streaks["streak_id"][j]),
+        "found_label": label,
+        "found_colour": class_colour(label),
+        "found_snr": _number(streaks, j, "snr"),
+        "off_px": math.hypot(sx - tx, sy - ty),
+        "length_found": seen.length_px,
+        "turn_deg": float(angle_difference_deg(seen.theta_deg, true.theta_deg)),
+        "found_known": _known(streaks, j),
+    }
+
+
+def _missed_row(truth: QTable, i: int) -> dict[str, Any]:
+    true = _segment(truth, i)
+    label = _texts(truth, "label")[i]
+    return {
+        "streak_id": str(truth["streak_id"][i]),
+        "image": str(truth["image"][i]),
+        "label": label,
+        "colour": class_colour(label),
+        "x": true.midpoint[0],
+        "y": true.midpoint[1],
+        "length": true.length_px,
+        "theta": true.theta_deg,
+        "snr": _number(truth, i, "snr"),
+        "name": _texts(truth, "name")[i],
+    }
+
+
+def _others(streaks: QTable, found: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Streaks that are no true one, by class: what a person would look at for nothing."""
+    matched = {int(j) for j in found if j >= 0}
+    labels = _texts(streaks, "label")
+    counts = Counter(labels[i] for i in range(len(streaks)) if i not in matched)
+    return [
+        {"name": name or "not classified", "n": n, "colour": class_colour(name)}
+        for name, n in counts.most_common()
+    ]
+
+
+def _known(streaks: QTable, row: int) -> str:
+    distance = _number(streaks, row, "ssdistnr")
+    return "" if distance is None or distance < 0 else _texts(streaks, "ssnamenr")[row]
+
+
+def _segment(table: QTable, row: int) -> Segment:
+    values = (table[name][row] for name in ("x0", "y0", "x1", "y1"))
+    return Segment(*(float(getattr(value, "value", value)) for value in values))
+
+
+def _number(table: QTable, row: int, name: str) -> float | None:
+    value = float(_values(table, name)[row])
+    return value if math.isfinite(value) else None
+
+
+def _values(table: QTable, name: str) -> NDArray[np.float64]:
+    if name not in table.colnames:
+        return np.full(len(table), np.nan)
+    column = table[name]
+    return np.asarray(getattr(column, "value", column), dtype=float)
+
+
+def _texts(table: QTable, name: str) -> list[str]:
+    if name not in table.colnames:
+        return [""] * len(table)
+    return [str(value) for value in table[name]]
