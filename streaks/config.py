@@ -50,10 +50,14 @@ class DetectionConfig:
     """What counts as a streak."""
 
     noise: NoiseConfig = field(default_factory=NoiseConfig)
-    #: Matched-filter S/N of the final cut.
-    threshold_snr: float = 6.0
+    #: Matched-filter S/N that a line must reach: about one false line in a 3072 x 3080 frame
+    #: of pure noise.
+    threshold_snr: float = 5.8
+    #: Lowest `score` to report; artifacts have an S/N, but not the look of a streak. 0 reports
+    #: every line, for training sets.
+    min_score: float = 5.0
     #: Shortest trail (without its PSF) to report, px.
-    min_length_px: float = 4.0
+    min_length_px: float = 3.0
     #: Most streaks to report from one image: a broken subtraction must not stop a night.
     max_streaks: int = 500
     #: Look for negative streaks too.
@@ -64,6 +68,7 @@ class DetectionConfig:
             3.0 <= self.threshold_snr <= 1000.0,
             f"threshold is {self.threshold_snr}; it must be an S/N between 3 and 1000",
         )
+        _require(self.min_score >= 0, f"min_score is {self.min_score}; it must not be negative")
         _require(self.min_length_px >= 0, f"min_length_px is {self.min_length_px}; not negative")
         _require(self.max_streaks >= 1, f"max_streaks is {self.max_streaks}; at least 1")
 

@@ -193,7 +193,7 @@ def build_table(columns: Iterable[ColumnSpec], values: Mapping[str, Any]) -> QTa
         raise TableError(f"columns of unequal length: {sorted(lengths)}")
     table = QTable()
     for spec in columns:
-        data = np.asarray(values[spec.name], dtype=spec.dtype)
+        data: Any = np.asarray(values[spec.name], dtype=spec.dtype)
         if spec.unit is None:
             table[spec.name] = Column(data, description=spec.description)
         else:

@@ -1,0 +1,326 @@
+"""The finder: reads top to bottom as it is described in docs/detection.md."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from streaks.config import DetectionConfig
+from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
+from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
+from streaks.detection.quality import point_length, quality, track_profile
+from streaks.detection.search import Filtered, filter_image, search_lines
+from streaks.detection.sky import magnitudes, sky_columns
+from streaks.frame import Frame, MaskPlane
+from streaks.geometry import Segment, clip_segment
+from streaks.noise import NoiseMap, estimate_noise, standardise
+from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
+from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail, trail_flux
+
+__all__ = ["find_streaks"]
+
+_log = logging.getLogger(__name__)
+
+#: Lines looked at in one frame before the score is known; a frame with more is no subtraction.
+_MAX_LINES = 6000
+
+
+@dataclass(frozen=True, eq=False)
+class _Sheet:
+    """A standardised image and all that the stages ask of it."""
+
+    z: NDArray[np.float32]
+    usable: NDArray[np.bool_]
+    filtered: Filtered
+    sigma_px: float
+    point_px: float = 0.0  # length that a point source seems to have
+
+
+@dataclass(frozen=True)
+class _Streak:
+    fit: TrailFit
+    score: float
+    flags: StreakFlag
+
+
+def find_streaks(frame: Frame, config: DetectionConfig | None = None) -> QTable:
+    """The streaks of one frame, measured.
+
+    Parameters
+    ----------
+    frame
+        A difference image is best; any image will do.
+    config
+        Thresholds.
+
+    Returns
+    -------
+    QTable
+        Columns `streaks.tables.STREAK_COLUMNS`, by falling score; no rows when nothing is found.
+
+    Raises
+    ------
+    FrameError
+        If no pixel is usable, or all have one value.
+    """
+    config = DetectionConfig() if config is None else config
+    noise = estimate_noise(frame.data, frame.mask, frame.variance, config.noise)
+    z, usable = standardise(frame.data, noise), np.isfinite(noise.sigma)
+    sigma_px = _psf_sigma(frame, z, usable)
+    rows = _search(_sheet(z, usable, noise, sigma_px), frame, noise, config, negative=False)
+    if config.negative:
+        rows += _search(_sheet(-z, usable, noise, sigma_px), frame, noise, config, negative=True)
+    rows.sort(key=lambda row: -row[0].score)
+    return _table(frame, rows[: config.max_streaks])
+
+
+def _psf_sigma(frame: Frame, z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
+    fwhm = frame.fwhm_px
+    if not fwhm > 0:
+        fwhm = measure_fwhm(z, usable)
+        if not fwhm > 0:
+            fwhm = DEFAULT_FWHM_PX
+            _log.warning(
+                "%s: no FWHM in the header and too few stars to measure it; using %.1f px "
+                "(give --psf-fwhm to set it)", frame.name, fwhm,
+            )  # fmt: skip
+        else:
+            _log.info("%s: FWHM measured as %.2f px", frame.name, fwhm)
+    # Below 1.2 px the PSF is no longer sampled and the fit has nothing to hold on to.
+    return max(fwhm, 1.2) / FWHM_PER_SIGMA
+
+
+def _sheet(
+    z: NDArray[np.float32], usable: NDArray[np.bool_], noise: NoiseMap, sigma_px: float
+) -> _Sheet:
+    return _Sheet(z, usable, filter_image(z, usable, noise.correlation, sigma_px), sigma_px)
+
+
+def _search(
+    sheet: _Sheet, frame: Frame, noise: NoiseMap, config: DetectionConfig, *, negative: bool
+) -> list[tuple[_Streak, float, float]]:
+    """Streaks with their flux and its error in counts."""
+    lines = search_lines(
+        sheet.filtered,
+        sigma_px=sheet.sigma_px,
+        threshold_snr=config.threshold_snr,
+        limit=_MAX_LINES,
+    )
+    if len(lines) == _MAX_LINES:
+        _log.warning("%s: stopped at %d lines; is this a difference image?", frame.name, len(lines))
+    sky_sigma = float(np.median(noise.sigma[::8, ::8]))
+    source = 1.0 / (frame.gain * sky_sigma) if frame.gain > 0 else 0.0
+    fits = [_fit(sheet, Segment(*line[:4]), source) for line in lines]
+    sheet = replace(sheet, point_px=point_length(fits, sheet.sigma_px))
+    streaks = [_judge(sheet, fit, float(line[4])) for fit, line in zip(fits, lines, strict=True)]
+    streaks = _join_pieces(sheet, _one_each(streaks), source)
+    streaks = [s for s in streaks if _wanted(s, config)]
+    sign = np.float32(-1.0 if negative else 1.0)
+    counts = sign * (frame.data - noise.background)
+    rows = []
+    for streak in streaks:
+        flux, error = trail_flux(
+            counts, noise.sigma, streak.fit,
+            noise_factor=sheet.filtered.noise_factor, gain=frame.gain,
+        )  # fmt: skip
+        flags = streak.flags | _flags(sheet, frame, streak.fit)
+        if negative:
+            flags |= StreakFlag.NEGATIVE
+        rows.append((replace(streak, flags=flags), float(sign) * flux, error))
+    return rows
+
+
+def _fit(sheet: _Sheet, start: Segment, source_variance: float) -> TrailFit:
+    fit = fit_trail(
+        sheet.z,
+        sheet.usable,
+        start,
+        sigma_px=sheet.sigma_px,
+        noise_factor=sheet.filtered.noise_factor,
+        source_variance=source_variance,
+    )
+    return replace(fit, segment=_within(fit.segment, sheet))
+
+
+def _within(segment: Segment, sheet: _Sheet) -> Segment:
+    """Ends that reach the edge of the image are put on it: what lies outside is not known."""
+    ny, nx = sheet.z.shape
+    reach = 3.0 * sheet.sigma_px + 2.0
+    length = max(segment.length_px, 1e-6)
+    ux, uy = (segment.x1 - segment.x0) / length, (segment.y1 - segment.y0) / length
+    grown = Segment(
+        segment.x0 - reach * ux, segment.y0 - reach * uy,
+        segment.x1 + reach * ux, segment.y1 + reach * uy,
+    )  # fmt: skip
+    clipped = clip_segment(grown, (ny, nx))
+    if clipped is None or length < 2.0 * reach:
+        return clip_segment(segment, (ny, nx)) or segment
+    first_cut = math.hypot(clipped.x0 - grown.ordered().x0, clipped.y0 - grown.ordered().y0) > 1e-6
+    last_cut = math.hypot(clipped.x1 - grown.ordered().x1, clipped.y1 - grown.ordered().y1) > 1e-6
+    ends = segment.ordered()
+    return Segment(
+        *((clipped.x0, clipped.y0) if first_cut else (ends.x0, ends.y0)),
+        *((clipped.x1, clipped.y1) if last_cut else (ends.x1, ends.y1)),
+    )
+
+
+def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
+    if not fit.converged:
+        # Half a chance: what cannot be fitted is seldom a streak, but long trails across
+        # broken ground are.
+        fit = replace(fit, snr=line_snr)
+        return _Streak(fit, 0.5 * line_snr, StreakFlag.FIT_FAILED)
+    profile = track_profile(sheet.filtered, fit)
+    good = quality(fit, profile, sigma_px=sheet.sigma_px, point_px=sheet.point_px)
+    return _Streak(fit, min(fit.snr, 1.3 * line_snr) * good, StreakFlag(0))
+
+
+def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:
+    """Without the fits that ran into the place of a better one."""
+    kept: list[_Streak] = []
+    for streak in sorted(streaks, key=lambda s: -s.fit.snr):
+        a = streak.fit.segment
+        if not any(_same_place(a, k.fit.segment, k.fit.sigma_px) for k in kept):
+            kept.append(streak)
+    return kept
+
+
+def _same_place(a: Segment, b: Segment, sigma_px: float) -> bool:
+    """Whether a lies on b: both its ends and its midpoint."""
+    reach = 2.0 * sigma_px
+    if (
+        a.x1 < b.x0 - reach
+        or a.x0 > b.x1 + reach
+        or min(a.y0, a.y1) > max(b.y0, b.y1) + reach
+        or max(a.y0, a.y1) < min(b.y0, b.y1) - reach
+    ):
+        return False
+    from streaks.geometry import distance_to_segment
+
+    points = np.array([(a.x0, a.y0), (a.x1, a.y1), a.midpoint])
+    return bool((distance_to_segment(points[:, 0], points[:, 1], b) < reach).all())
+
+
+def _join_pieces(
+    sheet: _Sheet, streaks: Sequence[_Streak], source_variance: float
+) -> list[_Streak]:
+    """Collinear pieces as one streak, refitted where a uniform trail explains them."""
+    promising = [s for s in streaks if s.score > 2.0]
+    rest = [s for s in streaks if s.score <= 2.0]
+    groups = group_pieces(
+        [s.fit.segment for s in promising],
+        [s.fit.theta_err_deg for s in promising],
+        sigma_px=sheet.sigma_px,
+        usable=sheet.usable,
+    )
+    joined = []
+    for group in groups:
+        pieces = [promising[i] for i in group]
+        joined.append(pieces[0] if len(pieces) == 1 else _joined(sheet, pieces, source_variance))
+    return _one_each([*joined, *rest])
+
+
+def _joined(sheet: _Sheet, pieces: Sequence[_Streak], source_variance: float) -> _Streak:
+    span = spanning_segment([p.fit.segment for p in pieces])
+    fit = _fit(sheet, span, source_variance)
+    whole = _judge(sheet, fit, fit.snr) if fit.converged else None
+    together = math.sqrt(sum(max(p.fit.snr, 0.0) ** 2 for p in pieces))
+    if whole is not None and whole.fit.snr > 0.95 * together and whole.score > 0:
+        return replace(whole, score=max(whole.score, max(p.score for p in pieces)))
+    best = max(pieces, key=lambda p: p.fit.snr)
+    lit = sum(p.fit.segment.length_px for p in pieces)
+    dashed = lit < 0.8 * span.length_px * (1.0 - hidden_share(span, sheet.usable))
+    fit = replace(
+        best.fit,
+        segment=_within(span, sheet),
+        flux=sum(p.fit.flux for p in pieces if math.isfinite(p.fit.flux)),
+        snr=together,
+    )
+    flags = StreakFlag.DASHED if dashed else StreakFlag(0)
+    return _Streak(fit, max(p.score for p in pieces), flags)
+
+
+def _wanted(streak: _Streak, config: DetectionConfig) -> bool:
+    return (
+        streak.fit.snr >= config.threshold_snr
+        and streak.score >= config.min_score
+        and streak.fit.segment.length_px >= config.min_length_px
+    )
+
+
+def _flags(sheet: _Sheet, frame: Frame, fit: TrailFit) -> StreakFlag:
+    segment, flags = fit.segment, StreakFlag(0)
+    ny, nx = sheet.z.shape
+    reach = 2.0 * sheet.sigma_px + 1.0
+    ends = ((segment.x0, segment.y0), (segment.x1, segment.y1))
+    edges, masks = (
+        (StreakFlag.EDGE_0, StreakFlag.EDGE_1),
+        (StreakFlag.MASKED_0, StreakFlag.MASKED_1),
+    )
+    xm, ym = segment.midpoint
+    for (x, y), at_edge, at_mask in zip(ends, edges, masks, strict=True):
+        if min(x + 0.5, y + 0.5, nx - 0.5 - x, ny - 0.5 - y) < reach:
+            flags |= at_edge
+            continue
+        away = max(math.hypot(x - xm, y - ym), 1e-6)
+        beyond = Segment(x, y, x + (x - xm) / away * reach, y + (y - ym) / away * reach)
+        if hidden_share(beyond, sheet.usable) > 0.4:
+            flags |= at_mask
+    if hidden_share(segment, sheet.usable) > 0.02:
+        flags |= StreakFlag.PARTLY_MASKED
+    if fit.sigma_px > 1.4 * sheet.sigma_px and fit.sigma_px - sheet.sigma_px > 3.0 * fit.sigma_err:
+        flags |= StreakFlag.WIDE
+    if frame.planes is not None:
+        if _plane_share(segment, frame.planes, MaskPlane.TRACK) > 0.3:
+            flags |= StreakFlag.TRACK
+        if _plane_share(segment, frame.planes, MaskPlane.SPIKE | MaskPlane.SATURATED) > 0.3:
+            flags |= StreakFlag.SPIKE
+    return flags
+
+
+def _plane_share(segment: Segment, planes: NDArray[np.uint8], bits: MaskPlane) -> float:
+    return hidden_share(segment, (planes & np.uint8(bits)) == 0)
+
+
+def _table(frame: Frame, rows: Sequence[tuple[_Streak, float, float]]) -> QTable:
+    if not rows:
+        return empty_streaks()
+    fits = [streak.fit for streak, _, _ in rows]
+    segments = [fit.segment for fit in fits]
+    ends = np.array([(s.x0, s.y0, s.x1, s.y1) for s in segments])
+    flux, flux_err = np.array([r[1] for r in rows]), np.array([r[2] for r in rows])
+    x, y = 0.5 * (ends[:, 0] + ends[:, 2]), 0.5 * (ends[:, 1] + ends[:, 3])
+    pixels = {"x": x, "y": y, "x0": ends[:, 0], "y0": ends[:, 1], "x1": ends[:, 2],
+              "y1": ends[:, 3]}  # fmt: skip
+    mag, mag_err = magnitudes(flux, flux_err, frame.zero_point_mag)
+    time = "" if frame.time is None else str(frame.time.utc.isot)
+    values = {
+        "streak_id": [f"{frame.name}_{i:04d}" for i in range(len(rows))],
+        "image": [frame.name] * len(rows),
+        **pixels,
+        "length": [s.length_px for s in segments],
+        "theta": [s.theta_deg for s in segments],
+        "width": [fit.sigma_px * FWHM_PER_SIGMA for fit in fits],
+        "flux": flux,
+        "flux_err": flux_err,
+        "snr": [fit.snr for fit in fits],
+        "score": [streak.score for streak, _, _ in rows],
+        **sky_columns(pixels, frame.wcs, frame.exposure_s),
+        "mag": mag,
+        "mag_err": mag_err,
+        "time": [time] * len(rows),
+        "flags": [int(streak.flags) for streak, _, _ in rows],
+        "along0_err": [fit.along_err for fit in fits],
+        "along1_err": [fit.along_err for fit in fits],
+        "across_err": [fit.across_err for fit in fits],
+        "length_err": [fit.length_err for fit in fits],
+        "theta_err": [fit.theta_err_deg for fit in fits],
+        "chi2": [fit.chi2 for fit in fits],
+    }
+    return build_table(STREAK_COLUMNS, values)

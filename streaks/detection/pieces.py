@@ -1,0 +1,126 @@
+"""Pieces on one line are one object: trails behind masks, and flashing satellites."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.geometry import Segment, angle_difference_deg
+
+__all__ = ["group_pieces", "hidden_share", "spanning_segment"]
+
+
+def group_pieces(
+    segments: Sequence[Segment],
+    angle_errors_deg: Sequence[float],
+    *,
+    sigma_px: float,
+    usable: NDArray[np.bool_],
+) -> list[list[int]]:
+    """Indices of segments that lie on one line, grouped; lone ones in groups of one.
+
+    Two pieces belong together when each points at the other within its own error, and the gap
+    between them is hidden by masks or not longer than twice the two together.
+    """
+    n = len(segments)
+    parent = list(range(n))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j in _similar_directions(segments, angle_errors_deg):
+        if _belong(segments[i], segments[j], angle_errors_deg[i], angle_errors_deg[j],
+                   sigma_px, usable):  # fmt: skip
+            parent[root(j)] = root(i)
+    groups: dict[int, list[int]] = {}
+    for i in range(n):
+        groups.setdefault(root(i), []).append(i)
+    return list(groups.values())
+
+
+def spanning_segment(pieces: Sequence[Segment]) -> Segment:
+    """From the outermost end to the outermost end of pieces on one line."""
+    ends = np.array([(s.x0, s.y0) for s in pieces] + [(s.x1, s.y1) for s in pieces])
+    longest = max(pieces, key=lambda s: s.length_px)
+    direction = np.array([longest.x1 - longest.x0, longest.y1 - longest.y0])
+    along = ends @ (direction / max(np.hypot(*direction), 1e-9))
+    first, last = ends[along.argmin()], ends[along.argmax()]
+    return Segment(*first, *last).ordered()
+
+
+def hidden_share(segment: Segment, usable: NDArray[np.bool_]) -> float:
+    """Share of a segment that lies on unusable pixels, 0 to 1."""
+    ny, nx = usable.shape
+    n = max(2, math.ceil(segment.length_px) + 1)
+    t = np.linspace(0.0, 1.0, n)
+    x = np.rint(segment.x0 + t * (segment.x1 - segment.x0)).astype(int)
+    y = np.rint(segment.y0 + t * (segment.y1 - segment.y0)).astype(int)
+    inside = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
+    if not inside.any():
+        return 1.0
+    return float(1.0 - usable[y[inside], x[inside]].mean())
+
+
+def _similar_directions(
+    segments: Sequence[Segment], errors_deg: Sequence[float]
+) -> list[tuple[int, int]]:
+    """Pairs whose directions agree within three errors and half a degree."""
+    if len(segments) < 2:
+        return []
+    theta = np.array([s.theta_deg for s in segments])
+    error = np.array([_known(e) for e in errors_deg])
+    apart = np.abs(angle_difference_deg(theta[:, None], theta[None, :]))
+    near = apart <= 3.0 * np.hypot(error[:, None], error[None, :]) + 0.5
+    return [(int(i), int(j)) for i, j in np.argwhere(np.triu(near, 1))]
+
+
+def _belong(
+    a: Segment,
+    b: Segment,
+    error_a_deg: float,
+    error_b_deg: float,
+    sigma_px: float,
+    usable: NDArray[np.bool_],
+) -> bool:
+    long, short = (a, b) if a.length_px >= b.length_px else (b, a)
+    if short.length_px < 3.0 * sigma_px or long.length_px < 8.0:
+        return False
+    gap = _gap(long, short)
+    # The longer piece's own direction error, carried to the shorter one's place.
+    xm, ym = long.midpoint
+    theta = math.radians(long.theta_deg)
+    x, y = short.midpoint
+    across = abs(-(x - xm) * math.sin(theta) + (y - ym) * math.cos(theta))
+    error_long = error_a_deg if long is a else error_b_deg
+    reach = math.hypot(x - xm, y - ym)
+    allowed = 1.5 * sigma_px + 3.0 * math.radians(_known(error_long)) * reach
+    if across > min(allowed, 6.0 * sigma_px):
+        return False
+    if gap is None:
+        return True
+    if gap.length_px <= 2.0 * (a.length_px + b.length_px):
+        return True
+    return hidden_share(gap, usable) > 0.8
+
+
+def _known(error_deg: float) -> float:
+    return min(error_deg, 5.0) if math.isfinite(error_deg) else 1.0
+
+
+def _gap(a: Segment, b: Segment) -> Segment | None:
+    """The piece between two segments on one line; None where they touch or overlap."""
+    if spanning_segment([a, b]).length_px <= a.length_px + b.length_px:
+        return None
+    pairs = [
+        (math.hypot(p[0] - q[0], p[1] - q[1]), p, q)
+        for p in ((a.x0, a.y0), (a.x1, a.y1))
+        for q in ((b.x0, b.y0), (b.x1, b.y1))
+    ]
+    _, p, q = min(pairs)
+    return Segment(*p, *q)

@@ -1,0 +1,93 @@
+"""The width of the PSF, where the header does not say."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DEFAULT_FWHM_PX", "measure_fwhm"]
+
+_log = logging.getLogger(__name__)
+
+#: Where too few stars stand in an image: the median of ZTF difference stamps is 2.55 px.
+DEFAULT_FWHM_PX = 2.5
+_MIN_STARS, _MAX_STARS = 5, 60
+
+
+def measure_fwhm(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
+    """FWHM of the round, isolated, unsaturated point sources of an image, px.
+
+    Stars come from photutils' DAOStarFinder, widths from its Gaussian fits; the answer is their
+    median. NaN when there are fewer than five.
+
+    Parameters
+    ----------
+    z : (ny, nx) float32
+        Standardised image.
+    usable : (ny, nx) bool
+    """
+    x, y, peak = _stars(z, usable)
+    if len(x) < _MIN_STARS:
+        return math.nan
+    # The brightest may be saturated or bent; the faintest are noise.
+    bright = np.argsort(-peak)[int(0.05 * len(peak)) : int(0.05 * len(peak)) + _MAX_STARS]
+    widths = _fitted_widths(z, usable, x[bright], y[bright])
+    widths = widths[(widths > 1.0) & (widths < 12.0)]
+    if len(widths) < _MIN_STARS:
+        return math.nan
+    return float(np.median(widths))
+
+
+def _stars(
+    z: NDArray[np.float32], usable: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    import warnings
+
+    from photutils.detection import DAOStarFinder
+    from photutils.utils.exceptions import NoDetectionsWarning
+
+    none = np.zeros(0)
+    if min(z.shape) < 16:
+        return none, none, none
+    finder = DAOStarFinder(threshold=15.0, fwhm=DEFAULT_FWHM_PX, roundness_range=(-0.5, 0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        table = finder(z, mask=~usable)
+    if table is None:
+        return none, none, none
+    x = np.asarray(table["x_centroid"], dtype=float)
+    y = np.asarray(table["y_centroid"], dtype=float)
+    peak = np.asarray(table["peak"], dtype=float)
+    lone = _isolated(x, y, 12.0) & (x > 8) & (y > 8) & (x < z.shape[1] - 9) & (y < z.shape[0] - 9)
+    return x[lone], y[lone], peak[lone]
+
+
+def _isolated(x: NDArray[np.float64], y: NDArray[np.float64], px: float) -> NDArray[np.bool_]:
+    from scipy.spatial import cKDTree
+
+    points = np.stack([x, y], axis=1)
+    if len(points) < 2:
+        return np.ones(len(points), bool)
+    distance, _ = cKDTree(points).query(points, k=2)
+    return distance[:, 1] > px
+
+
+def _fitted_widths(
+    z: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    import warnings
+
+    from photutils.psf import fit_fwhm
+
+    with warnings.catch_warnings():
+        # Some of many stars never converge; the median does not mind.
+        warnings.simplefilter("ignore")
+        return np.asarray(
+            fit_fwhm(z.astype(float), xypos=np.stack([x, y], axis=1), fit_shape=11, mask=~usable)
+        )

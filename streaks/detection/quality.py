@@ -1,0 +1,166 @@
+"""What speaks against a line being one streak of light, each as a factor between 0 and 1.
+
+The product of the factors, times the matched-filter S/N, is a streak's ``score``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.detection.search import Filtered
+from streaks.trail import TrailFit
+
+__all__ = ["Profile", "point_length", "quality", "track_profile"]
+
+#: S/N at which a fit tells a point from a short trail, and how many such make a rule.
+_BRIGHT, _MIN_COMPACT = 15.0, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """The filtered image along a track and beside it, one sample a pixel.
+
+    Parameters
+    ----------
+    along : (n,)
+        Point-source S/N on the track; NaN where hidden.
+    beside : (n, 2)
+        The same on both sides, outside the trail's own light.
+    """
+
+    along: NDArray[np.float64]
+    beside: NDArray[np.float64]
+
+
+def track_profile(filtered: Filtered, fit: TrailFit) -> Profile:
+    """Samples along the fitted track, ends included, and on both sides of it."""
+    segment = fit.segment
+    length = max(segment.length_px, 1e-6)
+    n = max(3, round(length) + 1)
+    t = np.linspace(0.0, 1.0, n)
+    x = segment.x0 + t * (segment.x1 - segment.x0)
+    y = segment.y0 + t * (segment.y1 - segment.y0)
+    away = 3.2 * max(fit.sigma_px, 0.6)
+    dx = -(segment.y1 - segment.y0) / length * away
+    dy = (segment.x1 - segment.x0) / length * away
+    beside = np.stack(
+        [_sample(filtered, x + dx, y + dy), _sample(filtered, x - dx, y - dy)], axis=1
+    )
+    return Profile(_sample(filtered, x, y), beside)
+
+
+def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
+    """Length that this image's point sources seem to have, px.
+
+    Bad tracking, a PSF wider than the header says, or coma make every star a short trail. Where
+    enough bright compact sources agree, what is no longer than they is no streak. Without them,
+    a PSF 10 % wider than thought makes a point look 1.2 sigma long.
+
+    Parameters
+    ----------
+    fits
+        Of all lines of the image.
+    sigma_px
+        Width of the PSF.
+    """
+    compact = [
+        f.segment.length_px
+        for f in fits
+        if f.converged and f.snr > _BRIGHT and f.segment.length_px < 5.0 * sigma_px
+    ]
+    least = 1.2 * sigma_px
+    if len(compact) < _MIN_COMPACT:
+        return least
+    middle = float(np.median(compact))
+    spread = 1.4826 * float(np.median(np.abs(np.asarray(compact) - middle)))
+    return max(least, middle + 2.0 * spread)
+
+
+def quality(fit: TrailFit, profile: Profile, *, sigma_px: float, point_px: float) -> float:
+    """How much a fitted line looks like one streak, 0 to 1.
+
+    `point_px` is the length that a point source seems to have, from `point_length`.
+    """
+    return (
+        _extended(fit, point_px)
+        * _as_wide_as_the_psf(fit, sigma_px)
+        * _evenly_lit(profile)
+        * _without_negative_lobes(profile)
+        * _well_fitted(fit)
+    )
+
+
+def _step(value: float, low: float, high: float) -> float:
+    """0 below low, 1 above high, smooth between."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def _extended(fit: TrailFit, point_px: float) -> float:
+    """Against point sources: a length that is both measured and more than a point's."""
+    length = fit.segment.length_px
+    if not fit.length_err > 0:
+        return 1.0
+    return _step(length / fit.length_err, 1.5, 3.0) * _step(length / point_px, 1.0, 1.6)
+
+
+def _as_wide_as_the_psf(fit: TrailFit, sigma_px: float) -> float:
+    """Against cosmic rays, which the PSF has not blurred, and against smooth blobs."""
+    ratio = fit.sigma_px / sigma_px
+    blob = fit.segment.length_px / max(fit.sigma_px, 1e-3)
+    broad = 1.0 if ratio < 1.5 else _step(blob, 3.0, 8.0)
+    return _step(ratio, 0.62, 0.8) * broad
+
+
+def _evenly_lit(profile: Profile) -> float:
+    """Against chains of points: light outside the brightest quarter of the track."""
+    values = profile.along[np.isfinite(profile.along)]
+    # Ends of a trail are at half its brightness.
+    if len(values) < 8:
+        return 1.0
+    values = np.sort(values[1:-1])
+    mean = float(values.mean())
+    rest = float(values[: max(1, int(0.75 * len(values)))].mean())
+    # In noise of unit variance the lower three quarters lie 0.424 sigma below the mean.
+    return _step((rest + 0.424) / max(mean, 1e-3), 0.15, 0.5)
+
+
+def _without_negative_lobes(profile: Profile) -> float:
+    """Against dipoles: a dark side as deep as the bright one is high."""
+    along, beside = profile.along, profile.beside
+    if not np.isfinite(along).any() or not np.isfinite(beside).any():
+        return 1.0
+    peak = float(np.nanpercentile(along, 75))
+    darkest = float(np.nanmin(beside))
+    side = float(np.nanmin(np.nanmean(np.where(np.isfinite(beside), beside, 0.0), axis=0)))
+    # One dark pixel among n samples is noise down to about 4 sigma.
+    lobe = max(-darkest - 4.0, 0.0)
+    trough = max(-side - 4.0 / math.sqrt(max(len(along) / 4.0, 1.0)), 0.0)
+    return 1.0 - _step(max(lobe, 1.5 * trough) / max(peak, 1.0), 0.2, 0.6)
+
+
+def _well_fitted(fit: TrailFit) -> float:
+    """Against clutter: residuals that are a large share of what is fitted."""
+    if not math.isfinite(fit.chi2) or fit.n_pixels == 0:
+        return 1.0
+    excess = max(fit.chi2 - 1.6, 0.0)
+    # Mean square of the model over the pixels of the fit.
+    power = fit.snr**2 / max(fit.n_pixels, 1) * 2.0
+    return 1.0 - _step(excess / max(power, 0.3), 0.5, 1.5)
+
+
+def _sample(
+    filtered: Filtered, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Bilinear samples; NaN outside the image and where most of the PSF is hidden."""
+    from scipy.ndimage import map_coordinates
+
+    where = np.stack([y, x])
+    value = map_coordinates(filtered.snr, where, order=1, cval=0.0).astype(float)
+    cover = map_coordinates(filtered.cover, where, order=1, cval=0.0)
+    return np.where(cover > 0.5, value, np.nan)

@@ -1,0 +1,169 @@
+"""The search on bare arrays: filter, transform at three scales, refine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.detection.refinement import distinct_segments
+from streaks.noise import filtered_correlation
+from streaks.transforms import line_candidates
+
+__all__ = ["Filtered", "filter_image", "search_lines"]
+
+#: (binning, first and last level): 4-32 px at full resolution, 64-256 px, 512-1024 px.
+_SCALES = ((1, 2, 5), (2, 5, 7), (4, 7, 8))
+#: Filtered pixels count up to this in the transform: enough for the shortest paths to pass the
+#: first cut, too little for a bright star to light up every long line through it.
+_CLIP = 5.0
+_CLIP_LONG = 3.0
+#: In refinement a bright short trail needs more room.
+_CLIP_REFINED = 12.0
+#: Digital paths, dyadic lengths and grid positions lose up to a quarter of a streak's S/N.
+_FIRST_CUT_SHARE = 0.74
+_MIN_FIRST_CUT = 4.2
+
+
+@dataclass(frozen=True, eq=False)
+class Filtered:
+    """An image after the PSF's matched filter.
+
+    Parameters
+    ----------
+    snr : (ny, nx) float32
+        Point-source S/N at every pixel.
+    cover : (ny, nx) float32
+        Share of the filter on usable pixels, 0 to 1.
+    noise_factor
+        Variance of filtered noise over that of white noise.
+    noise_sigma_px
+        Width of the Gaussian filter whose white noise is correlated alike along lines.
+    """
+
+    snr: NDArray[np.float32]
+    cover: NDArray[np.float32]
+    noise_factor: float
+    noise_sigma_px: float
+
+
+def filter_image(
+    z: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    correlation: NDArray[np.float64],
+    sigma_px: float,
+) -> Filtered:
+    """Point-source S/N of a standardised image at every pixel.
+
+    Parameters
+    ----------
+    z : (ny, nx) float32
+        0 where not usable.
+    usable : (ny, nx) bool
+    correlation : (5, 5)
+        Of pixel noise.
+    sigma_px
+        Width of the PSF.
+    """
+    import cv2
+
+    side = 2 * max(2, math.ceil(3.5 * sigma_px)) + 1
+    kernel = cv2.getGaussianKernel(side, sigma_px, cv2.CV_64F)
+    peak = kernel / math.sqrt(float((kernel**2).sum()))
+    radius = max(4, math.ceil(4.5 * sigma_px))
+    rho, factor = filtered_correlation(correlation, sigma_px, radius)
+    border = cv2.BORDER_CONSTANT
+    snr = cv2.sepFilter2D(z, cv2.CV_32F, peak, peak / math.sqrt(factor), borderType=border)
+    if usable.all():
+        cover = np.ones_like(snr)
+    else:
+        cover = cv2.sepFilter2D(
+            usable.astype(np.float32), cv2.CV_32F, kernel, kernel, borderType=border
+        )
+    # A line's noise is the integral of the correlation along it: 2 s sqrt(pi) for a Gaussian.
+    along = 0.5 * (rho[radius, :].sum() + rho[:, radius].sum())
+    return Filtered(snr, cover, factor, max(along / (2.0 * math.sqrt(math.pi)), 0.3))
+
+
+def search_lines(
+    filtered: Filtered,
+    *,
+    sigma_px: float,
+    threshold_snr: float,
+    limit: int,
+) -> NDArray[np.float64]:
+    """Distinct segments above a threshold, strongest rough lines first.
+
+    Returns
+    -------
+    (n, 5)
+        x0, y0, x1, y1 in 0-based pixels and the matched-filter S/N.
+    """
+    first_cut = max(_FIRST_CUT_SHARE * threshold_snr, _MIN_FIRST_CUT)
+    starts = _rough_lines(filtered, first_cut)
+    return distinct_segments(
+        filtered.snr.copy(),
+        filtered.cover.copy(),
+        starts,
+        sigma_px=sigma_px,
+        noise_sigma_px=filtered.noise_sigma_px,
+        first_cut=first_cut,
+        threshold_snr=threshold_snr,
+        clip=_CLIP_REFINED,
+        limit=limit,
+    )
+
+
+def _rough_lines(filtered: Filtered, first_cut: float) -> NDArray[np.float64]:
+    """Ends of rough lines at all scales, (n, 4), strongest first."""
+    ends, strength = [], []
+    for binning, first, last in _SCALES:
+        image, correlation = _scaled(filtered, binning)
+        if max(image.shape) < 2**first:
+            continue
+        lines = line_candidates(
+            image, correlation=correlation, threshold_snr=first_cut, levels=(first, last)
+        )
+        shift = 0.5 * (binning - 1)
+        table = np.stack([lines.x0, lines.y0, lines.x1, lines.y1], axis=1)
+        ends.append(table * binning + shift)
+        strength.append(lines.snr)
+    if not ends:
+        return np.zeros((0, 4))
+    order = np.argsort(-np.concatenate(strength), kind="stable")
+    return np.concatenate(ends)[order]
+
+
+def _scaled(filtered: Filtered, binning: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Clipped image in bins of unit noise, and how its noise is correlated."""
+    import cv2
+
+    s = filtered.noise_sigma_px
+    radius = max(4, math.ceil(4.5 * s))
+    lag = np.arange(-radius - binning, radius + binning + 1)
+    rho = np.exp(-(lag[:, None] ** 2 + lag[None, :] ** 2) / (4.0 * s * s))
+    if binning == 1:
+        image = np.clip(filtered.snr, -_CLIP, _CLIP)
+        return image, rho[1:-1, 1:-1]
+    ny, nx = (n // binning * binning for n in filtered.snr.shape)
+    if min(ny, nx) == 0:
+        return np.zeros((1, 1), np.float32), np.ones((1, 1))
+    clipped = np.clip(filtered.snr[:ny, :nx], -_CLIP_LONG, _CLIP_LONG)
+    image = cv2.resize(clipped, (nx // binning, ny // binning), interpolation=cv2.INTER_AREA)
+    # Correlation of bin means: that of pixels, averaged over all pairs of pixels of two bins.
+    triangle = np.convolve(np.ones(binning), np.ones(binning)) / binning**2
+    reach = max(1, radius // binning)
+    one = np.array(
+        [
+            sum(
+                weight * math.exp(-((binning * k + d) ** 2) / (4.0 * s * s))
+                for d, weight in zip(range(-binning + 1, binning), triangle, strict=True)
+            )
+            for k in range(-reach, reach + 1)
+        ]
+    )
+    bins = one[:, None] * one[None, :]
+    variance = bins[reach, reach]
+    return image / np.float32(math.sqrt(variance)), bins / variance

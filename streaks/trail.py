@@ -1,0 +1,397 @@
+"""The trailed point source: its model, and its fit with errors.
+
+A point source of Gaussian PSF that moves uniformly during the exposure leaves (Vereš et al. 2012,
+PASP 124, 1197, eq. 3)
+
+    f(u, v) = flux / L * G(v) * (erf((u + L/2) / (sqrt(2) s)) - erf((u - L/2) / (sqrt(2) s))) / 2
+
+with u along and v across the track from its midpoint, G a normal density of width s.
+All arrays here are standardised: noise of unit variance, no background.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streaks.geometry import Segment
+
+__all__ = ["FWHM_PER_SIGMA", "TrailFit", "fit_trail", "line_noise", "trail_flux", "trail_model"]
+
+FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
+
+#: Below this a trail is a point, and its direction means nothing.
+_MIN_LENGTH_PX = 0.05
+#: Pixels within this many sigma of the track belong to the fit.
+_REACH_SIGMA = 4.0
+#: Residuals beyond this many sigma are somebody else's light; their weight falls off.
+_HUBER = 4.0
+#: The PSF of a frame is known to about this share; a prior on the width across keeps faint
+#: trails from trading width for flux.
+_WIDTH_PRIOR = 0.15
+
+
+@dataclass(frozen=True)
+class TrailFit:
+    """A fitted trail.
+
+    Parameters
+    ----------
+    segment
+        Ends where the source was at shutter open and close, smaller x first.
+    flux, flux_err
+        Sum of the trail in units of the image's noise.
+    sigma_px, sigma_err
+        Gaussian width across.
+    along_err, across_err, length_err, theta_err_deg
+        1-sigma errors: of an end along the track, of the midpoint across, of the length, of the
+        direction.
+    snr
+        Matched-filter signal-to-noise of the fitted trail.
+    chi2
+        Mean squared residual of the pixels of the fit.
+    n_pixels
+        Usable pixels of the fit.
+    converged
+        False where the fit ran away; the segment is then the starting one.
+    """
+
+    segment: Segment
+    flux: float
+    flux_err: float
+    sigma_px: float
+    sigma_err: float
+    along_err: float
+    across_err: float
+    length_err: float
+    theta_err_deg: float
+    snr: float
+    chi2: float
+    n_pixels: int
+    converged: bool
+
+
+def line_noise(length_px: Any, sigma_px: float) -> Any:
+    """Noise of the integral of PSF-filtered white noise along a line of some length.
+
+    The filtered image has unit variance and correlation ``exp(-d**2 / (4 s**2))``; its integral
+    over a length L then has variance ``2 int_0^L (L - t) exp(-t**2 / (4 s**2)) dt``. A line's sum
+    over this is the matched filter's S/N for the trail.
+    """
+    from scipy.special import erf
+
+    length, s = np.asarray(length_px, dtype=float), sigma_px
+    t = length / (2.0 * s)
+    variance = 2.0 * (length * s * math.sqrt(math.pi) * erf(t) - 2.0 * s * s * -np.expm1(-t * t))
+    return np.sqrt(np.maximum(variance, 1e-12))
+
+
+def trail_model(
+    shape: tuple[int, int], segment: Segment, flux: float, sigma_px: float
+) -> NDArray[np.float64]:
+    """Image of one trail, (ny, nx), at pixel centres."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    xm, ym = segment.midpoint
+    theta = math.atan2(segment.y1 - segment.y0, segment.x1 - segment.x0)
+    values = np.empty(x.size)
+    jacobian = np.empty((x.size, 6))
+    _evaluate(
+        np.array([xm, ym, theta, max(segment.length_px, _MIN_LENGTH_PX), flux, sigma_px]),
+        x.ravel().astype(float), y.ravel().astype(float), values, jacobian,
+    )  # fmt: skip
+    return values.reshape(shape)
+
+
+def fit_trail(
+    z: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    start: Segment,
+    *,
+    sigma_px: float,
+    noise_factor: float = 1.0,
+    source_variance: float = 0.0,
+) -> TrailFit:
+    """Least-squares fit of a trail to a standardised image.
+
+    Parameters
+    ----------
+    z : (ny, nx) float32
+        Image over its noise.
+    usable : (ny, nx) bool
+    start
+        Where to begin.
+    sigma_px
+        Width of the PSF.
+    noise_factor
+        Variance of the PSF-filtered noise over that of white noise; errors grow with its root.
+    source_variance
+        Variance that one unit of the trail's own light adds (``1 / (gain * sigma)`` for a
+        standardised image); 0 where unknown.
+    """
+    x, y, values = _gather(
+        z, usable, start.x0, start.y0, start.x1, start.y1, _REACH_SIGMA * sigma_px + 2.0
+    )
+    theta = math.atan2(start.y1 - start.y0, start.x1 - start.x0)
+    xm, ym = start.midpoint
+    p0 = np.array([xm, ym, theta, max(start.length_px, 1.0), 0.0, sigma_px])
+    if len(values) < 8:
+        return _failed(start, sigma_px, len(values))
+    prior = _WIDTH_PRIOR * sigma_px
+    p, ok = _levenberg(p0, x, y, values, sigma_px, 1.0 / prior**2)
+    moved = math.hypot(p[0] - xm, p[1] - ym)
+    reach = 0.75 * start.length_px + 6.0 * sigma_px
+    if not ok or moved > reach or p[3] > 2.5 * start.length_px + 12 * sigma_px or p[5] <= 0:
+        return _failed(start, sigma_px, len(values))
+    model, jacobian = np.empty(len(x)), np.empty((len(x), 6))
+    _evaluate(p, x, y, model, jacobian)
+    residual = values - model
+    inner = model > 0.02 * model.max() if model.max() > 0 else np.ones(len(x), bool)
+    information = jacobian.T @ jacobian
+    information[5, 5] += 1.0 / prior**2
+    try:
+        inverse = np.linalg.inv(information)
+    except np.linalg.LinAlgError:
+        return _failed(start, sigma_px, len(values))
+    middle = noise_factor * (jacobian.T @ jacobian)
+    if source_variance > 0:
+        weights = source_variance * np.maximum(model, 0.0)
+        middle = middle + jacobian.T @ (jacobian * weights[:, None])
+    middle[5, 5] += 1.0 / prior**2
+    covariance = inverse @ middle @ inverse
+    return _result(p, covariance, model, values, residual[inner], noise_factor)
+
+
+def _result(
+    p: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    model: NDArray[np.float64],
+    values: NDArray[np.float64],
+    residual: NDArray[np.float64],
+    noise_factor: float,
+) -> TrailFit:
+    c, s = math.cos(p[2]), math.sin(p[2])
+    half = 0.5 * p[3]
+    segment = Segment(p[0] - half * c, p[1] - half * s, p[0] + half * c, p[1] + half * s).ordered()
+    along = np.array([c, s, 0.0, 0.5, 0.0, 0.0])
+    across = np.array([-s, c, 0.0, 0.0, 0.0, 0.0])
+    # Ends are symmetric: one number serves both. Masks break this only weakly.
+    error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    power = float(model @ model)
+    snr = float(values @ model) / math.sqrt(power * noise_factor) if power > 0 else 0.0
+    return TrailFit(
+        segment=segment,
+        flux=float(p[4]),
+        flux_err=float(error[4]),
+        sigma_px=float(p[5]),
+        sigma_err=float(error[5]),
+        along_err=math.sqrt(max(float(along @ covariance @ along), 0.0)),
+        across_err=math.sqrt(max(float(across @ covariance @ across), 0.0)),
+        length_err=float(error[3]),
+        theta_err_deg=math.degrees(float(error[2])),
+        snr=snr,
+        chi2=float(np.mean(residual**2)) if len(residual) else math.nan,
+        n_pixels=len(values),
+        converged=True,
+    )
+
+
+def _failed(start: Segment, sigma_px: float, n_pixels: int) -> TrailFit:
+    nan = math.nan
+    return TrailFit(start, nan, nan, sigma_px, nan, nan, nan, nan, nan, nan, nan, n_pixels, False)
+
+
+def trail_flux(
+    counts: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    fit: TrailFit,
+    *,
+    noise_factor: float = 1.0,
+    gain: float = math.nan,
+) -> tuple[float, float]:
+    """Flux of a fitted trail in counts and its error, its shape kept.
+
+    Weighted least squares of the amplitude alone: exact where the noise varies along the track.
+    The error takes the fit's own relative error of flux, with its covariance with length and
+    width, where that is larger.
+
+    Parameters
+    ----------
+    counts : (ny, nx)
+        Background-subtracted.
+    sigma : (ny, nx), counts
+        inf where there is no data.
+    fit
+        From `fit_trail`.
+    noise_factor
+        Variance of PSF-filtered noise over that of white noise.
+    gain
+        Electrons a count, for the trail's own photon noise; NaN where unknown.
+
+    Returns
+    -------
+    flux, flux_err
+        NaN when no usable pixel lies under the trail.
+    """
+    seg = fit.segment
+    usable = np.isfinite(sigma)
+    reach = _REACH_SIGMA * fit.sigma_px + 2.0
+    x, y, values = _gather(counts, usable, seg.x0, seg.y0, seg.x1, seg.y1, reach)
+    if len(x) == 0:
+        return math.nan, math.nan
+    weight = 1.0 / sigma[y.astype(int), x.astype(int)].astype(float) ** 2
+    xm, ym = seg.midpoint
+    theta = math.atan2(seg.y1 - seg.y0, seg.x1 - seg.x0)
+    shape, jacobian = np.empty(len(x)), np.empty((len(x), 6))
+    p = np.array([xm, ym, theta, max(seg.length_px, _MIN_LENGTH_PX), 1.0, fit.sigma_px])
+    _evaluate(p, x, y, shape, jacobian)
+    information = float((shape * shape * weight).sum())
+    if not information > 0:
+        return math.nan, math.nan
+    flux = float((shape * values * weight).sum()) / information
+    variance = noise_factor / information
+    if gain > 0:
+        photons = np.maximum(flux * shape, 0.0) / gain
+        variance += float((shape**2 * weight**2 * photons).sum()) / information**2
+    relative = fit.flux_err / fit.flux if fit.converged and fit.flux > 0 else 0.0
+    return flux, max(math.sqrt(variance), abs(flux) * relative)
+
+
+@njit(cache=True, nogil=True)
+def _gather(z, usable, x0, y0, x1, y1, reach):  # type: ignore[no-untyped-def]
+    """Usable pixels within a reach of a segment, walking its longer axis."""
+    ny, nx = z.shape
+    steep = abs(y1 - y0) > abs(x1 - x0)
+    if steep:
+        x0, y0, x1, y1 = y0, x0, y1, x1
+        nu, nv = ny, nx
+    else:
+        nu, nv = nx, ny
+    if x1 < x0:
+        x0, y0, x1, y1 = x1, y1, x0, y0
+    slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
+    stretch = math.sqrt(1.0 + slope * slope)
+    u_low = max(0, math.ceil(x0 - reach))
+    u_high = min(nu - 1, math.floor(x1 + reach))
+    n_max = max(0, u_high - u_low + 1) * (2 * math.ceil(reach * stretch) + 1)
+    xs, ys, values = np.empty(n_max), np.empty(n_max), np.empty(n_max)
+    n = 0
+    for u in range(u_low, u_high + 1):
+        v_line = y0 + slope * (u - x0)
+        v_low = max(0, math.ceil(v_line - reach * stretch))
+        v_high = min(nv - 1, math.floor(v_line + reach * stretch))
+        for v in range(v_low, v_high + 1):
+            row, column = (u, v) if steep else (v, u)
+            if usable[row, column]:
+                xs[n], ys[n], values[n] = column, row, z[row, column]
+                n += 1
+    return xs[:n], ys[:n], values[:n]
+
+
+@njit(cache=True, nogil=True)
+def _evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
+    """Model and its derivatives by xm, ym, theta, length, flux, sigma."""
+    c, s = math.cos(p[2]), math.sin(p[2])
+    length, flux, sigma = p[3], p[4], p[5]
+    root = 1.0 / math.sqrt(2.0)
+    density = 1.0 / math.sqrt(2.0 * math.pi)
+    for i in range(x.size):
+        dx, dy = x[i] - p[0], y[i] - p[1]
+        u, v = dx * c + dy * s, dy * c - dx * s
+        a, b = (u + 0.5 * length) / sigma, (u - 0.5 * length) / sigma
+        across = density / sigma * math.exp(-0.5 * v * v / (sigma * sigma))
+        fa, fb = density * math.exp(-0.5 * a * a), density * math.exp(-0.5 * b * b)
+        along = 0.5 * (math.erf(a * root) - math.erf(b * root)) / length
+        unit = across * along
+        by_u = across * (fa - fb) / (sigma * length)
+        by_v = -v / (sigma * sigma) * unit
+        model[i] = flux * unit
+        jacobian[i, 0] = flux * (-c * by_u + s * by_v)
+        jacobian[i, 1] = flux * (-s * by_u - c * by_v)
+        jacobian[i, 2] = flux * (v * by_u - u * by_v)
+        jacobian[i, 3] = flux * (across * (fa + fb) / (2.0 * sigma * length) - unit / length)
+        jacobian[i, 4] = unit
+        jacobian[i, 5] = flux * (
+            unit * (v * v / sigma**3 - 1.0 / sigma) - across * (a * fa - b * fb) / (sigma * length)
+        )
+
+
+@njit(cache=True, nogil=True)
+def _cost(values, model, sigma, prior_sigma, prior_weight):  # type: ignore[no-untyped-def]
+    total = prior_weight * (sigma - prior_sigma) ** 2
+    for i in range(values.size):
+        # The model itself is good to a few per cent: bright trails must not be torn apart by
+        # the PSF's wings.
+        r = (values[i] - model[i]) / math.sqrt(1.0 + 0.0025 * model[i] * model[i])
+        r = abs(r)
+        total += r * r if r < _HUBER else 2.0 * _HUBER * r - _HUBER * _HUBER
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-untyped-def]
+    """Damped Gauss-Newton with weights that fall off for outliers."""
+    n = x.size
+    model, jacobian = np.empty(n), np.empty((n, 6))
+    trial_model, trial_jacobian = np.empty(n), np.empty((n, 6))
+    p = p0.copy()
+    p[4] = 1.0
+    _evaluate(p, x, y, model, jacobian)
+    power = (jacobian[:, 4] * jacobian[:, 4]).sum()
+    if power <= 0.0:
+        return p, False
+    p[4] = (jacobian[:, 4] * values).sum() / power
+    _evaluate(p, x, y, model, jacobian)
+    cost = _cost(values, model, p[5], prior_sigma, prior_weight)
+    damping = 1e-3
+    gradient, hessian = np.empty(6), np.empty((6, 6))
+    for _ in range(40):
+        gradient[:] = 0.0
+        hessian[:] = 0.0
+        for i in range(n):
+            softened = 1.0 / (1.0 + 0.0025 * model[i] * model[i])
+            r = values[i] - model[i]
+            scaled = abs(r) * math.sqrt(softened)
+            w = softened if scaled < _HUBER else softened * _HUBER / scaled
+            for j in range(6):
+                gradient[j] += w * jacobian[i, j] * r
+                for k in range(j + 1):
+                    hessian[j, k] += w * jacobian[i, j] * jacobian[i, k]
+        for j in range(6):
+            for k in range(j):
+                hessian[k, j] = hessian[j, k]
+        gradient[5] -= prior_weight * (p[5] - prior_sigma)
+        hessian[5, 5] += prior_weight
+        improved = False
+        for _ in range(8):
+            damped = hessian.copy()
+            for j in range(6):
+                damped[j, j] = hessian[j, j] * (1.0 + damping) + 1e-9
+            step = np.linalg.solve(damped, gradient)
+            trial = p + step
+            trial[3] = max(trial[3], _MIN_LENGTH_PX)
+            trial[5] = min(max(trial[5], 0.2 * prior_sigma), 6.0 * prior_sigma)
+            _evaluate(trial, x, y, trial_model, trial_jacobian)
+            trial_cost = _cost(values, trial_model, trial[5], prior_sigma, prior_weight)
+            if trial_cost < cost:
+                improved = True
+                break
+            damping = min(damping * 6.0, 1e8)
+        if not improved:
+            break
+        gain = cost - trial_cost
+        p, cost = trial, trial_cost
+        model, trial_model = trial_model, model
+        jacobian, trial_jacobian = trial_jacobian, jacobian
+        damping = max(damping / 6.0, 1e-9)
+        if gain < 1e-4:
+            break
+    good = True
+    for j in range(6):
+        if not math.isfinite(p[j]):
+            good = False
+    return p, good
