@@ -13,15 +13,16 @@ from streaks.errors import ReadError
 
 __all__ = ["flat_areas", "is_dark_positive", "read_picture"]
 
-#: A connected area of one exact grey value of at least this many pixels is no noise.
-_MIN_FLAT_PX = 64
-#: Where a background has hardly any grey levels, areas of one value arise by chance; those have
-#: holes and no width. A mask drawn by a pipeline is mostly solid, and made of broad pieces.
-_MIN_SOLID, _BROAD_PX, _MIN_BROAD = 0.8, 5, 0.8
+#: A box of this size without noise is a mask, once so many pixels of it hang together.
+_BROAD_PX, _MIN_FLAT_PX = 5, 64
+#: JPEG leaves this spread in an area of one value.
+_JPEG_LEVELS = 2
+#: Where a background has hardly any grey levels, flat areas arise by chance; those have holes.
+_MIN_SOLID = 0.8
 #: Black and white are also where bright things saturate: only broad full boxes are masks.
 _MIN_BOX_PX, _MIN_BOX_FILL = 8, 0.9
 #: JPEG rings by a few grey levels, within one 8 px block of an edge.
-_RING_PX, _RING_LEVELS = 4, 3
+_RING_PX, _RING_LEVELS = 2, 3
 #: A decoded picture larger than this is no cutout; its size is known before it is decoded.
 _MAX_SIDE_PX = 4096
 
@@ -95,7 +96,7 @@ def _skewness(picture: NDArray[Any]) -> float:
 
 
 def flat_areas(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Areas of exactly one value: what a pipeline masked before the picture was drawn.
+    """Areas without noise: what a pipeline masked before the picture was drawn.
 
     Parameters
     ----------
@@ -112,47 +113,46 @@ def flat_areas(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     if not grey.size or grey.max() > 255 or grey.min() < 0:
         return mask.astype(bool)
     levels = grey.astype(np.uint8)
-    for level in _flat_levels(levels):
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(
-            (levels == level).astype(np.uint8), connectivity=4
-        )
-        for i in np.nonzero(stats[1:, cv2.CC_STAT_AREA] >= _MIN_FLAT_PX)[0] + 1:
-            area = (labels == i).astype(np.uint8)
-            if _is_solid(area, stats[i], bool(level in (0, 255))):
-                mask |= _with_ringing(area, levels, int(level))
+    box = np.ones((_BROAD_PX, _BROAD_PX), np.uint8)
+    spread = cv2.dilate(levels, box) - cv2.erode(levels, box)
+    flat = (spread <= _tolerance(levels)).astype(np.uint8)
+    n, labels = cv2.connectedComponents(flat, connectivity=4)
+    for i in range(1, n):
+        core = (labels == i).astype(np.uint8)
+        level = int(np.median(levels[core == 1]))
+        area = _with_ringing(cv2.dilate(core, box), levels, level)
+        if int(area.sum()) >= _MIN_FLAT_PX and _is_solid(area, level in (0, 255)):
+            mask |= area
     return mask.astype(bool)
 
 
-def _flat_levels(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Levels that fill at least one box: few, where noise goes through dozens."""
+def _tolerance(levels: NDArray[np.uint8]) -> int:
+    """Grey levels that a flat area may spread over: none where the noise itself is as small."""
+    sigma = 1.4826 * float(np.median(np.abs(levels - np.median(levels))))
+    return _JPEG_LEVELS if sigma >= 2 * _JPEG_LEVELS else 0
+
+
+def _is_solid(area: NDArray[np.uint8], saturated: bool) -> bool:
     import cv2
 
-    box = np.ones((_BROAD_PX, _BROAD_PX), np.uint8)
-    flat = cv2.dilate(levels, box) == cv2.erode(levels, box)
-    found: NDArray[np.uint8] = np.unique(levels[flat])
-    return found
-
-
-def _is_solid(area: NDArray[np.uint8], stats: NDArray[np.int32], saturated: bool) -> bool:
-    import cv2
-
-    width, height, n = int(stats[2]), int(stats[3]), int(stats[4])
+    _, _, width, height = cv2.boundingRect(area)
+    n = int(area.sum())
     if saturated:
         return min(width, height) >= _MIN_BOX_PX and n >= _MIN_BOX_FILL * width * height
     outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(area), outlines, -1, 1, cv2.FILLED)
-    broad = cv2.morphologyEx(area, cv2.MORPH_OPEN, np.ones((_BROAD_PX, _BROAD_PX), np.uint8))
-    return n >= _MIN_SOLID * int(filled.sum()) and int(broad.sum()) >= _MIN_BROAD * n
+    return n >= _MIN_SOLID * int(filled.sum())
 
 
 def _with_ringing(
     area: NDArray[np.uint8], levels: NDArray[np.uint8], level: int
 ) -> NDArray[np.uint8]:
-    """The area and pixels around that differ from it by no more than JPEG's ringing."""
+    """The area without what differs from it by more than JPEG's ringing, grown within that."""
     import cv2
 
     near = (np.abs(levels.astype(int) - level) <= _RING_LEVELS).astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    area = area & near
     for _ in range(_RING_PX):
         area = cv2.dilate(area, cross) & near
     return area
