@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 
 from streaks.geometry import Segment
 
-__all__ = ["FWHM_PER_SIGMA", "TrailFit", "fit_trail", "line_noise", "trail_flux", "trail_model"]
+__all__ = [
+    "FWHM_PER_SIGMA",
+    "TrailFit",
+    "fit_trail",
+    "line_noise",
+    "power_of_points",
+    "trail_flux",
+    "trail_model",
+]
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
@@ -259,6 +267,76 @@ def trail_flux(
         variance += float((shape**2 * weight**2 * photons).sum()) / information**2
     relative = fit.flux_err / fit.flux if fit.converged and fit.flux > 0 else 0.0
     return flux, max(math.sqrt(variance), abs(flux) * relative)
+
+
+def power_of_points(
+    z: NDArray[np.float32], usable: NDArray[np.bool_], fit: TrailFit, *, most: int = 3
+) -> tuple[float, float]:
+    """How much of the chi-square a trail explains, and how much a few points in a row do.
+
+    Parameters
+    ----------
+    z, usable
+        As in `fit_trail`.
+    fit
+        A converged fit.
+    most
+        Points at most; their places along the track and their light are free, light >= 0.
+
+    Returns
+    -------
+    trail, points
+        Falls in chi-square against an empty image.
+    """
+    seg, s = fit.segment, fit.sigma_px
+    x, y, values = _gather(z, usable, seg.x0, seg.y0, seg.x1, seg.y1, _REACH_SIGMA * s)
+    if len(x) < 8:
+        return 0.0, 0.0
+    theta = math.atan2(seg.y1 - seg.y0, seg.x1 - seg.x0)
+    xm, ym = seg.midpoint
+    u = (x - xm) * math.cos(theta) + (y - ym) * math.sin(theta)
+    v = (y - ym) * math.cos(theta) - (x - xm) * math.sin(theta)
+    half = 0.5 * seg.length_px + s
+    places = np.linspace(-half, half, max(5, math.ceil(4.0 * half / s)))
+    templates = np.exp(-0.5 * ((u[None, :] - places[:, None]) ** 2 + v[None, :] ** 2) / s**2)
+    model, jacobian = np.empty(len(x)), np.empty((len(x), 6))
+    p = np.array([xm, ym, theta, max(seg.length_px, _MIN_LENGTH_PX), 1.0, s])
+    _evaluate(p, x, y, model, jacobian)
+    norm = float(model @ model)
+    trail = float(model @ values) ** 2 / norm if norm > 0 else 0.0
+    return trail, _best_points(templates, values, most)
+
+
+def _best_points(templates: NDArray[np.float64], values: NDArray[np.float64], most: int) -> float:
+    """Fall in chi-square of the best pair of points, and of further ones added greedily."""
+    gram, signal = templates @ templates.T, templates @ values
+    power = np.diag(gram)
+    determinant = power[:, None] * power[None, :] - gram**2
+    # Points closer than a sigma are one point and its derivative: no two sources.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first = (power[None, :] * signal[:, None] - gram * signal[None, :]) / determinant
+        second = (power[:, None] * signal[None, :] - gram * signal[:, None]) / determinant
+        fall = first * signal[:, None] + second * signal[None, :]
+    fall[~((first > 0) & (second > 0) & (determinant > 0.3 * power[:, None] * power[None, :]))] = 0
+    i, j = np.unravel_index(int(fall.argmax()), fall.shape)
+    best, chosen = float(fall[i, j]), [int(i), int(j)]
+    for _ in range(most - 2):
+        trials = []
+        for k in range(len(power)):
+            picked = [*chosen, k]
+            if k in chosen:
+                continue
+            sub = gram[np.ix_(picked, picked)]
+            if np.linalg.cond(sub) > 30.0:
+                continue
+            light = np.linalg.solve(sub, signal[picked])
+            if light.min() > 0:
+                trials.append((float(light @ signal[picked]), k))
+        if not trials or max(trials)[0] <= best:
+            break
+        best, k = max(trials)
+        chosen.append(k)
+    return best
 
 
 @njit(cache=True, nogil=True)

@@ -14,14 +14,20 @@ from numpy.typing import NDArray
 from streaks.config import DetectionConfig
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
-from streaks.detection.quality import point_length, quality, track_profile
+from streaks.detection.quality import (
+    crowding,
+    not_a_row_of_points,
+    point_length,
+    quality,
+    track_profile,
+)
 from streaks.detection.search import Filtered, filter_image, search_lines
 from streaks.detection.sky import magnitudes, sky_columns
 from streaks.frame import Frame, MaskPlane
 from streaks.geometry import Segment, clip_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
-from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail, trail_flux
+from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail, power_of_points, trail_flux
 
 __all__ = ["find_streaks"]
 
@@ -29,6 +35,10 @@ _log = logging.getLogger(__name__)
 
 #: Lines looked at in one frame before the score is known; a frame with more is no subtraction.
 _MAX_LINES = 6000
+#: Longer rows of two or three stars show in how evenly the track is lit.
+_ROW_SIGMA = 14.0
+#: A field of stars is searched with twice the caution at most.
+_MAX_CROWDING = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,7 @@ class _Sheet:
     filtered: Filtered
     sigma_px: float
     point_px: float = 0.0  # length that a point source seems to have
+    crowding: float = 1.0  # how much wider than noise the bright side of the image is
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,11 @@ def _search(
     sky_sigma = float(np.median(noise.sigma[::8, ::8]))
     source = 1.0 / (frame.gain * sky_sigma) if frame.gain > 0 else 0.0
     fits = [_fit(sheet, Segment(*line[:4]), source) for line in lines]
-    sheet = replace(sheet, point_px=point_length(fits, sheet.sigma_px))
+    sheet = replace(
+        sheet,
+        point_px=point_length(fits, sheet.sigma_px),
+        crowding=min(crowding(sheet.filtered), _MAX_CROWDING),
+    )
     streaks = [_judge(sheet, fit, float(line[4])) for fit, line in zip(fits, lines, strict=True)]
     streaks = _join_pieces(sheet, _one_each(streaks), source)
     streaks = [s for s in streaks if _wanted(s, config)]
@@ -175,10 +190,13 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
         # Half a chance: what cannot be fitted is seldom a streak, but long trails across
         # broken ground are.
         fit = replace(fit, snr=line_snr)
-        return _Streak(fit, 0.5 * line_snr, StreakFlag.FIT_FAILED)
+        return _Streak(fit, 0.5 * line_snr / sheet.crowding, StreakFlag.FIT_FAILED)
     profile = track_profile(sheet.filtered, fit)
     good = quality(fit, profile, sigma_px=sheet.sigma_px, point_px=sheet.point_px)
-    return _Streak(fit, min(fit.snr, 1.3 * line_snr) * good, StreakFlag(0))
+    if good > 0 and fit.segment.length_px < _ROW_SIGMA * fit.sigma_px:
+        trail, points = power_of_points(sheet.z, sheet.usable, fit)
+        good *= not_a_row_of_points(trail, points, sheet.filtered.noise_factor)
+    return _Streak(fit, fit.snr * good / sheet.crowding, StreakFlag(0))
 
 
 def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:

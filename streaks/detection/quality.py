@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from streaks.detection.search import Filtered
 from streaks.trail import TrailFit
 
-__all__ = ["Profile", "point_length", "quality", "track_profile"]
+__all__ = [
+    "Profile",
+    "crowding",
+    "not_a_row_of_points",
+    "point_length",
+    "quality",
+    "track_profile",
+]
 
 #: S/N at which a fit tells a point from a short trail, and how many such make a rule.
 _BRIGHT, _MIN_COMPACT = 15.0, 8
@@ -93,6 +100,27 @@ def quality(fit: TrailFit, profile: Profile, *, sigma_px: float, point_px: float
         * _without_negative_lobes(profile)
         * _well_fitted(fit)
     )
+
+
+def not_a_row_of_points(trail: float, points: float, noise_factor: float) -> float:
+    """Against a few stars in a row: 0 where points explain the light better than a trail."""
+    excess = (points - trail) / noise_factor
+    # Two or three points have as many free numbers as a trail, so 3 sigma are 9; and a trail
+    # that varies by a tenth of its light is still a trail.
+    return 1.0 - _step(excess, 6.0 + 0.01 * trail, 14.0 + 0.03 * trail)
+
+
+def crowding(filtered: Filtered) -> float:
+    """How much wider the bright side of an image's noise is than the dark one; 1 if it is not.
+
+    In a difference both sides are alike. In an image full of faint stars the bright side is
+    wider, and lines through chance alignments stand out more often than noise allows.
+    """
+    sample = filtered.snr[::3, ::3][filtered.cover[::3, ::3] > 0.5]
+    if sample.size < 200:
+        return 1.0
+    low, middle, high = np.quantile(sample, [0.1, 0.5, 0.9])
+    return float(max((high - middle) / max(middle - low, 1e-3), 1.0))
 
 
 def _step(value: float, low: float, high: float) -> float:
