@@ -94,9 +94,19 @@ class MatchConfig:
     radius_arcsec: float = 30.0
     #: Fainter predictions cannot be what a 30 s exposure shows.
     limiting_mag: float = 23.0
+    #: Among several objects within the radius, one whose motion agrees with the streak goes
+    #: first: rate within this fraction (trails are cut by masks and edges)...
+    rate_tolerance: float = 0.3
+    #: ...and direction within this angle (a 10 px trail's direction is good to a few degrees).
+    angle_tolerance_deg: float = 15.0
 
     def __post_init__(self) -> None:
         _require(self.radius_arcsec > 0, f"match radius is {self.radius_arcsec}; it must be > 0")
+        _require(
+            self.rate_tolerance > 0 and self.angle_tolerance_deg > 0,
+            "rate_tolerance and angle_tolerance_deg must be > 0; "
+            f"they are {self.rate_tolerance} and {self.angle_tolerance_deg}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +117,12 @@ class LabelConfig:
     include_negative: bool = False
     min_rb: float = 0.0
     max_rb: float = 1.0
+    #: Classes to take; all where empty.
+    labels: tuple[str, ...] = ()
+    #: CCD numbers to take; all where empty.
+    ccds: tuple[int, ...] = ()
+    #: Most subjects, those of highest score; 0 for all.
+    limit: int = 0
     #: Side of a drawn panel, screen px.
     panel_px: int = 384
 
@@ -118,6 +134,7 @@ class LabelConfig:
         _require(
             128 <= self.panel_px <= 1024, f"panel_px is {self.panel_px}; it must be 128 to 1024"
         )
+        _require(self.limit >= 0, f"limit is {self.limit}; it must be 0 (all) or more")
 
 
 @dataclass(frozen=True, kw_only=True)

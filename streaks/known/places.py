@@ -21,6 +21,7 @@ from streaks.known.solar_system import (
     Ephemeris,
     observer_state,
 )
+from streaks.matching import separation_arcsec
 from streaks.tables import ColumnSpec, build_table
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "near",
     "predict",
     "predictions_from_states",
-    "separation_arcsec",
     "tangent_axes",
     "unit_vector",
 ]
@@ -255,16 +255,6 @@ def _v_magnitude(orbits: Orbits, r: Floats, delta: Floats, phase_rad: Floats) ->
         reduced = HG.evaluate(phase_rad, orbits.h_mag, slope)
         magnitude = np.asarray(reduced + 5.0 * np.log10(r * delta), dtype=float)
     return np.where(np.isfinite(magnitude), magnitude, np.nan)
-
-
-def separation_arcsec(ra_deg: Floats, dec_deg: Floats, ra0_deg: float, dec0_deg: float) -> Floats:
-    """Great-circle distance of places from one place (haversine: exact where it is small)."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    ra0, dec0 = np.radians(ra0_deg), np.radians(dec0_deg)
-    half = (
-        np.sin(0.5 * (dec - dec0)) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin(0.5 * (ra - ra0)) ** 2
-    )
-    return 2.0 * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0))) / _ARCSEC
 
 
 def near(predictions: QTable, ra_deg: float, dec_deg: float, radius_arcsec: float) -> QTable:

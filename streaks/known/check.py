@@ -1,0 +1,333 @@
+"""A survey's own word on known objects, held against predictions.
+
+ZTF writes into each alert the nearest known object: distance ``ssdistnr``, magnitude ``ssmagnr``
+and name ``ssnamenr``. These come from orbits that go stale. Here each claim gets a verdict:
+
+``agree``
+    the object named is there, at that distance and magnitude (or about: see `CheckConfig`);
+``wrong_name``
+    the nearest known object is another one;
+``wrong_distance``, ``wrong_magnitude``
+    the right object, but not there, or not so bright;
+``missed``
+    the alert names nothing where a known object is;
+``not_there``
+    the object named is not within the radius, and nothing else is;
+``none``
+    nothing named and nothing there; or no verdict is possible, and ``note`` says why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy.table import Column, QTable
+from astropy.time import Time
+from numpy.typing import NDArray
+
+from streaks.errors import ConfigError, TableError
+from streaks.known.engine import Engine
+from streaks.known.index import KnownObjects, prepare_night
+from streaks.known.names import normalise_name, same_object
+from streaks.known.observatories import Observatory
+from streaks.known.orbits import Orbits
+from streaks.known.places import near
+from streaks.known.solar_system import Ephemeris
+from streaks.matching import separation_arcsec
+from streaks.tables import ColumnSpec, build_table
+
+__all__ = ["CHECK_COLUMNS", "CLAIM_COLUMNS", "VERDICTS", "CheckConfig", "check_alerts"]
+
+Floats = NDArray[np.float64]
+
+VERDICTS = (
+    "agree",
+    "wrong_name",
+    "wrong_distance",
+    "wrong_magnitude",
+    "missed",
+    "not_there",
+    "none",
+)
+#: What a table of claims must have.
+CLAIM_COLUMNS = ("jd", "ra", "dec", "ssdistnr", "ssmagnr", "ssnamenr")
+#: What a check adds.
+CHECK_COLUMNS = (
+    ColumnSpec("sep", float, "arcsec", "distance of the nearest known object; NaN for none"),
+    ColumnSpec("name", str, None, "its name; empty for none"),
+    ColumnSpec("vmag", float, "mag", "its predicted V magnitude"),
+    ColumnSpec("verdict", str, None, f"one of {', '.join(VERDICTS)}"),
+    ColumnSpec("pos_err", float, "arcsec", "1-sigma error of its predicted place"),
+    ColumnSpec("note", str, None, "why, where the verdict does not say it"),
+)
+#: One index serves alerts this far apart.
+_NIGHT_DAYS = 0.7
+#: A claim of nothing.
+_NO_NAMES = frozenset({"", "null", "none", "nan"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckConfig:
+    """When a claim counts as right."""
+
+    #: ZTF's own radius for its ss fields.
+    radius_arcsec: float = 30.0
+    #: Distances are rounded to 1 arcsec (0.5), and the survey's fresh orbits are good to 0.5;
+    #: three times the error of our own prediction comes on top.
+    distance_arcsec: float = 1.0
+    #: H of one asteroid differs by some tenths between catalogues.
+    magnitude: float = 1.0
+    #: Fainter objects are not what a survey's exposure shows.
+    limiting_mag: float = 23.0
+
+    def __post_init__(self) -> None:
+        if min(self.radius_arcsec, self.distance_arcsec, self.magnitude) <= 0:
+            raise ConfigError(
+                "radius_arcsec, distance_arcsec and magnitude of a check must be above 0; got "
+                f"{self.radius_arcsec}, {self.distance_arcsec}, {self.magnitude}"
+            )
+
+
+@dataclass(frozen=True)
+class _Object:
+    """A known object as seen from an alert."""
+
+    name: str
+    designation: str
+    sep_arcsec: float
+    vmag: float
+    error_arcsec: float
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What an alert says; NaN and empty for nothing."""
+
+    distance_arcsec: float
+    magnitude: float
+    name: str
+
+    @property
+    def is_none(self) -> bool:
+        return not self.name and not math.isfinite(self.distance_arcsec)
+
+
+def check_alerts(
+    claims: QTable,
+    orbits: Orbits,
+    *,
+    exposure_s: float = 30.0,
+    observatory: str | Observatory = "I41",
+    config: CheckConfig | None = None,
+    engine: Engine | None = None,
+    ephemeris: Ephemeris | None = None,
+) -> QTable:
+    """Recompute what alerts say of known objects, and judge it.
+
+    Parameters
+    ----------
+    claims
+        ``jd`` (START of the exposure, UTC), ``ra, dec`` (deg), ``ssdistnr`` (arcsec),
+        ``ssmagnr`` and ``ssnamenr``, -999, NaN, null or masked for none; any other columns are
+        kept.
+    orbits
+        The catalogue. An object that is not in it cannot be judged.
+    exposure_s
+        Its middle is the time of the prediction.
+    engine
+        Dynamics; two-body by default, which far from the epoch of the orbits is too uncertain
+        for any verdict, and says so in ``note``.
+
+    Returns
+    -------
+    QTable
+        The claims with `CHECK_COLUMNS` added, in their order.
+
+    Raises
+    ------
+    TableError
+        If a column is missing, or no numbers.
+    """
+    config = CheckConfig() if config is None else config
+    given = _read_claims(claims)
+    mid_jd = given["jd"] + 0.5 * exposure_s / 86_400.0
+    answers: list[tuple[_Object | None, str, str]] = [
+        (None, "none", "the alert has no time or place")
+    ] * len(claims)
+    usable = np.isfinite(mid_jd) & np.isfinite(given["ra"]) & np.isfinite(given["dec"])
+    for rows in _nights(mid_jd, np.flatnonzero(usable), orbits):
+        middle = Time(0.5 * (mid_jd[rows].min() + mid_jd[rows].max()), format="jd", scale="utc")
+        night = prepare_night(orbits, middle, observatory, engine=engine, ephemeris=ephemeris)
+        for exposure in _by_value(mid_jd, rows):
+            _check_exposure(night, given, mid_jd, exposure, config, answers)
+    return _with_answers(claims, answers)
+
+
+def _read_claims(claims: QTable) -> dict[str, Any]:
+    missing = [name for name in CLAIM_COLUMNS if name not in claims.colnames]
+    if missing:
+        raise TableError(
+            f"the table of alerts lacks the columns {', '.join(missing)}; it needs "
+            f"{', '.join(CLAIM_COLUMNS)} and has {', '.join(claims.colnames)}"
+        )
+    given: dict[str, Any] = {name: _numbers(claims, name) for name in CLAIM_COLUMNS[:-1]}
+    for name in ("ssdistnr", "ssmagnr"):
+        given[name] = np.where(given[name] <= -99.0, np.nan, given[name])
+    names = np.ma.filled(np.ma.asarray(claims["ssnamenr"]).astype(object), "")
+    given["ssnamenr"] = ["" if str(n).strip().lower() in _NO_NAMES else str(n) for n in names]
+    return given
+
+
+def _numbers(claims: QTable, name: str) -> Floats:
+    """A column as bare numbers in the unit we expect; NaN where it is masked."""
+    column = claims[name]
+    unit = {"ra": "deg", "dec": "deg", "ssdistnr": "arcsec", "jd": "day"}.get(name)
+    try:
+        if getattr(column, "unit", None) is not None and unit is not None:
+            column = column.to_value(unit)
+        column = getattr(column, "unmasked", column) if not hasattr(column, "filled") else column
+        values = np.ma.filled(np.ma.asarray(getattr(column, "value", column)).astype(float), np.nan)
+        mask = getattr(claims[name], "mask", None)
+        return np.where(mask, np.nan, values) if mask is not None else np.asarray(values)
+    except (ValueError, TypeError, AttributeError):
+        raise TableError(f"the column {name} of the alerts holds no numbers") from None
+
+
+def _nights(mid_jd: Floats, rows: NDArray[np.intp], orbits: Orbits) -> Iterator[NDArray[np.intp]]:
+    """Rows by night, the nights nearest to the catalogue's epoch first.
+
+    An engine that remembers where it was then walks outwards from the epoch, once each way.
+    """
+    rows = rows[np.argsort(mid_jd[rows], kind="stable")]
+    nights = []
+    while rows.size:
+        same = mid_jd[rows] <= mid_jd[rows[0]] + _NIGHT_DAYS
+        nights.append(rows[same])
+        rows = rows[~same]
+    epoch = float(np.median(orbits.epoch_jd)) if len(orbits) else 0.0
+    yield from sorted(nights, key=lambda night: abs(mid_jd[night[0]] - epoch))
+
+
+def _by_value(values: Floats, rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    for value in np.unique(values[rows]):
+        yield rows[values[rows] == value]
+
+
+def _check_exposure(
+    night: KnownObjects,
+    given: dict[str, Any],
+    mid_jd: Floats,
+    rows: NDArray[np.intp],
+    config: CheckConfig,
+    answers: list[tuple[_Object | None, str, str]],
+) -> None:
+    """Answer the alerts of one instant, from one look at their part of the sky."""
+    ra, dec = given["ra"][rows], given["dec"][rows]
+    reach = float(separation_arcsec(ra, dec, ra[0], dec[0]).max()) + config.radius_arcsec
+    time = Time(mid_jd[rows[0]], format="jd", scale="utc")
+    around = night.near(ra[0], dec[0], reach + 1.0, time)
+    around = around[~(around["vmag"].to_value("mag") > config.limiting_mag)]
+    for i in rows:
+        here = near(around, given["ra"][i], given["dec"][i], config.radius_arcsec)
+        nearest = _object(here, 0) if len(here) else None
+        claim = _Claim(given["ssdistnr"][i], given["ssmagnr"][i], given["ssnamenr"][i])
+        named = _named(night, claim.name, given["ra"][i], given["dec"][i], time, here)
+        verdict, note = _judge(claim, nearest, named, config)
+        answers[i] = (nearest, verdict, note)
+
+
+def _object(predictions: QTable, row: int) -> _Object:
+    line = predictions[row]
+    return _Object(
+        str(line["name"]),
+        normalise_name(str(line["designation"])) or str(line["name"]),
+        float(line["sep"].to_value("arcsec")),
+        float(line["vmag"].to_value("mag")),
+        float(line["pos_err"].to_value("arcsec")),
+    )
+
+
+def _named(
+    night: KnownObjects, name: str, ra: float, dec: float, time: Time, here: QTable
+) -> _Object | None:
+    """The object that an alert names, wherever it is; None where the catalogue lacks it."""
+    if not name:
+        return None
+    key = normalise_name(name)
+    for row in range(len(here)):
+        if same_object(str(here["designation"][row]), key):
+            return _object(here, row)
+    found = night.place_of(name, time)
+    return _object(near(found, ra, dec, math.inf), 0) if len(found) else None
+
+
+def _judge(
+    claim: _Claim, nearest: _Object | None, named: _Object | None, config: CheckConfig
+) -> tuple[str, str]:
+    """Verdict and note."""
+    for known in (named, nearest):
+        if known is not None and not 3.0 * known.error_arcsec <= config.radius_arcsec:
+            return "none", (
+                f"the place of {known.name} is uncertain by {known.error_arcsec:.3g} arcsec "
+                "(1 sigma): its orbit is too poor or too far from its epoch to tell"
+            )
+    if claim.is_none:
+        return ("none", "") if nearest is None else ("missed", "")
+    if nearest is None:
+        if claim.name and named is None:
+            return "none", f"{claim.name} is not in the catalogue: cannot tell"
+        return "not_there", "" if named is None else _where(named)
+    if named is not None and named.designation != nearest.designation:
+        return "wrong_name", _where(named)
+    if claim.name and named is None and not _may_be_numbered_since(claim.name, nearest):
+        return "wrong_name", f"{claim.name} is not in the catalogue"
+    return _judge_numbers(claim, nearest, config, known_name=named is not None)
+
+
+def _where(named: _Object) -> str:
+    if named.sep_arcsec >= 3600.0:
+        return f"{named.name} is {named.sep_arcsec / 3600.0:.1f} deg away"
+    return f"{named.name} is {named.sep_arcsec:.1f} arcsec away"
+
+
+def _may_be_numbered_since(name: str, nearest: _Object) -> bool:
+    """Whether a designation may have become a number that does not tell of it."""
+    return not normalise_name(name).isdigit() and nearest.designation.isdigit()
+
+
+def _judge_numbers(
+    claim: _Claim, nearest: _Object, config: CheckConfig, *, known_name: bool
+) -> tuple[str, str]:
+    """Verdict on the distance and magnitude of the right object."""
+    off_by = abs(claim.distance_arcsec - nearest.sep_arcsec)
+    if off_by > config.distance_arcsec + 3.0 * nearest.error_arcsec:
+        return "wrong_distance", f"off by {off_by:.1f} arcsec"
+    if abs(claim.magnitude - nearest.vmag) > config.magnitude:
+        return "wrong_magnitude", f"off by {claim.magnitude - nearest.vmag:+.1f} mag"
+    if claim.name and not known_name:
+        return "agree", f"{claim.name} is not in the catalogue; it may be {nearest.name} by now"
+    return "agree", ""
+
+
+def _with_answers(claims: QTable, answers: list[tuple[_Object | None, str, str]]) -> QTable:
+    objects = [known for known, _, _ in answers]
+    added = build_table(
+        CHECK_COLUMNS,
+        {
+            "sep": [math.nan if o is None else o.sep_arcsec for o in objects],
+            "name": ["" if o is None else o.name for o in objects],
+            "vmag": [math.nan if o is None else o.vmag for o in objects],
+            "verdict": [verdict for _, verdict, _ in answers],
+            "pos_err": [math.nan if o is None else o.error_arcsec for o in objects],
+            "note": [note for _, _, note in answers],
+        },
+    )
+    result = claims.copy()
+    for name in added.colnames:
+        column = added[name]
+        result[name] = Column(column) if isinstance(column, Column) else column
+    return result
