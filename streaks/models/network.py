@@ -6,7 +6,7 @@ TensorFlow is needed here and nowhere else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ def train_cnn(
     learning_rate: float = 3e-3,
     held_out: float = 0.1,
     workers: int = 1,
+    progress: Callable[[int, float], None] | None = None,
 ) -> TrainedModel:
     """A network trained on labelled cutouts.
 
@@ -68,6 +69,8 @@ def train_cnn(
         Share kept back for calibration and figures, a half of it for each.
     workers
         Threads of TensorFlow.
+    progress
+        Called after each epoch with its number and its mean loss.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def train_cnn(
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    _fit(model, scaled, mask, truth, training, epochs, batch, rng)
+    _fit(model, scaled, mask, truth, training, epochs, batch, rng, progress)
     logits = _logits(model, scaled, mask, kept)
     return _finish(model, logits, truth, kept, labels, seed, epochs, batch, learning_rate)
 
@@ -178,15 +181,16 @@ def _fit(
     epochs: int,
     batch: int,
     rng: np.random.Generator,
+    progress: Callable[[int, float], None] | None,
 ) -> None:
     for epoch in range(epochs):
-        losses = [
-            float(model.train_on_batch(x, y))
-            for x, y in _batches(scaled, mask, truth, rng.permutation(training), batch, rng)
-        ]
+        for x, y in _batches(scaled, mask, truth, rng.permutation(training), batch, rng):
+            loss = float(model.train_on_batch(x, y))
         # Keras gives the running mean since the last reset.
         model.reset_metrics()
-        _LOG.info("epoch %d of %d: loss %.4f", epoch + 1, epochs, losses[-1])
+        _LOG.info("epoch %d of %d: loss %.4f", epoch + 1, epochs, loss)
+        if progress is not None:
+            progress(epoch + 1, loss)
 
 
 def _batches(
