@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
+from itertools import takewhile
 from typing import Any
 
 import astropy.units as u
@@ -223,6 +224,11 @@ def check_table(table: QTable, columns: Sequence[ColumnSpec], what: str = "table
 
 
 def order_columns(table: QTable) -> QTable:
-    """The same rows, with the contract's columns in the contract's order and others behind."""
+    """The same rows, with the contract's columns in the contract's order and others behind.
+
+    Other columns that stand before all of the contract's (a cutout's ``name``) stay there.
+    """
     known = sorted((c for c in table.colnames if c in _ORDER), key=_ORDER.__getitem__)
-    return table[known + [c for c in table.colnames if c not in _ORDER]]
+    leading = list(takewhile(lambda c: c not in _ORDER, table.colnames))
+    behind = [c for c in table.colnames if c not in _ORDER and c not in leading]
+    return table[leading + known + behind]

@@ -91,7 +91,7 @@ def _classified(classifier: Any, stacks: list[Cutouts]) -> QTable:
     parts = [classify_cutouts(classifier, stack) for stack in stacks]
     parts = parts or [classify_cutouts(classifier, stack_cutouts([]))]
     table = vstack(parts, metadata_conflicts="silent")
-    table.rename_column("streak_id", "name")
+    table.rename_column("streak_id", "name")  # they are not (only) streaks of ours
     table.sort("name")
     return table
 
