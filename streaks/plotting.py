@@ -19,6 +19,7 @@ import numpy as np
 from astropy.table import QTable, Row
 from numpy.typing import NDArray
 
+from streaks.cutouts import Cutouts
 from streaks.errors import FrameError, StreaksError
 from streaks.frame import Frame, Image
 from streaks.geometry import Segment, clip_segment
@@ -29,11 +30,14 @@ __all__ = [
     "Picture",
     "cutout_picture",
     "cutout_segment",
+    "decode_picture",
     "encode_jpeg",
     "encode_png",
     "frame_overview",
+    "mark_truth",
     "shrink_picture",
     "stretch",
+    "subject_png",
     "triplet_panel",
 ]
 
@@ -47,6 +51,7 @@ _INK, _PAPER, _TRUTH = (232, 232, 236), (24, 25, 30), (255, 255, 255)
 _ASIDE = 7.0
 #: More streaks than this get numbers only where they may be real light.
 _NUMBERED = 80
+_LEGEND_PX = 46
 _SHIFT = 4  # OpenCV draws to 1/16 px
 
 
@@ -126,11 +131,34 @@ def frame_overview(
         _mark_streak(picture, view, segment, class_rgb(label))
         if numbered or label in ("asteroid", "satellite"):
             _number_streak(picture, view, segment, str(row["streak_id"]), class_rgb(label))
-    true_segments = [] if truth is None else _true_segments(truth)
-    for segment in true_segments:
-        _mark_truth(picture, view, segment)
     _draw_compass(picture, view, frame)
-    return np.vstack([picture, _legend(frame, labels, len(true_segments), picture.shape[1])])
+    overview = np.vstack([picture, _legend(frame, labels, picture.shape[1])])
+    return overview if truth is None else mark_truth(overview, truth, frame.shape)
+
+
+def mark_truth(overview: Picture, truth: QTable, shape: tuple[int, int]) -> Picture:
+    """An overview with true streaks marked: white diamonds at their ends.
+
+    Parameters
+    ----------
+    overview
+        Of `frame_overview`.
+    truth
+        With ``x0, y0, x1, y1``; rows whose ends are NaN are not drawn.
+    shape
+        ``(ny, nx)`` of the frame.
+    """
+    marked = overview.copy()
+    sky = marked[: marked.shape[0] - _LEGEND_PX]
+    view = _View(*shape, *sky.shape[:2])
+    segments = _true_segments(truth)
+    for segment in segments:
+        _mark_truth(sky, view, segment)
+    name = f"truth {len(segments)}"
+    x = marked.shape[1] - _text_width(name, 0.42) - 12
+    _diamond(marked, np.array([x - 12.0, marked.shape[0] - 34.0]), 6)
+    _text(marked, name, (x, marked.shape[0] - 29), _INK, scale=0.42)
+    return marked
 
 
 def cutout_picture(
@@ -193,6 +221,17 @@ def triplet_panel(
     return np.hstack(row)
 
 
+def subject_png(cutouts: Cutouts, panel_px: int) -> bytes:
+    """PNG of the first cutout of a stack, as a volunteer sees it: nothing drawn over the data."""
+    science, reference = (
+        None if stack is None else stack[0] for stack in (cutouts.science, cutouts.reference)
+    )
+    panel = triplet_panel(
+        science, reference, cutouts.difference[0], cutouts.mask[0], panel_px=panel_px
+    )
+    return encode_png(panel, compression=6)
+
+
 def cutout_segment(row: Row, size_px: int) -> Segment:
     """A streak's ends in the pixels of its own cutout (`streaks.cutouts.extract_cutouts`)."""
     x, y = (float(_bare(row[name])) for name in ("x", "y"))
@@ -202,9 +241,18 @@ def cutout_segment(row: Row, size_px: int) -> Segment:
     )
 
 
-def encode_png(picture: Picture | NDArray[np.uint8]) -> bytes:
-    """PNG bytes of an RGB or grey picture."""
-    return _encode(picture, ".png", [])
+def encode_png(picture: Picture | NDArray[np.uint8], *, compression: int = 1) -> bytes:
+    """PNG bytes of an RGB or grey picture.
+
+    Parameters
+    ----------
+    picture
+        RGB, or (h, w).
+    compression
+        1 is fast and right for noise; 6 makes enlarged cutouts six times smaller.
+    """
+    cv2 = _cv2()
+    return _encode(picture, ".png", [cv2.IMWRITE_PNG_COMPRESSION, compression])
 
 
 def encode_jpeg(picture: Picture | NDArray[np.uint8], *, quality: int = 85) -> bytes:
@@ -213,8 +261,8 @@ def encode_jpeg(picture: Picture | NDArray[np.uint8], *, quality: int = 85) -> b
     return _encode(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
-def shrink_picture(encoded: bytes, *, max_px: int, quality: int = 82) -> bytes:
-    """JPEG bytes of a PNG or JPEG, its longest side at most `max_px`.
+def decode_picture(encoded: bytes) -> Picture:
+    """An RGB picture from PNG or JPEG bytes.
 
     Raises
     ------
@@ -222,14 +270,21 @@ def shrink_picture(encoded: bytes, *, max_px: int, quality: int = 82) -> bytes:
         When the bytes are no picture.
     """
     cv2 = _cv2()
-    bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if bgr is None:
         raise FrameError(f"{len(encoded)} bytes are no PNG or JPEG picture; make it again")
-    scale = min(1.0, max_px / max(bgr.shape[:2]))
-    if scale < 1.0:
-        size = (max(1, round(bgr.shape[1] * scale)), max(1, round(bgr.shape[0] * scale)))
-        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
-    return encode_jpeg(np.ascontiguousarray(bgr[..., ::-1]), quality=quality)
+    return np.ascontiguousarray(bgr[..., ::-1])
+
+
+def shrink_picture(picture: Picture, max_px: int) -> Picture:
+    """The picture, its longest side at most `max_px`."""
+    cv2 = _cv2()
+    height, width = picture.shape[:2]
+    scale = max_px / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 @dataclass(frozen=True)
@@ -412,9 +467,9 @@ def _sky_axes(frame: Frame) -> list[NDArray[np.float64]] | None:
     return [axis / np.hypot(*axis) for axis in axes]
 
 
-def _legend(frame: Frame, labels: list[str], n_truth: int, width: int) -> Picture:
+def _legend(frame: Frame, labels: list[str], width: int) -> Picture:
     """Two lines below a frame: what it is, and how many of each class."""
-    strip = np.full((46, width, 3), _PAPER, np.uint8)
+    strip = np.full((_LEGEND_PX, width, 3), _PAPER, np.uint8)
     time = "" if frame.time is None else f"   {frame.time.utc.isot[:19]} UTC mid-exposure"
     _text(strip, f"{frame.name}{time}", (8, 17), _INK, scale=0.42)
     x = 8
@@ -427,10 +482,6 @@ def _legend(frame: Frame, labels: list[str], n_truth: int, width: int) -> Pictur
             x += 30 + _text_width(name, 0.42)
     if not labels:
         _text(strip, "no streaks", (x, 39), _INK, scale=0.42)
-        x += 30 + _text_width("no streaks", 0.42)
-    if n_truth and x < width - 60:
-        _diamond(strip, np.array([x + 6.0, 34.0]), 6)
-        _text(strip, f"truth {n_truth}", (x + 18, 39), _INK, scale=0.42)
     return strip
 
 

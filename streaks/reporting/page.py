@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
 from streaks.palette import CLASS_COLOURS, class_colour
 from streaks.reporting.files import written_whole
@@ -93,7 +94,7 @@ def write_report(
     *,
     pictures: PagePictures | None = None,
     truth: QTable | None = None,
-    found: Sequence[int] | None = None,
+    found: Sequence[int] | NDArray[np.int64] | None = None,
     max_cards: int = 100,
     max_rows: int = 2000,
     max_overviews: int = 100,
@@ -145,7 +146,7 @@ def _view(
     frames: QTable,
     pictures: PagePictures,
     truth: QTable | None,
-    found: Sequence[int] | None,
+    found: Sequence[int] | NDArray[np.int64] | None,
     max_cards: int,
     max_rows: int,
     max_overviews: int,
@@ -256,7 +257,7 @@ def _overviews(
 def _truth(
     streaks: QTable,
     truth: QTable | None,
-    found: Sequence[int] | None,
+    found: Sequence[int] | NDArray[np.int64] | None,
     pictures: PagePictures,
 ) -> dict[str, Any] | None:
     if truth is None or found is None:
