@@ -1,0 +1,363 @@
+"""`streaks known query`, `streaks known check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+    from astropy.time import Time
+
+    from streaks.known import Engine, Observatory, Orbits
+    from streaks.known.solar_system import Ephemeris
+
+__all__ = ["app", "check", "query"]
+
+app = typer.Typer(no_args_is_help=True, help="Known asteroids: what is near, and who says so.")
+
+OrbitFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--orbits",
+        envvar="STREAKS_ORBITS",
+        help="Orbit catalogue in MPCORB columns (MPCORB.DAT, NEA.txt; .gz or not).",
+    ),
+]
+Site = Annotated[str, typer.Option("--observatory", help="MPC code; 500 is the geocentre.")]
+SiteFile = Annotated[
+    Path | None,
+    typer.Option(help="The MPC's list of all codes (obscodes_extended.json), for rare sites."),
+]
+EphemerisFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ephemeris",
+        envvar="STREAKS_EPHEMERIS",
+        help="JPL kernel of the planets (de440.bsp or an excerpt), or a folder with it and one "
+        "of massive asteroids (sb441-n16.bsp). Without it: built-in series.",
+    ),
+]
+TwoBody = Annotated[
+    bool,
+    typer.Option("--two-body", help="The Sun's pull alone: faster, good for weeks about epoch."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Table; its suffix is the format.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+#: What `query` shows on a terminal, with the digits that mean something.
+_SHOWN = {
+    "name": "", "sep": ".1f", "ra": ".5f", "dec": ".5f", "vmag": ".1f",
+    "rate": ".4f", "pa": ".1f", "delta": ".3f", "pos_err": ".2g",
+}  # fmt: skip
+_UNITS = {"sep": '"', "ra": "deg", "dec": "deg", "rate": '"/s', "pa": "deg", "delta": "au",
+          "pos_err": '"', "vmag": "mag"}  # fmt: skip
+
+
+# A declination may be negative: what looks like an option may be a number.
+@app.command(context_settings={"ignore_unknown_options": True})
+def query(
+    ra: Annotated[str | None, typer.Argument(help="Degrees, or hours as 08:13:45.6.")] = None,
+    dec: Annotated[str | None, typer.Argument(help="Degrees, or as -12:18:00.")] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", help="Mid-exposure, UTC: 2019-07-20T08:00:00 or a JD.")
+    ] = None,
+    radius: Annotated[
+        str, typer.Option(help="Such as 30, 30arcsec, 5arcmin, 1deg; bare numbers are arcsec.")
+    ] = "5arcmin",
+    frame: Annotated[
+        Path | None, typer.Option(help="What is in this image, instead of a place and time.")
+    ] = None,
+    orbits: OrbitFile = None,
+    observatory: Site = "I41",
+    obscodes: SiteFile = None,
+    ephemeris: EphemerisFile = None,
+    two_body: TwoBody = False,
+    limiting_mag: Annotated[float, typer.Option(help="Leave out what is fainter (V).")] = 30.0,
+    output: Output = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What known asteroids are near a place at a time, or in an image."""
+    catalogue = _read_orbits(orbits, quiet=quiet or as_json)
+    site = _site(observatory, obscodes)
+    bodies = _ephemeris(ephemeris)
+    engine = _engine(bodies, two_body=two_body)
+    if frame is not None:
+        found = _in_frame(frame, catalogue, site, engine, bodies)
+    elif ra is None or dec is None or time is None:
+        raise typer.BadParameter("give RA, DEC and --time, or --frame IMAGE")
+    else:
+        found = _near(ra, dec, time, radius, catalogue, site, engine, bodies)
+    found = found[~(found["vmag"].to_value("mag") > limiting_mag)]
+    _show(found, output, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def check(
+    alerts: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Avro packets, folders or tar archives of them; or one table with the columns "
+            "jd (start), ra, dec, ssdistnr, ssmagnr, ssnamenr."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Table; its suffix is the format.")
+    ],
+    orbits: OrbitFile = None,
+    exposure: Annotated[float, typer.Option(min=0.0, help="Length of an exposure, s.")] = 30.0,
+    observatory: Site = "I41",
+    obscodes: SiteFile = None,
+    ephemeris: EphemerisFile = None,
+    two_body: TwoBody = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Recompute what alerts say of known asteroids, and name each claim that is wrong."""
+    from streaks.errors import InputError
+    from streaks.known import check_alerts
+    from streaks.reporting import write_table
+
+    claims, failures = _read_claims(alerts)
+    for failure in failures:
+        typer.echo(f"cannot read {failure}", err=True)
+    if len(claims) == 0:
+        raise InputError("no alert could be read; give Avro packets or a table of alerts")
+    catalogue = _read_orbits(orbits, quiet=quiet or as_json)
+    bodies = _ephemeris(ephemeris)
+    checked = check_alerts(
+        claims,
+        catalogue,
+        exposure_s=exposure,
+        observatory=_site(observatory, obscodes),
+        engine=_engine(bodies, two_body=two_body),
+        ephemeris=bodies,
+    )
+    write_table(checked, output)
+    _summarise(checked, failures, output, as_json=as_json, quiet=quiet)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _read_orbits(path: Path | None, *, quiet: bool) -> Orbits:
+    from streaks.known import read_orbits
+
+    if path is None:
+        raise typer.BadParameter(
+            "give an orbit catalogue with --orbits (MPCORB.DAT or NEA.txt of the Minor Planet "
+            "Center), or name it in the environment variable STREAKS_ORBITS"
+        )
+    catalogue = read_orbits(path)
+    for bad in catalogue.failures[:10]:
+        typer.echo(f"{path}, {bad}", err=True)
+    if not quiet:
+        more = f", {len(catalogue.failures)} bad lines" if catalogue.failures else ""
+        typer.echo(f"{len(catalogue)} orbits{more}", err=True)
+    return catalogue
+
+
+def _site(code: str, obscodes: Path | None) -> Observatory:
+    from streaks.known import find_observatory, read_observatories
+
+    return find_observatory(code, None if obscodes is None else read_observatories(obscodes))
+
+
+def _ephemeris(path: Path | None) -> Ephemeris:
+    from streaks.known import BuiltinEphemeris
+
+    return BuiltinEphemeris()
+
+
+def _engine(ephemeris: Ephemeris, *, two_body: bool) -> Engine:
+    from streaks.known import TwoBodyEngine
+
+    return TwoBodyEngine()
+
+
+def _near(
+    ra: str,
+    dec: str,
+    time: str,
+    radius: str,
+    orbits: Orbits,
+    site: Observatory,
+    engine: Engine,
+    ephemeris: Ephemeris,
+) -> QTable:
+    from streaks.known import prepare_night
+
+    when = _time(time)
+    night = prepare_night(orbits, when, site, engine=engine, ephemeris=ephemeris)
+    return night.near(
+        _angle(ra, "RA", hours=True), _angle(dec, "DEC"), _radius_arcsec(radius), when
+    )
+
+
+def _in_frame(
+    path: Path, orbits: Orbits, site: Observatory, engine: Engine, ephemeris: Ephemeris
+) -> QTable:
+    from streaks.errors import FrameError
+    from streaks.known import prepare_night
+    from streaks.readers import read_frame
+
+    image = read_frame(path)
+    if image.wcs is None or image.time is None:
+        what = "celestial coordinates" if image.wcs is None else "a time"
+        raise FrameError(f"{path} has no {what}; give RA, DEC and --time instead")
+    night = prepare_night(orbits, image.time, site, engine=engine, ephemeris=ephemeris)
+    return night.near_frame(image)
+
+
+def _time(text: str) -> Time:
+    from astropy.time import Time
+
+    try:
+        return Time(float(text), format="jd", scale="utc")
+    except ValueError:
+        pass
+    try:
+        return Time(text.removesuffix("Z"), scale="utc")
+    except ValueError:
+        raise typer.BadParameter(
+            f"time is {text!r}; expected UTC such as 2019-07-20T08:00:00, or a Julian date"
+        ) from None
+
+
+def _angle(text: str, what: str, *, hours: bool = False) -> float:
+    from astropy.coordinates import Angle
+
+    sexagesimal = any(mark in text for mark in ": hms")
+    try:
+        angle = Angle(text, unit="hourangle" if hours and sexagesimal else "deg").deg
+    except (ValueError, TypeError):
+        raise typer.BadParameter(f"{what} is {text!r}; expected degrees or 12:34:56.7") from None
+    low, high = (-360.0, 360.0) if hours else (-90.0, 90.0)
+    if not low <= angle <= high:
+        raise typer.BadParameter(f"{what} is {angle:g} deg; expected {low:g} to {high:g}")
+    return float(angle)
+
+
+def _radius_arcsec(text: str) -> float:
+    import astropy.units as u
+
+    try:
+        value = float(text)
+    except ValueError:
+        try:
+            value = u.Quantity(text).to_value("arcsec")
+        except (TypeError, ValueError, u.UnitConversionError):
+            value = -1.0
+    if not 0.0 < value <= 180.0 * 3600.0:
+        raise typer.BadParameter(f"radius is {text!r}; expected such as 30arcsec or 5arcmin")
+    return float(value)
+
+
+def _show(found: QTable, output: Path | None, *, as_json: bool, quiet: bool) -> None:
+    from streaks.reporting import write_table
+
+    if output is not None:
+        write_table(found, output)
+    if as_json:
+        typer.echo(_as_json(found))
+    elif output is None:
+        _print_table(found)
+    elif not quiet:
+        typer.echo(f"{len(found)} known objects -> {output}", err=True)
+
+
+def _as_json(table: QTable) -> str:
+    import json
+
+    return json.dumps([{c: _plain(table[c][i]) for c in table.colnames} for i in range(len(table))])
+
+
+def _plain(value: Any) -> Any:
+    number = getattr(value, "value", value)
+    number = number.item() if hasattr(number, "item") else number
+    return None if isinstance(number, float) and number != number else number
+
+
+def _print_table(found: QTable) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if len(found) == 0:
+        typer.echo("no known object there")
+        return
+    table = Table(box=None, header_style="bold")
+    for name in _SHOWN:
+        unit = f" {_UNITS[name]}" if name in _UNITS else ""
+        table.add_column(f"{name}{unit}", justify="left" if name == "name" else "right")
+    for row in range(len(found)):
+        table.add_row(*(_cell(found[name][row], form) for name, form in _SHOWN.items()))
+    Console(width=None if Console().is_terminal else 140).print(table, markup=False)
+
+
+def _cell(value: Any, form: str) -> str:
+    plain = _plain(value)
+    return "" if plain is None else format(plain, form)
+
+
+def _read_claims(paths: list[Path]) -> tuple[QTable, list[Any]]:
+    """A table of what alerts say, and what could not be read."""
+    from streaks.readers import read_table
+
+    if len(paths) == 1 and paths[0].suffix.lower() in {
+        ".csv",
+        ".ecsv",
+        ".parquet",
+        ".vot",
+        ".fits",
+    }:
+        return read_table(paths[0]), []
+    from streaks.readers.alerts import read_alerts
+
+    alerts, failures = read_alerts(paths, stamps=False)
+    return _claims_of(alerts), failures
+
+
+def _claims_of(alerts: list[Any]) -> QTable:
+    from astropy.table import QTable
+
+    from streaks.matching import NO_DISTANCE, NO_NAME
+
+    def or_none(value: float) -> float:
+        return NO_DISTANCE if value != value else value
+
+    table = QTable()
+    table["alert"] = [alert.name for alert in alerts]
+    table["jd"] = [alert.jd for alert in alerts]
+    table["ra"] = [alert.ra for alert in alerts]
+    table["dec"] = [alert.dec for alert in alerts]
+    table["magpsf"] = [float(alert.candidate.get("magpsf") or "nan") for alert in alerts]
+    table["ssdistnr"] = [or_none(alert.ssdistnr) for alert in alerts]
+    table["ssmagnr"] = [or_none(alert.ssmagnr) for alert in alerts]
+    table["ssnamenr"] = [alert.ssnamenr or NO_NAME for alert in alerts]
+    return table
+
+
+def _summarise(
+    checked: QTable, failures: list[Any], output: Path, *, as_json: bool, quiet: bool
+) -> None:
+    import json
+    from collections import Counter
+
+    verdicts = Counter(str(v) for v in checked["verdict"])
+    if as_json:
+        answer = {"alerts": len(checked), "failed": len(failures), "verdicts": dict(verdicts)}
+        typer.echo(json.dumps({**answer, "output": str(output)}))
+    elif not quiet:
+        from streaks.known import VERDICTS
+
+        counts = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
+        typer.echo(f"{len(checked)} alerts: {counts} -> {output}")
+        untold = sum(bool(note) and v == "none" for note, v in
+                     zip(checked["note"], checked["verdict"], strict=True))  # fmt: skip
+        if untold:
+            typer.echo(f"{untold} of them cannot be judged; the column note says why")
