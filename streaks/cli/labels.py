@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from streaks.cutouts import Cutouts
     from streaks.labelling import SubjectSummary
-    from streaks.night.folder import NightFolder
+    from streaks.night import Night
 
 __all__ = ["app"]
 
@@ -55,6 +55,7 @@ def export(
     """
     from streaks.config import LabelConfig
     from streaks.labelling import export_subjects
+    from streaks.night import read_night
     from streaks.plotting import subject_png
 
     config = LabelConfig(
@@ -66,9 +67,9 @@ def export(
         limit=limit,
         panel_px=panel_px,
     )
-    folder, streaks = _read_night(night)
+    archive = read_night(night)
     summary = export_subjects(
-        streaks, _stacks(folder, streaks), out, config, draw=subject_png, overwrite=overwrite
+        _with_ccds(archive), _stacks(archive), out, config, draw=subject_png, overwrite=overwrite
     )
     if as_json:
         print(json.dumps(_plain(summary), sort_keys=True))
@@ -76,22 +77,17 @@ def export(
         _say(summary)
 
 
-def _read_night(night: Path) -> tuple[NightFolder, QTable]:
-    """A night's folder and its streaks, with the CCD of each where the frames know it."""
-    from streaks.errors import InputError
-    from streaks.night.folder import NightFolder
-    from streaks.readers import read_table
-
-    folder = NightFolder(night)
-    if not folder.streaks.is_file():
-        raise InputError(f"{night} holds no {folder.streaks.name}; give a folder that "
-                         "`streaks night` wrote")  # fmt: skip
-    streaks = read_table(folder.streaks)
-    frames = read_table(folder.frames) if folder.frames.is_file() else None
-    if frames is not None and "ccd" in frames.colnames and "ccd" not in streaks.colnames:
-        ccds = {str(row["image"]): row["ccd"] for row in frames}
-        streaks["ccd"] = [_ccd(ccds.get(str(image))) for image in streaks["image"]]
-    return folder, streaks
+def _with_ccds(night: Night) -> QTable:
+    """The night's streaks, with the CCD of each where the frames' headers told it."""
+    streaks, frames = night.streaks, night.frames
+    if "ccd" not in frames.colnames or "ccd" in streaks.colnames:
+        return streaks
+    ccds = {str(row["image"]): _ccd(row["ccd"]) for row in frames}
+    if not any(ccd >= 0 for ccd in ccds.values()):
+        return streaks
+    joined = streaks.copy()
+    joined["ccd"] = [ccds.get(str(image), -1) for image in streaks["image"]]
+    return joined
 
 
 def _ccd(value: object) -> int:
@@ -102,14 +98,10 @@ def _ccd(value: object) -> int:
         return -1
 
 
-def _stacks(folder: NightFolder, streaks: QTable) -> Iterator[Cutouts]:
+def _stacks(night: Night) -> Iterator[Cutouts]:
     """The cutouts of one frame after another, so that a night need not fit in memory."""
-    from streaks.night.page import read_cutout_stack
-
-    for image in dict.fromkeys(str(image) for image in streaks["image"]):
-        stack = read_cutout_stack(folder, image)
-        if stack is not None:
-            yield stack
+    for image in dict.fromkeys(str(image) for image in night.streaks["image"]):
+        yield night.cutouts(image)
 
 
 def _plain(summary: SubjectSummary) -> dict[str, object]:

@@ -106,12 +106,12 @@ def _visible(streaks: QTable, row: int, nneg: int, nbad: int) -> dict[str, str]:
 
 def _hidden(streaks: QTable, row: int) -> dict[str, str]:
     image = _text(streaks, row, "image", UNKNOWN_TEXT)
-    ccd = ccd_of_image(image)
+    ccd = int(streaks["ccd"][row]) if "ccd" in streaks.colnames else ccd_of_image(image)
     flags = int(streaks["flags"][row]) if "flags" in streaks.colnames else 0
     return {
         "#streak_id": _text(streaks, row, "streak_id", UNKNOWN_TEXT),
         "#image": image,
-        "#ccd": UNKNOWN_NUMBER if ccd is None else str(ccd),
+        "#ccd": UNKNOWN_NUMBER if ccd is None or ccd < 0 else str(ccd),
         "#time": _text(streaks, row, "time", UNKNOWN_TEXT),
         "#label": _text(streaks, row, "label", UNKNOWN_TEXT),
         "#isdiffpos": "f" if flags & int(StreakFlag.NEGATIVE) else "t",

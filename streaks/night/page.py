@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import functools
+import logging
+import math
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
 from streaks.completeness import match_truth
 from streaks.cutouts import Cutouts, extract_cutouts
-from streaks.errors import StreaksError
-from streaks.night.folder import NightFolder
+from streaks.errors import StreaksError, TableError
+from streaks.night.archive import Night
 from streaks.reporting import NightSummary, PagePictures, write_report
 
-__all__ = ["read_cutout_stack", "write_page"]
+__all__ = ["summarise", "write_night_report"]
+
+_log = logging.getLogger(__name__)
 
 #: Kept on the page: beyond this an overview shows no more on a screen, only weighs more.
 _OVERVIEW_PX = 900
 _MAX_MISSED = 200
 
 
-def write_page(
-    folder: NightFolder,
-    summary: NightSummary,
-    streaks: QTable,
-    frames: QTable,
+def write_night_report(
+    night: Night,
     *,
     truth: QTable | None = None,
+    seconds: float = math.nan,
+    command: str = "",
     path: Path | None = None,
 ) -> Path:
-    """Write a night's page.
+    """Write the page of a night that is done.
 
     Parameters
     ----------
-    folder
-        Where the night's cutouts and overviews lie; those that are missing are shown as such.
-    summary
-        About the run.
-    streaks, frames
-        The night's tables. Pictures of missed true streaks need ``path`` and ``image`` in
-        `frames`, and the frames themselves still in their place.
+    night
+        Of `read_night`. Cutouts and overviews that are missing are shown as missing.
     truth
         True streaks, with ``streak_id, image, x0, y0, x1, y1``, to set beside what was found.
+        Pictures of missed ones come from the frames, where these are still in their place.
+    seconds
+        Wall-clock time of the run; the sum over frames where not given.
+    command
+        What made the night.
     path
         Where to write; the night's own place where not given.
 
@@ -51,50 +59,105 @@ def write_page(
     -------
     Path
         Where the page is.
+
+    Raises
+    ------
+    TableError
+        When the truth lacks a column.
     """
-    path = folder.report if path is None else path
-    found = None if truth is None else match_truth(streaks, truth)
-    stack = lru_cache(maxsize=8)(lambda image: read_cutout_stack(folder, image))
-    rows = {str(name): i for i, name in enumerate(streaks["streak_id"])}
-
-    def draw(name: str, large: bool) -> bytes:
-        row = rows[name]
-        return _draw_streak(streaks, row, stack(str(streaks["image"][row])), large)
-
-    missed = [] if truth is None or found is None else _missed(truth, found)
-    pictures = PagePictures(
-        cutouts=_MadeWhenAsked(list(rows), lambda name: draw(name, False)),
-        panels=_MadeWhenAsked(list(rows), lambda name: draw(name, True)),
-        overviews=_MadeWhenAsked(
-            [str(name) for name in frames["image"] if folder.overview(str(name)).is_file()],
-            lambda name: _draw_overview(folder, name, frames, truth),
-        ),
-        missed={} if truth is None else _draw_missed(truth, missed, frames),
+    path = night.folder.report if path is None else path
+    found = None
+    if truth is not None:
+        _check_truth(truth)
+        found = match_truth(night.streaks, truth)
+    write_report(
+        path,
+        summarise(night, seconds=seconds, command=command),
+        night.streaks,
+        night.frames,
+        pictures=_pictures(night, truth, found),
+        truth=truth,
+        found=found,
     )
-    write_report(path, summary, streaks, frames, pictures=pictures, truth=truth, found=found)
     return path
 
 
-def read_cutout_stack(folder: NightFolder, image: str) -> Cutouts | None:
-    """The cutouts of one frame; None where there are none or the file is damaged."""
-    path = folder.cutouts(image)
-    if not path.is_file():
-        return None
+def summarise(night: Night, *, seconds: float = math.nan, command: str = "") -> NightSummary:
+    """What a finished night says of itself at the top of its page."""
+    run = night.run
+    if not math.isfinite(seconds) and "seconds" in night.frames.colnames:
+        seconds = float(np.nansum(_bare(night.frames["seconds"])))
+    return NightSummary(
+        title=f"Night {night.name}",
+        started=str(run.get("started", "")).split("+")[0],
+        seconds=seconds,
+        classifier=str(run.get("classifier", "")),
+        # The catalogue's name is followed by the hash of its content.
+        orbits=str(run.get("orbits", "")).rsplit(" ", 1)[0],
+        settings=run.get("settings", {}),
+        versions={"streaks": str(run.get("version", ""))} | _library_versions(),
+        command=command,
+    )
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("numpy", "astropy", "opencv-python-headless", "numba", "onnxruntime"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def _check_truth(truth: QTable) -> None:
+    needed = ("streak_id", "image", "x0", "y0", "x1", "y1")
+    missing = [name for name in needed if name not in truth.colnames]
+    if missing:
+        raise TableError(
+            f"the truth lacks the columns {', '.join(missing)}; give a table as "
+            "`streaks synth night` writes it"
+        )
+
+
+def _pictures(night: Night, truth: QTable | None, found: NDArray[np.int64] | None) -> PagePictures:
+    rows = {str(name): i for i, name in enumerate(night.streaks["streak_id"])}
+    stack = lru_cache(maxsize=8)(functools.partial(_stack, night))
+
+    def draw(name: str, large: bool) -> bytes:
+        row = rows[name]
+        return _draw_streak(night.streaks, row, stack(str(night.streaks["image"][row])), large)
+
+    missed = {}
+    if truth is not None and found is not None:
+        missed = _draw_missed(truth, _missed(truth, found), night.frames)
+    return PagePictures(
+        cutouts=_MadeWhenAsked(rows, lambda name: draw(name, False)),
+        panels=_MadeWhenAsked(rows, lambda name: draw(name, True)),
+        overviews=_MadeWhenAsked(
+            [
+                str(name)
+                for name in night.frames["image"]
+                if night.folder.overview(str(name)).is_file()
+            ],
+            lambda name: _draw_overview(night, name, truth),
+        ),
+        missed=missed,
+    )
+
+
+def _stack(night: Night, image: str) -> Cutouts | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            beside = {
-                what: arrays[what] for what in ("science", "reference") if what in arrays.files
-            }
-            names = tuple(str(name) for name in arrays["names"])
-            return Cutouts(arrays["difference"], arrays["mask"], names, **beside)
-    except (OSError, ValueError, KeyError, EOFError, StreaksError):
+        return night.cutouts(image)
+    except StreaksError as error:
+        _log.warning("no cutouts of %s: %s", image, error)
         return None
 
 
 class _MadeWhenAsked(Mapping[str, bytes]):
     """Pictures by name, each drawn when it is looked up; one that fails is empty."""
 
-    def __init__(self, names: list[str], draw: Callable[[str], bytes]) -> None:
+    def __init__(self, names: Iterable[str], draw: Callable[[str], bytes]) -> None:
         self._names = dict.fromkeys(names)
         self._draw = draw
 
@@ -132,26 +195,33 @@ def _draw_streak(streaks: QTable, row: int, stack: Cutouts | None, large: bool) 
     return encode_jpeg(panel, quality=90)
 
 
-def _draw_overview(folder: NightFolder, image: str, frames: QTable, truth: QTable | None) -> bytes:
+def _draw_overview(night: Night, image: str, truth: QTable | None) -> bytes:
     from streaks.plotting import decode_picture, encode_jpeg, mark_truth, shrink_picture
 
     try:
-        picture = decode_picture(folder.overview(image).read_bytes())
-    except (OSError, StreaksError):
+        picture = decode_picture(night.overview(image) or b"")
+    except (OSError, StreaksError) as error:
+        _log.warning("no overview of %s: %s", image, error)
         return b""
-    if truth is not None and {"nx", "ny"} <= set(frames.colnames):
-        row = list(frames["image"]).index(image)
-        shape = int(frames["ny"][row]), int(frames["nx"][row])
-        picture = mark_truth(picture, truth[np.asarray(truth["image"]) == image], shape)
+    if truth is not None:
+        row = [str(name) for name in night.frames["image"]].index(image)
+        ny, nx = (_bare(night.frames[name])[row] for name in ("ny", "nx"))
+        picture = mark_truth(picture, truth[_of_image(truth, image)], (int(ny), int(nx)))
     return encode_jpeg(shrink_picture(picture, _OVERVIEW_PX), quality=82)
 
 
-def _missed(truth: QTable, found: np.ndarray) -> list[int]:
+def _of_image(table: QTable, image: str) -> NDArray[np.bool_]:
+    return np.array([str(name) == image for name in table["image"]], dtype=bool)
+
+
+def _missed(truth: QTable, found: NDArray[np.int64]) -> list[int]:
     """Rows of the true streaks that have ends and were not found."""
-    ends = [
-        np.asarray(getattr(truth[c], "value", truth[c]), float) for c in ("x0", "y0", "x1", "y1")
-    ]
+    ends = np.array([_bare(truth[name]) for name in ("x0", "y0", "x1", "y1")])
     return [int(i) for i in np.flatnonzero((found < 0) & np.isfinite(ends).all(axis=0))]
+
+
+def _bare(column: Any) -> NDArray[np.float64]:
+    return np.asarray(getattr(column, "value", column), dtype=float)
 
 
 def _draw_missed(truth: QTable, missed: list[int], frames: QTable) -> dict[str, bytes]:
@@ -181,8 +251,8 @@ def _draw_from_frame(truth: QTable, path: str) -> dict[str, bytes]:
         return {}
     centred = truth.copy()
     for axis in "xy":
-        ends = [np.asarray(getattr(truth[axis + e], "value", truth[axis + e]), float) for e in "01"]
-        centred[axis] = u.Quantity((ends[0] + ends[1]) / 2, "pix")
+        middle = (_bare(truth[f"{axis}0"]) + _bare(truth[f"{axis}1"])) / 2
+        centred[axis] = u.Quantity(middle, "pix")
     stack = extract_cutouts(frame, centred)
     return {
         name: encode_jpeg(
