@@ -1,0 +1,35 @@
+"""Pictures for people: whole frames with their streaks marked, cutouts, and triplets.
+
+Everything is drawn with OpenCV, so that a server needs no plotting library. Images come out as
+``(h, w, 3)`` uint8 in RGB with **y upwards**, as DS9 shows them: row 0 of a picture is the top of
+the frame.
+
+Difference images have two signs: zero is a dark grey, brighter now is white, fainter now black.
+Pixels that must not be used are tinted, never drawn as if they held data.
+"""
+
+from streaks.plotting.cutouts import cutout_picture, cutout_segment, subject_png, triplet_panel
+from streaks.plotting.drawing import (
+    Picture,
+    decode_picture,
+    encode_jpeg,
+    encode_png,
+    shrink_picture,
+)
+from streaks.plotting.grey import stretch
+from streaks.plotting.overview import frame_overview, mark_truth
+
+__all__ = [
+    "Picture",
+    "cutout_picture",
+    "cutout_segment",
+    "decode_picture",
+    "encode_jpeg",
+    "encode_png",
+    "frame_overview",
+    "mark_truth",
+    "shrink_picture",
+    "stretch",
+    "subject_png",
+    "triplet_panel",
+]

@@ -1,0 +1,58 @@
+"""From counts to grey levels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.frame import Image
+from streaks.plotting.drawing import Picture
+
+__all__ = ["stretch", "tinted"]
+
+#: Blue-grey that no stretch produces: data are always neutral grey.
+_MASK_RGB = (52, 66, 104)
+
+
+def stretch(
+    data: Image, mask: NDArray[np.bool_] | None = None, *, low: float = -4.0, high: float = 30.0
+) -> NDArray[np.uint8]:
+    """Grey levels of an image: asinh of its robust signal-to-noise.
+
+    Parameters
+    ----------
+    data : (ny, nx)
+        Any units. NaN counts as masked.
+    mask : (ny, nx) bool, optional
+        True where a pixel must not be used.
+    low, high
+        Black and white, in robust sigmas from the median; `high` shrinks to the brightest
+        hundredth of a percent when nothing is that bright, but not below 8.
+
+    Returns
+    -------
+    (ny, nx) uint8
+        Masked pixels are 0; an image of no spread or no pixels is even grey.
+    """
+    good = np.isfinite(data) if mask is None else np.isfinite(data) & ~mask
+    values = data[good]
+    grey = np.zeros(data.shape, np.uint8)
+    if values.size == 0:
+        return grey
+    # A sample is enough for median and spread, and large frames are many.
+    sample = values[:: max(1, values.size // 200_000)].astype(float)
+    centre = float(np.median(sample))
+    sigma = 1.4826 * float(np.median(np.abs(sample - centre)))
+    if not sigma > 0:
+        sigma = float(sample.std()) or 1.0
+    top = float(np.clip((np.percentile(sample, 99.99) - centre) / sigma, 8.0, high))
+    z = np.clip((data[good].astype(np.float32) - centre) / sigma, low, top)
+    floor, ceiling = np.arcsinh(low / 2.0), np.arcsinh(top / 2.0)
+    grey[good] = (255.0 * (np.arcsinh(z / 2.0) - floor) / (ceiling - floor)).astype(np.uint8)
+    return grey
+
+
+def tinted(grey: NDArray[np.uint8], masked: NDArray[np.bool_]) -> Picture:
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    picture[masked] = _MASK_RGB
+    return picture

@@ -1,0 +1,265 @@
+"""Whole frames with their streaks marked."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from streaks.errors import FrameError
+from streaks.frame import Frame
+from streaks.geometry import Segment, clip_segment
+from streaks.palette import class_rgb
+from streaks.plotting.drawing import (
+    INK,
+    PAPER,
+    Picture,
+    cv2_module,
+    directions,
+    draw_diamond,
+    draw_line,
+    draw_text,
+    text_width,
+)
+from streaks.plotting.grey import stretch, tinted
+from streaks.plotting.rows import segment_of
+from streaks.tables import CLASSES, SKIP
+
+__all__ = ["frame_overview", "mark_truth"]
+
+#: Marks stand this far beside a streak, screen px, so that they never hide it.
+_ASIDE = 7.0
+#: More streaks than this get numbers only where they may be real light.
+_NUMBERED = 80
+_LEGEND_PX = 46
+
+
+def frame_overview(
+    frame: Frame, streaks: QTable, truth: QTable | None = None, *, max_px: int = 1000
+) -> Picture:
+    """A whole frame with its streaks marked beside their track, and a legend.
+
+    Each streak has a thin line of its class's colour on either side, and the last number of its
+    ``streak_id``; true streaks have white diamonds at their ends.
+
+    Parameters
+    ----------
+    frame
+        Drawn by local means, which keeps a faint streak visible at any reduction.
+    streaks
+        With ``streak_id, x0, y0, x1, y1`` and, where there is one, ``label``; only rows of this
+        frame.
+    truth
+        With ``x0, y0, x1, y1``; rows whose ends are NaN are not drawn.
+    max_px
+        Longest side of the image, screen px; the legend comes below it.
+
+    Raises
+    ------
+    FrameError
+        When `max_px` is below 100.
+    """
+    if max_px < 100:
+        raise FrameError(f"an overview of {max_px} px shows nothing; give at least 100")
+    view = _View.of(frame.shape, max_px)
+    picture = _grey_frame(frame, view)
+    labels = _labels(streaks)
+    numbered = len(streaks) <= _NUMBERED
+    for row, label in zip(streaks, labels, strict=True):
+        segment = clip_segment(segment_of(row), frame.shape, margin_px=20.0)
+        if segment is None:
+            continue
+        _mark_streak(picture, view, segment, class_rgb(label))
+        if numbered or label in ("asteroid", "satellite"):
+            _number_streak(picture, view, segment, str(row["streak_id"]), class_rgb(label))
+    _draw_compass(picture, view, frame)
+    overview = np.vstack([picture, _legend(frame, labels, picture.shape[1])])
+    return overview if truth is None else mark_truth(overview, truth, frame.shape)
+
+
+def mark_truth(overview: Picture, truth: QTable, shape: tuple[int, int]) -> Picture:
+    """An overview with true streaks marked: white diamonds at their ends.
+
+    Parameters
+    ----------
+    overview
+        Of `frame_overview`.
+    truth
+        With ``x0, y0, x1, y1``; rows whose ends are NaN are not drawn.
+    shape
+        ``(ny, nx)`` of the frame.
+    """
+    marked = overview.copy()
+    sky = marked[: marked.shape[0] - _LEGEND_PX]
+    view = _View(*shape, *sky.shape[:2])
+    segments = _true_segments(truth)
+    for segment in segments:
+        _mark_truth(sky, view, segment)
+    name = f"truth {len(segments)}"
+    x = marked.shape[1] - text_width(name, 0.42) - 12
+    draw_diamond(marked, np.array([x - 12.0, marked.shape[0] - 34.0]), 6)
+    draw_text(marked, name, (x, marked.shape[0] - 29), INK, scale=0.42)
+    return marked
+
+
+@dataclass(frozen=True)
+class _View:
+    """How a frame's pixels lie on the screen."""
+
+    ny: int
+    nx: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], max_px: int) -> _View:
+        ny, nx = shape
+        scale = max_px / max(ny, nx)
+        if scale > 1:
+            # Whole multiples keep pixels square and even; more than three adds nothing.
+            scale = min(int(scale), 3)
+        return cls(ny, nx, max(1, round(ny * scale)), max(1, round(nx * scale)))
+
+    def point(self, x: float, y: float) -> NDArray[np.float64]:
+        """Screen place of a frame's pixel place, y turned upwards."""
+        return np.array(
+            [
+                (x + 0.5) * self.width / self.nx - 0.5,
+                self.height - 1 - ((y + 0.5) * self.height / self.ny - 0.5),
+            ]
+        )
+
+
+def _grey_frame(frame: Frame, view: _View) -> Picture:
+    cv2 = cv2_module()
+    unusable = frame.mask | ~np.isfinite(frame.data)
+    valid = np.where(unusable, 0.0, 1.0).astype(np.float32)
+    filled = np.where(unusable, 0.0, frame.data).astype(np.float32)
+    how = cv2.INTER_AREA if view.width < view.nx else cv2.INTER_NEAREST
+    size = (view.width, view.height)
+    weight = cv2.resize(valid, size, interpolation=how)
+    total = cv2.resize(filled, size, interpolation=how)
+    # Less than half of the pixels beneath: what is left says more of the mask than of the sky.
+    masked = weight < 0.5
+    # Smoothed by the PSF as it is on the screen, as a matched filter would: what a finder sees.
+    fwhm_px = frame.fwhm_px if np.isfinite(frame.fwhm_px) else 2.5
+    sigma = float(np.clip(fwhm_px / 2.355 * view.width / view.nx, 0.3, 3.0))
+    weight, total = (cv2.GaussianBlur(image, (0, 0), sigma) for image in (weight, total))
+    mean = total / np.maximum(weight, 1e-6)
+    flat = mean - _background(mean, masked)
+    return np.ascontiguousarray(tinted(stretch(flat, masked), masked)[::-1])
+
+
+def _background(image: NDArray[np.float32], masked: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Medians of a coarse mesh, smoothly between: takes gradients out, leaves streaks in."""
+    cv2 = cv2_module()
+    ny, nx = image.shape
+    box = 48
+    mesh = np.zeros((max(1, ny // box), max(1, nx // box)), np.float32)
+    for j in range(mesh.shape[0]):
+        for i in range(mesh.shape[1]):
+            cell = np.s_[j * box : (j + 1) * box, i * box : (i + 1) * box]
+            values = image[cell][~masked[cell]]
+            mesh[j, i] = np.median(values) if values.size else 0.0
+    return cv2.resize(mesh, (nx, ny), interpolation=cv2.INTER_LINEAR)
+
+
+def _mark_streak(
+    picture: Picture, view: _View, segment: Segment, rgb: tuple[int, int, int]
+) -> None:
+    """A line on either side of the track, and not shorter than one can see."""
+    start, end = view.point(segment.x0, segment.y0), view.point(segment.x1, segment.y1)
+    along, across = directions(start, end)
+    length = float(np.hypot(*(end - start)))
+    extra = along * max(3.0, (16.0 - length) / 2)
+    for side in (-_ASIDE, _ASIDE):
+        draw_line(picture, start - extra + side * across, end + extra + side * across, rgb)
+
+
+def _number_streak(
+    picture: Picture, view: _View, segment: Segment, name: str, rgb: tuple[int, int, int]
+) -> None:
+    start, end = view.point(segment.x0, segment.y0), view.point(segment.x1, segment.y1)
+    found = re.search(r"(\d+)\D*$", name)
+    text = (found.group(1).lstrip("0") or "0") if found else name[-6:]
+    height, width = picture.shape[:2]
+    at = (start + end) / 2 if np.hypot(*(end - start)) > 200 else end
+    x = int(np.clip(at[0] + 10, 2, width - 9 * len(text) - 4))
+    y = int(np.clip(at[1] - 9, 14, height - 4))
+    draw_text(picture, text, (x, y), rgb, scale=0.45)
+
+
+def _mark_truth(picture: Picture, view: _View, segment: Segment) -> None:
+    """A diamond at either end, or one around a streak too short for two."""
+    start, end = view.point(segment.x0, segment.y0), view.point(segment.x1, segment.y1)
+    if np.hypot(*(end - start)) < 30:
+        draw_diamond(picture, (start + end) / 2, 17)
+        return
+    for centre in (start, end):
+        draw_diamond(picture, centre, 6)
+
+
+def _draw_compass(picture: Picture, view: _View, frame: Frame) -> None:
+    """North and east in a corner, where the frame knows them."""
+    if frame.wcs is None:
+        return
+    axes = _sky_axes(frame)
+    if axes is None:
+        return
+    origin = np.array([picture.shape[1] - 46.0, picture.shape[0] - 46.0])
+    for name, (dx, dy) in zip("NE", axes, strict=True):
+        tip = origin + 26 * np.array([dx, -dy])
+        draw_line(picture, origin, tip, INK)
+        place = origin + 36 * np.array([dx, -dy]) + (-5, 5)
+        draw_text(picture, name, (int(place[0]), int(place[1])), INK, scale=0.45)
+
+
+def _sky_axes(frame: Frame) -> list[NDArray[np.float64]] | None:
+    """Unit vectors of north and east in pixels at the frame's centre; None without a solution."""
+    assert frame.wcs is not None
+    ny, nx = frame.shape
+    x, y = (nx - 1) / 2, (ny - 1) / 2
+    try:
+        ra, dec = (float(v) for v in frame.wcs.all_pix2world(x, y, 0))
+        step = 0.005
+        shifted = [(ra, dec + step), (ra + step / max(np.cos(np.radians(dec)), 1e-6), dec)]
+        ends = [np.array(frame.wcs.all_world2pix(*place, 0), dtype=float) for place in shifted]
+    except Exception:  # a broken solution raises whatever its projection raises
+        return None
+    axes = [end - (x, y) for end in ends]
+    if not all(np.isfinite(axis).all() and np.hypot(*axis) > 0 for axis in axes):
+        return None
+    return [axis / np.hypot(*axis) for axis in axes]
+
+
+def _legend(frame: Frame, labels: list[str], width: int) -> Picture:
+    """Two lines below a frame: what it is, and how many of each class."""
+    strip = np.full((_LEGEND_PX, width, 3), PAPER, np.uint8)
+    time = "" if frame.time is None else f"   {frame.time.utc.isot[:19]} UTC mid-exposure"
+    draw_text(strip, f"{frame.name}{time}", (8, 17), INK, scale=0.42)
+    x = 8
+    counts = Counter(labels)
+    for label in (*CLASSES, SKIP, ""):
+        if counts[label] and x < width - 60:
+            name = f"{label or 'streaks'} {counts[label]}"
+            strip[30:39, x : x + 9] = class_rgb(label)
+            draw_text(strip, name, (x + 14, 39), INK, scale=0.42)
+            x += 30 + text_width(name, 0.42)
+    if not labels:
+        draw_text(strip, "no streaks", (x, 39), INK, scale=0.42)
+    return strip
+
+
+def _labels(streaks: QTable) -> list[str]:
+    if "label" not in streaks.colnames:
+        return [""] * len(streaks)
+    return [str(label) for label in streaks["label"]]
+
+
+def _true_segments(truth: QTable) -> list[Segment]:
+    segments = [segment_of(row) for row in truth]
+    return [s for s in segments if np.isfinite([s.x0, s.y0, s.x1, s.y1]).all()]
