@@ -4,6 +4,7 @@ Only this room knows that FITS counts pixels from 1, that surveys mean the start
 by its time, and that a mask has bits.
 """
 
+from streaks.readers.alerts import Alert, read_alerts
 from streaks.readers.cutouts import CutoutSet, read_cutouts
 from streaks.readers.files import FrameFiles, find_frames
 from streaks.readers.frames import FrameOverrides, read_frame
@@ -11,12 +12,14 @@ from streaks.readers.profile import Profile, load_profile
 from streaks.readers.tables import read_table
 
 __all__ = [
+    "Alert",
     "CutoutSet",
     "FrameFiles",
     "FrameOverrides",
     "Profile",
     "find_frames",
     "load_profile",
+    "read_alerts",
     "read_cutouts",
     "read_frame",
     "read_table",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,7 +216,12 @@ def _observatory(header: fits.Header, survey: Profile) -> str:
 
 
 def _kept(header: fits.Header, survey: Profile, groups: dict[str, str]) -> dict[str, Any]:
-    from_name = {name: groups[name] for name in ("field", "ccd", "quadrant") if groups.get(name)}
+    # "c04" is CCD 4.
+    from_name = {
+        name: int(re.sub(r"\D", "", groups[name]) or -1)
+        for name in ("field", "ccd", "quadrant")
+        if groups.get(name)
+    }
     return {**from_name, **headers.kept_values(header, survey.keep), "survey": survey.name}
 
 

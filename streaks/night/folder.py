@@ -1,0 +1,56 @@
+"""Where everything of a night lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["NightFolder"]
+
+
+@dataclass(frozen=True)
+class NightFolder:
+    """The layout of a night's folder: names only, nothing is opened here."""
+
+    root: Path
+
+    @property
+    def streaks(self) -> Path:
+        """All streaks of the night."""
+        return self.root / "streaks.parquet"
+
+    @property
+    def frames(self) -> Path:
+        """One row a frame: state, reason, seconds, what its header told."""
+        return self.root / "frames.parquet"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.sqlite"
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "settings.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run that is at work here."""
+        return self.root / ".lock"
+
+    def part(self, image: str) -> Path:
+        """The streaks of one frame."""
+        return self.root / "parts" / f"{image}.parquet"
+
+    def cutouts(self, image: str) -> Path:
+        return self.root / "cutouts" / f"{image}.npz"
+
+    def overview(self, image: str) -> Path:
+        return self.root / "overviews" / f"{image}.png"
+
+    def outputs(self, image: str) -> tuple[Path, ...]:
+        """All that one frame leaves."""
+        return self.part(image), self.cutouts(image), self.overview(image)

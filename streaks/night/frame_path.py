@@ -1,0 +1,203 @@
+"""One frame's path: read, find, cut out, classify, match, draw.
+
+Pure composition of the other rooms; nothing is written here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from streaks.classification import Classifier, classify_cutouts
+from streaks.config import Settings
+from streaks.cutouts import Cutouts, extract_cutouts
+from streaks.errors import TableError
+from streaks.frame import Frame
+from streaks.readers import FrameFiles, FrameOverrides, read_frame
+from streaks.tables import order_columns
+
+__all__ = ["FrameResult", "KnownObjects", "join_columns", "process_frame", "search_frame"]
+
+
+class KnownObjects(Protocol):
+    """What tells where known objects are in a frame."""
+
+    def near_frame(self, frame: Frame) -> QTable:
+        """Predictions in and around a frame at its mid-exposure."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What one frame gave.
+
+    Parameters
+    ----------
+    name
+        Of the image.
+    streaks
+        With class and match columns, where these were asked for.
+    cutouts
+        One a streak, in the table's order.
+    overview : (h, w, 3) uint8 or None
+        The whole frame with its streaks marked.
+    about
+        Plain values of the frame: time, exposure, shape and so on.
+    seconds
+        Wall-clock time of each stage.
+    """
+
+    name: str
+    streaks: QTable
+    cutouts: Cutouts
+    overview: NDArray[np.uint8] | None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def process_frame(
+    files: FrameFiles,
+    settings: Settings,
+    classifier: Classifier | None = None,
+    known: KnownObjects | None = None,
+    *,
+    overrides: FrameOverrides | None = None,
+    draw: bool = True,
+) -> FrameResult:
+    """Search one frame, from its files to its tables and its picture.
+
+    Parameters
+    ----------
+    files
+        The image and what lies beside it.
+    settings
+        Of all stages.
+    classifier
+        None leaves the class columns out.
+    known
+        None leaves the match columns out.
+    overrides
+        What the user knows better than the header.
+    draw
+        Make the overview.
+
+    Raises
+    ------
+    ReadError, FrameError
+        If the frame cannot be read or searched.
+    """
+    watch = _Stopwatch()
+    with watch("read"):
+        frame = read_frame(
+            files.image,
+            mask=files.mask,
+            science=files.science,
+            reference=files.reference,
+            variance=files.variance,
+            profile=files.profile or None,
+            overrides=overrides,
+        )
+        frame = replace(frame, name=files.name)
+    return search_frame(frame, settings, classifier, known, draw=draw, watch=watch)
+
+
+def search_frame(
+    frame: Frame,
+    settings: Settings,
+    classifier: Classifier | None = None,
+    known: KnownObjects | None = None,
+    *,
+    draw: bool = True,
+    watch: _Stopwatch | None = None,
+) -> FrameResult:
+    """As `process_frame`, for a frame in memory."""
+    from streaks.detection import find_streaks
+    from streaks.plotting import frame_overview
+
+    watch = watch or _Stopwatch()
+    with watch("find"):
+        streaks = find_streaks(frame, settings.detection)
+    with watch("cutouts"):
+        cutouts = extract_cutouts(frame, streaks, settings.cutouts)
+    if classifier is not None:
+        with watch("classify"):
+            streaks = join_columns(streaks, classify_cutouts(classifier, cutouts))
+    if known is not None:
+        with watch("match"):
+            streaks = join_columns(streaks, _match(frame, streaks, known, settings))
+    overview = None
+    if draw:
+        with watch("draw"):
+            overview = frame_overview(frame, streaks)
+    return FrameResult(
+        frame.name, order_columns(streaks), cutouts, overview, _about(frame), watch.seconds
+    )
+
+
+def join_columns(streaks: QTable, more: QTable) -> QTable:
+    """The streaks with the columns of another table of the same rows.
+
+    Raises
+    ------
+    TableError
+        If the two do not have the same ``streak_id`` in the same order.
+    """
+    if list(streaks["streak_id"]) != list(more["streak_id"]):
+        raise TableError(
+            f"tables of {len(streaks)} and {len(more)} rows do not hold the same streaks in the "
+            "same order; join them on streak_id"
+        )
+    joined = streaks.copy(copy_data=False)
+    for name in more.colnames:
+        if name != "streak_id":
+            joined[name] = more[name]
+    return joined
+
+
+def _match(frame: Frame, streaks: QTable, known: KnownObjects, settings: Settings) -> QTable:
+    from streaks.matching import match_known
+
+    return match_known(streaks, known.near_frame(frame), settings.match)
+
+
+def _about(frame: Frame) -> dict[str, Any]:
+    ny, nx = frame.shape
+    return {
+        "path": frame.path,
+        "nx": nx,
+        "ny": ny,
+        "time": "" if frame.time is None else str(frame.time.isot),
+        "exposure_s": frame.exposure_s,
+        "fwhm_px": frame.fwhm_px,
+        "zero_point_mag": frame.zero_point_mag,
+        "band": frame.band,
+        "observatory": frame.observatory,
+        "masked": float(frame.mask.mean()),
+        **{
+            name: frame.header[name]
+            for name in ("field", "ccd", "quadrant")
+            if name in frame.header
+        },
+    }
+
+
+class _Stopwatch:
+    """Wall-clock seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = time.perf_counter() - start

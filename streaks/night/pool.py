@@ -1,0 +1,326 @@
+"""Worker processes that survive what a frame does to them.
+
+Each worker is warm (models and catalogues loaded once), has one thread, holds one task at a time
+and is known by it: when a worker dies or takes too long, the task that did it is named, another
+worker takes its place and the rest goes on. `concurrent.futures` breaks the whole pool instead
+and does not tell which task broke it.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection
+from typing import Any, Generic, TypeVar
+
+from streaks import errors
+from streaks.errors import StreaksError
+
+__all__ = ["Outcome", "run_tasks"]
+
+_log = logging.getLogger(__name__)
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+
+#: Libraries that start as many threads as there are cores, unless told before they load.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_READY, _DONE, _FAILED, _SETUP_FAILED = "ready", "done", "failed", "setup failed"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome(Generic[Task, Answer]):
+    """What became of one task: an answer, or the kind and reason of a failure."""
+
+    task: Task
+    answer: Answer | None = None
+    kind: str = ""
+    reason: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.kind)
+
+
+def run_tasks(
+    tasks: Iterable[Task],
+    setup: Callable[[], Callable[[Task], Answer]],
+    *,
+    workers: int,
+    time_limit_s: float = 600.0,
+) -> Iterator[Outcome[Task, Answer]]:
+    """Outcomes of tasks, as they come.
+
+    Parameters
+    ----------
+    tasks
+        Picklable.
+    setup
+        Called once in each worker; gives the function that does a task. Picklable.
+    workers
+        Number of processes; 0 works in this process, without protection or time limit.
+    time_limit_s
+        A task that takes longer is stopped and named.
+
+    Raises
+    ------
+    StreaksError
+        When a worker cannot be set up; no task can be done then.
+    """
+    if workers == 0:
+        yield from _run_here(tasks, setup)
+        return
+    pool = _Pool(deque(tasks), setup, time_limit_s)
+    try:
+        yield from pool.run(workers)
+    finally:
+        pool.stop()
+
+
+def _run_here(
+    tasks: Iterable[Task], setup: Callable[[], Callable[[Task], Answer]]
+) -> Iterator[Outcome[Task, Answer]]:
+    work = setup()
+    for task in tasks:
+        message, *rest = _attempt(work, task)
+        if message == _DONE:
+            yield Outcome(task, answer=rest[0])
+        else:
+            yield Outcome(task, kind=rest[0], reason=rest[1])
+
+
+@dataclass(eq=False)
+class _Worker(Generic[Task]):
+    process: Any
+    pipe: connection.Connection
+    task: Task | None = None
+    ready: bool = False
+    since: float = 0.0
+
+
+class _Pool(Generic[Task, Answer]):
+    """The workers at hand and the tasks that wait."""
+
+    def __init__(
+        self,
+        waiting: deque[Task],
+        setup: Callable[[], Callable[[Task], Answer]],
+        time_limit_s: float,
+    ) -> None:
+        self._waiting = waiting
+        self._setup = setup
+        self._time_limit_s = time_limit_s
+        self._workers: list[_Worker[Task]] = []
+
+    def run(self, workers: int) -> Iterator[Outcome[Task, Answer]]:
+        for _ in range(min(workers, len(self._waiting))):
+            self._workers.append(_start_worker(self._setup))
+        while self._workers:
+            for worker in self._next_events():
+                outcome = self._receive(worker)
+                if outcome is not None:
+                    yield outcome
+
+    def stop(self) -> None:
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(5.0)
+            if worker.process.is_alive():
+                worker.process.kill()
+            worker.pipe.close()
+        self._workers = []
+
+    def _next_events(self) -> list[_Worker[Task]]:
+        """Workers that have something to say, are dead, or are past their time."""
+        by_handle: dict[Any, _Worker[Task]] = {}
+        for worker in self._workers:
+            by_handle[worker.pipe] = by_handle[worker.process.sentinel] = worker
+        handles = connection.wait(list(by_handle), timeout=self._seconds_left())
+        found = {id(by_handle[h]): by_handle[h] for h in handles}
+        for worker in self._workers:
+            if self._is_late(worker):
+                found.setdefault(id(worker), worker)
+        return list(found.values())
+
+    def _is_late(self, worker: _Worker[Task]) -> bool:
+        return worker.task is not None and time.monotonic() - worker.since > self._time_limit_s
+
+    def _seconds_left(self) -> float | None:
+        starts = [worker.since for worker in self._workers if worker.task is not None]
+        if not starts:
+            return None
+        return max(0.0, min(starts) + self._time_limit_s - time.monotonic()) + 0.05
+
+    def _receive(self, worker: _Worker[Task]) -> Outcome[Task, Answer] | None:
+        message = _message(worker)
+        if message is None:
+            return self._bury(worker)
+        kind, *rest = message
+        if kind == _SETUP_FAILED:
+            raise _as_error(*rest)
+        worker.ready = True
+        task, worker.task = worker.task, None
+        self._give(worker)
+        if task is None:
+            return None
+        if kind == _DONE:
+            return Outcome(task, answer=rest[0])
+        return Outcome(task, kind=rest[0], reason=rest[1])
+
+    def _give(self, worker: _Worker[Task]) -> None:
+        """The next task, or leave to go."""
+        if self._waiting:
+            worker.task, worker.since = self._waiting.popleft(), time.monotonic()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                # If it died just now, its sentinel says so next.
+                worker.pipe.send(worker.task)
+            return
+        self._workers.remove(worker)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            worker.pipe.send(None)
+        worker.process.join(5.0)
+        if worker.process.is_alive():
+            worker.process.kill()
+        worker.pipe.close()
+
+    def _bury(self, worker: _Worker[Task]) -> Outcome[Task, Answer] | None:
+        """A worker that died, or shall die for its slowness; another one takes its place."""
+        late = self._is_late(worker)
+        if not late:
+            worker.process.join(5.0)  # its pipe may close a moment before it is gone
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+        self._workers.remove(worker)
+        code = worker.process.exitcode
+        if worker.task is None:
+            if not worker.ready:
+                raise StreaksError(
+                    f"a worker process ended while starting ({_death(code)}); "
+                    "try fewer workers, or look for what stops it in the system's log"
+                )
+        elif late:
+            reason = f"took longer than {self._time_limit_s:g} s and was stopped"
+        else:
+            reason = f"its worker process ended ({_death(code)}); out of memory, perhaps"
+        if self._waiting:
+            self._workers.append(_start_worker(self._setup))
+        if worker.task is None:
+            return None
+        return Outcome(worker.task, kind="WorkerLost", reason=reason)
+
+
+def _message(worker: _Worker[Any]) -> tuple[Any, ...] | None:
+    """What a worker says; None when it is dead or has nothing to say."""
+    try:
+        if worker.pipe.poll():
+            received: tuple[Any, ...] = worker.pipe.recv()
+            return received
+    except (EOFError, OSError):
+        pass
+    return None
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return f"exit code {code}"
+
+
+def _as_error(kind: str, reason: str) -> StreaksError:
+    found = getattr(errors, kind, None)
+    if isinstance(found, type) and issubclass(found, StreaksError):
+        try:
+            return found(reason)
+        except TypeError:
+            pass
+    return StreaksError(f"{kind}: {reason}")
+
+
+def _start_worker(setup: Callable[[], Callable[[Any], Any]]) -> _Worker[Any]:
+    # Spawned, not forked: a fork copies locks of threads (numba, OpenCV, ONNX) in any state.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_worker_main, args=(theirs, setup), daemon=True)
+    with _one_thread_each():
+        process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """The environment a worker starts in; this process keeps its own."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _worker_main(pipe: connection.Connection, setup: Callable[[], Callable[[Any], Any]]) -> None:
+    # Ctrl-C reaches the whole process group; the parent decides what is stopped.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        import cv2
+
+        cv2.setNumThreads(1)
+        work = setup()
+    except Exception as error:
+        pipe.send((_SETUP_FAILED, type(error).__name__, _one_line(error)))
+        return
+    pipe.send((_READY,))
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if task is None:
+            return
+        pipe.send(_attempt(work, task))
+
+
+def _die_with_parent() -> None:
+    """A killed run must not leave workers behind that go on writing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _attempt(work: Callable[[Any], Any], task: Any) -> tuple[Any, ...]:
+    try:
+        return _DONE, work(task)
+    except Exception as error:
+        # Whatever a frame does, the night goes on and names it.
+        if not isinstance(error, StreaksError):
+            _log.warning("unexpected error", exc_info=True)
+        return _FAILED, type(error).__name__, _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:1000] or type(error).__name__

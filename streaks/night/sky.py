@@ -1,0 +1,70 @@
+"""Known objects for frames of any night, prepared a night at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.table import QTable
+from astropy.time import Time
+
+from streaks.frame import Frame
+
+if TYPE_CHECKING:
+    from streaks.known import KnownObjects, Orbits
+
+__all__ = ["KnownSky", "load_sky"]
+
+_log = logging.getLogger(__name__)
+
+#: Where a frame was taken that does not say: the centre of the Earth.
+_GEOCENTRE = "500"
+#: Nights kept at once; frames come sorted by name, which is by date in every survey.
+_MAX_NIGHTS = 3
+
+
+class KnownSky:
+    """An orbit catalogue, followed to each night that a frame asks for."""
+
+    def __init__(self, orbits: Orbits) -> None:
+        self._orbits = orbits
+        self._nights: dict[float, KnownObjects] = {}
+
+    def near_frame(self, frame: Frame) -> QTable:
+        """Predictions in and around a frame; no rows without a place and a time."""
+        if frame.wcs is None or frame.time is None:
+            missing = "sky coordinates" if frame.wcs is None else "a time"
+            _log.warning("%s: not matched with known objects: no %s", frame.name, missing)
+        elif not frame.observatory:
+            _log.warning(
+                "%s: observatory unknown; known objects as seen from the Earth's centre", frame.name
+            )
+        return self._night(frame).near_frame(frame)
+
+    def _night(self, frame: Frame) -> KnownObjects:
+        from streaks.known import prepare_night
+
+        # The night depends on the frame alone, never on which frames came before it.
+        mjd = 60000.0 if frame.time is None else float(frame.time.tdb.mjd)
+        middle = float(np.floor(mjd)) + 0.5
+        if middle not in self._nights:
+            if len(self._nights) >= _MAX_NIGHTS:
+                self._nights.pop(next(iter(self._nights)))
+            time = Time(middle, format="mjd", scale="tdb")
+            self._nights[middle] = prepare_night(self._orbits, time, _GEOCENTRE)
+        return self._nights[middle]
+
+
+def load_sky(orbits: str | os.PathLike[str]) -> KnownSky:
+    """The sky of an orbit file.
+
+    Raises
+    ------
+    CatalogueError
+        If the file is no orbit catalogue.
+    """
+    from streaks.known import read_orbits
+
+    return KnownSky(read_orbits(orbits))
