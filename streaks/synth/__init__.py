@@ -10,11 +10,19 @@ from typing import Any
 
 _FACE = {
     "BALANCED_MIX": "cutout_sets",
+    "Population": "injection",
     "Psf": "psf",
+    "inject": "injection",
+    "inject_files": "injection",
+    "NightConfig": "frames",
     "iter_cutouts": "cutout_sets",
+    "load_set": "storage",
     "make_cutouts": "cutout_sets",
+    "make_night": "nights",
     "parse_mix": "cutout_sets",
     "render_trail": "psf",
+    "write_montage": "montage",
+    "write_set": "storage",
 }
 
 __all__ = sorted(_FACE)

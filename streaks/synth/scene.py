@@ -28,11 +28,13 @@ __all__ = [
     "Ringing",
     "Stars",
     "add_noise",
+    "correlate_noise",
     "draw_conditions",
     "draw_stars",
     "pass_object",
     "render_stars",
     "subtract",
+    "subtract_exposures",
 ]
 
 Float = NDArray[np.float32]
@@ -231,6 +233,37 @@ def subtract(science: Float, reference: Float, conditions: Conditions) -> Float:
     return fft.irfft2(difference, s=science.shape).astype(np.float32)
 
 
+def subtract_exposures(
+    science: Float, reference: Float, new: Float, reference_noise: Float, conditions: Conditions
+) -> Float:
+    """Proper difference of two exposures with their noise.
+
+    Parameters
+    ----------
+    science, reference : (ny, nx), counts
+        Stars, noiseless and clipped; what is left of them rings.
+    new : (ny, nx), counts
+        Noise of the science image and light that it alone has.
+    reference_noise : (ny, nx), counts
+    conditions
+        PSF models and noise ratio that the kernels are made of.
+
+    Returns
+    -------
+    (ny, nx) float32
+        Counts; white noise in both gives white noise here.
+    """
+    ky, kx = _frequencies(science.shape)
+    kernel_n, kernel_r = _kernels(conditions, ky, kx)
+    difference = fft.rfft2(science)
+    difference *= kernel_n
+    difference -= fft.rfft2(reference) * kernel_r
+    difference *= 1.0 + _ringing_transfer(conditions.ringing, ky, kx)
+    difference += fft.rfft2(new) * kernel_n
+    difference -= fft.rfft2(reference_noise) * kernel_r
+    return fft.irfft2(difference, s=science.shape).astype(np.float32, copy=False)
+
+
 def pass_object(image: Float, conditions: Conditions) -> Float:
     """What subtraction makes of light that is in the science image alone; flux stays."""
     ky, kx = _frequencies(image.shape)
@@ -246,7 +279,9 @@ def _frequencies(shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
     )
 
 
-def _kernels(conditions: Conditions, ky: NDArray[Any], kx: NDArray[Any]) -> tuple[Float, Float]:
+def _kernels(
+    conditions: Conditions, ky: NDArray[Any], kx: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Equation 13 of Zackay et al. 2016, scaled to unit gain for a new source's total flux."""
     pn = conditions.science_model.transfer(ky, kx)
     pr = conditions.reference_model.transfer(ky, kx)
@@ -281,10 +316,10 @@ def add_noise(
     bright = np.maximum(science, 0) + c.reference_noise**2 * np.maximum(reference, 0)
     sigma = np.sqrt(np.float32(c.sigma**2) + bright * np.float32(1.0 / c.gain))
     noise = rng.standard_normal(difference.shape, dtype=np.float32) * sigma
-    return difference + _correlated(noise, c.correlation)
+    return difference + correlate_noise(noise, c.correlation)
 
 
-def _correlated(noise: Float, correlation: float) -> Float:
+def correlate_noise(noise: Float, correlation: float) -> Float:
     """Noise mixed with its four neighbours so that lag 1 has this correlation."""
     if correlation <= 0:
         return noise

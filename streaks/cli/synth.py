@@ -1,0 +1,207 @@
+"""`streaks synth`: labelled cutouts, whole nights, streaks in one's own images."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Make synthetic cutouts, nights, and streaks in real images, always with the truth.",
+    no_args_is_help=True,
+)
+
+Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
+Workers = Annotated[int, typer.Option(help="Processes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+@contextmanager
+def _progress(total: int, what: str, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """A bar on a terminal, a line every tenth otherwise."""
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield _plain_progress(total, what)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _plain_progress(total: int, what: str) -> Callable[[int], None]:
+    step = max(1, total // 10)
+    last = 0
+
+    def report(done: int) -> None:
+        nonlocal last
+        if done >= total or done - last >= step:
+            last = done
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+    return report
+
+
+@app.command()
+def cutouts(
+    output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder.")],
+    n: Annotated[int, typer.Option(help="How many cutouts.")] = 1000,
+    seed: Seed = 1,
+    mix: Annotated[
+        str, typer.Option(help="balanced, astreaks, or asteroid=0.5,ghost=0.5.")
+    ] = "balanced",
+    size: Annotated[int, typer.Option(help="Side of a cutout, px.")] = 128,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Labelled cutouts of every class: .npz shards with truth and provenance."""
+    from streaks.synth import write_set
+
+    with _progress(n, "cutouts", quiet) as progress:
+        write_set(output, n, seed=seed, mix=mix, size_px=size, workers=workers, progress=progress)
+    print(f"{n} cutouts in {output}")
+
+
+@app.command()
+def night(
+    output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder.")],
+    frames: Annotated[int, typer.Option(help="How many exposures.")] = 6,
+    seed: Seed = 1,
+    shape: Annotated[tuple[int, int], typer.Option(metavar="NY NX", help="Of a frame, px.")] = (
+        3080,
+        3072,
+    ),
+    orbits: Annotated[
+        Path | None,
+        typer.Option(help="MPCORB file: show its fast movers where they are that night."),
+    ] = None,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Whole frames under ZTF's file names, with masks, references, orbits and truth."""
+    from streaks.synth import make_night
+
+    catalogue = None
+    if orbits is not None:
+        from streaks.known import read_orbits
+
+        catalogue = read_orbits(orbits)
+    with _progress(frames, "frames", quiet) as progress:
+        make_night(
+            output,
+            frames=frames,
+            seed=seed,
+            shape=shape,
+            orbits=catalogue,
+            workers=workers,
+            progress=progress,
+        )
+    print(f"{frames} frames in {output}")
+
+
+@app.command()
+def inject(
+    images: Annotated[list[Path], typer.Argument(help="FITS images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder.")],
+    n: Annotated[int, typer.Option(help="Streaks in each image.")] = 10,
+    seed: Seed = 1,
+    snr: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="Signal-to-noise.")
+    ] = None,
+    counts: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="Total flux, counts.")
+    ] = None,
+    mag: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="Magnitude.")
+    ] = None,
+    length: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="Length, px.")
+    ] = None,
+    rate: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="Motion, arcsec/s.")
+    ] = None,
+    psf_fwhm: Annotated[
+        float | None, typer.Option(help="FWHM, px, where the header has none.")
+    ] = None,
+    gain: Annotated[
+        float | None, typer.Option(help="Electrons a count, where the header has none.")
+    ] = None,
+) -> None:
+    """Streaks in copies of one's own images, with their PSF, noise and zero point.
+
+    Brightness by --snr (default 6 to 40), --counts or --mag; size by --length (default 8 to 60
+    px) or --rate.
+    """
+    from streaks.synth import Population, inject_files
+
+    population = Population(
+        n=n,
+        snr=snr or (None if counts or mag else (6.0, 40.0)),
+        flux=counts,
+        mag=mag,
+        length_px=length or (None if rate else (8.0, 60.0)),
+        rate_arcsec_per_s=rate,
+    )
+    overrides = {
+        name: value for name, value in (("fwhm_px", psf_fwhm), ("gain", gain)) if value is not None
+    }
+    failures = _inject_all(images, output, population, seed, overrides, inject_files)
+    if failures:
+        raise typer.Exit(2 if failures == len(images) else 1)
+
+
+def _inject_all(
+    images: list[Path],
+    output: Path,
+    population: Any,
+    seed: int,
+    overrides: dict[str, float],
+    inject_files: Callable[..., Any],
+) -> int:
+    from streaks.readers import FrameOverrides, read_frame
+
+    def read(path: Path) -> Any:
+        return read_frame(path, overrides=FrameOverrides(**overrides))  # type: ignore[arg-type]
+
+    done, failures = inject_files(images, output, population, seed=seed, read=read)
+    for path, reason in failures:
+        print(f"streaks synth inject: {path}: {reason}", file=sys.stderr)
+    if done:
+        print(f"{done} images with streaks in {output}")
+    return len(failures)
+
+
+@app.command()
+def montage(
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG file.")],
+    source: Annotated[
+        Path | None, typer.Option(help="A set of `synth cutouts`; made anew if absent.")
+    ] = None,
+    per_class: Annotated[int, typer.Option(help="Cutouts of each class.")] = 12,
+    seed: Seed = 1,
+) -> None:
+    """A page of synthetic cutouts, a row a class, drawn dark on light; masked areas tinted."""
+    from streaks.synth import load_set, make_cutouts, write_montage
+
+    cutouts, truth = (
+        load_set(source) if source is not None else make_cutouts(8 * per_class, seed=seed)
+    )
+    write_montage(output, cutouts, truth, per_class=per_class)
+    print(f"montage in {output}")

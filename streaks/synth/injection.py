@@ -1,0 +1,362 @@
+"""Streaks put into real images, with the image's own PSF, noise, zero point and exposure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import QTable, vstack
+from numpy.typing import NDArray
+
+from streaks.errors import ConfigError, FrameError, ReadError, StreaksError
+from streaks.frame import Frame
+from streaks.geometry import Segment
+from streaks.synth.populations import log_uniform
+from streaks.synth.psf import Psf, render_trail
+from streaks.synth.sky_geometry import segment_of_motion
+from streaks.synth.storage import staged_folder, write_json
+from streaks.synth.truth import STREAK_TRUTH_COLUMNS, streak_row, table_of
+
+__all__ = ["Population", "inject", "inject_files"]
+
+Range = tuple[float, float]
+
+#: A pixel's box in quadrature, px of FWHM: a measured FWHM holds it, the renderer adds it.
+_PIXEL_FWHM = 2.3548 / math.sqrt(12.0)
+_TRIES = 200
+_EDGE_PX = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """Streaks to inject; each range is sampled uniformly in the logarithm (magnitudes: uniformly).
+
+    Exactly one of `snr`, `flux`, `mag` and one of `length_px`, `rate_arcsec_per_s` is given.
+
+    Parameters
+    ----------
+    n
+        Streaks in an image.
+    snr
+        Matched-filter signal-to-noise.
+    flux
+        Counts in the whole trail.
+    mag
+        In the image's zero point.
+    length_px
+        Distance of the ends.
+    rate_arcsec_per_s
+        Motion, which with the exposure gives the length.
+    beta
+        Moffat exponent of the PSF; infinite for a Gaussian of the image's FWHM.
+    photon_noise
+        Add the streak's own photon noise (needs the gain).
+    """
+
+    n: int = 10
+    snr: Range | None = None
+    flux: Range | None = None
+    mag: Range | None = None
+    length_px: Range | None = None
+    rate_arcsec_per_s: Range | None = None
+    beta: float = math.inf
+    photon_noise: bool = True
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ConfigError(f"n is {self.n}; inject at least one streak")
+        self._need_one("brightness", "snr", "flux", "mag")
+        self._need_one("size", "length_px", "rate_arcsec_per_s")
+        for name in ("snr", "flux", "mag", "length_px", "rate_arcsec_per_s"):
+            given = getattr(self, name)
+            if given is not None:
+                _check_range(name, given, positive=name != "mag")
+
+    def _need_one(self, what: str, *names: str) -> None:
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                f"{what} is given by {', '.join(given) or 'nothing'}; give exactly one of "
+                f"{', '.join(names)}"
+            )
+
+
+def _check_range(name: str, given: Range, *, positive: bool) -> None:
+    low, high = given
+    fine = math.isfinite(low) and math.isfinite(high) and low <= high
+    if not fine or (positive and low <= 0) or (not positive and not -5 <= low <= high <= 40):
+        kind = "above 0" if positive else "magnitudes between -5 and 40"
+        raise ConfigError(f"{name} is {low:g} to {high:g}; give two numbers, smaller first, {kind}")
+
+
+def inject(frame: Frame, population: Population, *, seed: int) -> tuple[Frame, QTable]:
+    """Put streaks of light into an image.
+
+    Parameters
+    ----------
+    frame
+        A difference or science image with its FWHM; zero point, exposure, gain and WCS where the
+        population needs them.
+    population
+        What to inject.
+    seed
+        Each image's generator derives from this and the image's name.
+
+    Returns
+    -------
+    frame : Frame
+        A copy with the streaks in its data (and its science image, where it has one).
+    truth : QTable
+        `STREAK_TRUTH_COLUMNS`; S/N refers to the image's own noise about the streak.
+
+    Raises
+    ------
+    FrameError
+        If the image lacks what the population needs, or has no room for a streak.
+    ConfigError
+        If streaks are longer than the image.
+    """
+    _check_frame(frame, population)
+    rng = np.random.default_rng([seed, *frame.name.encode()])
+    psf = Psf(_bare_fwhm_px(frame.fwhm_px), population.beta)
+    light = np.zeros(frame.shape, np.float64)
+    noise = np.zeros(frame.shape, np.float64)
+    rows: list[dict[str, Any]] = []
+    for number in range(population.n):
+        segment, pa_deg = _draw_segment(rng, frame, population)
+        box, trail = _render(frame, segment, psf)
+        flux, snr = _draw_flux(rng, frame, population, box, trail)
+        light[box] += flux * trail
+        row = streak_row(
+            segment,
+            image=frame.name,
+            label="asteroid",
+            flux=flux,
+            snr=snr,
+            wcs=frame.wcs,
+            exposure_s=frame.exposure_s,
+            zero_point_mag=frame.zero_point_mag,
+            time="" if frame.time is None else str(frame.time.utc.isot),
+            motion_pa_deg=pa_deg,
+        )
+        rows.append({**row, "streak_id": f"i{number:05d}"})
+    if population.photon_noise:
+        noise = rng.standard_normal(frame.shape) * np.sqrt(np.maximum(light, 0) / frame.gain)
+    return _with_light(frame, light + noise), table_of(rows, STREAK_TRUTH_COLUMNS)
+
+
+def _check_frame(frame: Frame, population: Population) -> None:
+    needs = {"fwhm_px": "the FWHM of the PSF (SEEING, --psf-fwhm)"}
+    if population.photon_noise:
+        needs["gain"] = "the gain (GAIN, --gain; or photon_noise=False)"
+    if population.mag is not None:
+        needs["zero_point_mag"] = "the zero point (MAGZP)"
+    if population.rate_arcsec_per_s is not None:
+        needs["exposure_s"] = "the exposure time (EXPTIME)"
+    lacking = [text for name, text in needs.items() if not getattr(frame, name) > 0]
+    if population.rate_arcsec_per_s is not None and frame.wcs is None:
+        lacking.append("a WCS")
+    if lacking:
+        raise FrameError(f"{frame.name} lacks {' and '.join(lacking)}, needed to inject streaks")
+    longest = _longest_px(frame, population)
+    if longest + 2 * _EDGE_PX > min(frame.shape):
+        raise ConfigError(
+            f"streaks of up to {longest:.0f} px do not fit in {frame.name}, which is "
+            f"{frame.shape[1]} x {frame.shape[0]} px; give shorter or slower ones"
+        )
+
+
+def _longest_px(frame: Frame, population: Population) -> float:
+    if population.length_px is not None:
+        return population.length_px[1]
+    assert population.rate_arcsec_per_s is not None  # Population holds exactly one of the two
+    return population.rate_arcsec_per_s[1] * frame.exposure_s / frame.pixel_scale_arcsec
+
+
+def _bare_fwhm_px(measured_px: float) -> float:
+    """FWHM before the pixel's own blur, which the renderer puts in again."""
+    return math.sqrt(max(measured_px**2 - _PIXEL_FWHM**2, 0.25 * measured_px**2))
+
+
+def _draw_segment(
+    rng: np.random.Generator, frame: Frame, population: Population
+) -> tuple[Segment, float]:
+    """A trail inside the image, mostly on usable pixels, and its direction on the sky."""
+    for _ in range(_TRIES):
+        segment, pa_deg = _draw_any_segment(rng, frame, population)
+        if _fits(segment, frame.shape) and _masked_share(segment, frame.mask) < 0.3:
+            return segment.ordered(), pa_deg
+    raise FrameError(
+        f"{frame.name} has no room for a streak after {_TRIES} tries: too many pixels are masked, "
+        "or streaks are too long"
+    )
+
+
+def _draw_any_segment(
+    rng: np.random.Generator, frame: Frame, population: Population
+) -> tuple[Segment, float]:
+    ny, nx = frame.shape
+    x, y = rng.uniform(0, nx - 1), rng.uniform(0, ny - 1)
+    if population.length_px is not None:
+        length = log_uniform(rng, *population.length_px)
+        return Segment.from_midpoint(x, y, length, rng.uniform(0, 180)), math.nan
+    assert population.rate_arcsec_per_s is not None  # Population holds exactly one of the two
+    assert frame.wcs is not None  # as _check_frame has seen
+    pa_deg = float(rng.uniform(0, 360))
+    ra, dec = (float(v) for v in frame.wcs.all_pix2world(x, y, 0))
+    rate = log_uniform(rng, *population.rate_arcsec_per_s)
+    return segment_of_motion(frame.wcs, ra, dec, rate, pa_deg, frame.exposure_s), pa_deg
+
+
+def _fits(segment: Segment, shape: tuple[int, int]) -> bool:
+    ny, nx = shape
+    xs, ys = (segment.x0, segment.x1), (segment.y0, segment.y1)
+    return (
+        min(xs) >= _EDGE_PX
+        and max(xs) <= nx - 1 - _EDGE_PX
+        and min(ys) >= _EDGE_PX
+        and max(ys) <= ny - 1 - _EDGE_PX
+    )
+
+
+def _masked_share(segment: Segment, mask: NDArray[np.bool_]) -> float:
+    n = max(2, math.ceil(segment.length_px))
+    x = np.rint(np.linspace(segment.x0, segment.x1, n)).astype(int)
+    y = np.rint(np.linspace(segment.y0, segment.y1, n)).astype(int)
+    return float(mask[y, x].mean())
+
+
+def _render(
+    frame: Frame, segment: Segment, psf: Psf
+) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+    """A trail of unit flux in its own box of the image."""
+    ny, nx = frame.shape
+    pad = psf.reach_px + 1
+    x_low, x_high = min(segment.x0, segment.x1), max(segment.x0, segment.x1)
+    y_low, y_high = min(segment.y0, segment.y1), max(segment.y0, segment.y1)
+    box = (
+        slice(max(int(y_low) - pad, 0), min(int(y_high) + pad + 2, ny)),
+        slice(max(int(x_low) - pad, 0), min(int(x_high) + pad + 2, nx)),
+    )
+    shape = (box[0].stop - box[0].start, box[1].stop - box[1].start)
+    return box, render_trail(shape, segment.shifted(-box[1].start, -box[0].start), 1.0, psf)
+
+
+def _draw_flux(
+    rng: np.random.Generator,
+    frame: Frame,
+    population: Population,
+    box: tuple[slice, slice],
+    trail: NDArray[np.float32],
+) -> tuple[float, float]:
+    """Flux in counts and the S/N it has here."""
+    usable = ~frame.mask[box]
+    norm = math.sqrt(float(np.sum(trail[usable].astype(np.float64) ** 2)))
+    sigma = _local_sigma(frame, box)
+    if population.snr is not None:
+        snr = log_uniform(rng, *population.snr)
+        return snr * sigma / norm, snr
+    if population.mag is not None:
+        mag = float(rng.uniform(*population.mag))
+        flux = 10 ** (0.4 * (frame.zero_point_mag - mag))
+    else:
+        assert population.flux is not None  # Population holds exactly one of the three
+        flux = log_uniform(rng, *population.flux)
+    return flux, flux * norm / sigma
+
+
+def _local_sigma(frame: Frame, box: tuple[slice, slice]) -> float:
+    """Robust spread of the usable pixels about a streak, counts."""
+    ny, nx = frame.shape
+    grown = (
+        slice(max(box[0].start - 32, 0), min(box[0].stop + 32, ny)),
+        slice(max(box[1].start - 32, 0), min(box[1].stop + 32, nx)),
+    )
+    values = frame.data[grown][~frame.mask[grown]]
+    if values.size:
+        sigma = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+        if sigma > 0:
+            return sigma
+    raise FrameError(f"{frame.name} has no noise where a streak should go; is it an image?")
+
+
+def _with_light(frame: Frame, light: NDArray[np.float64]) -> Frame:
+    data = (frame.data + light).astype(frame.data.dtype)
+    if frame.science is None:
+        return replace(frame, data=data)
+    science = (frame.science + light).astype(frame.science.dtype)
+    return replace(frame, data=data, science=science)
+
+
+def inject_files(
+    paths: Sequence[Path],
+    out_dir: str | Path,
+    population: Population,
+    *,
+    seed: int,
+    read: Callable[[Path], Frame],
+) -> tuple[int, list[tuple[Path, str]]]:
+    """Copies of FITS images with streaks in them, and one truth table.
+
+    Parameters
+    ----------
+    paths
+        FITS images.
+    out_dir
+        New or empty; appears once all is written.
+    population, seed
+        As `inject`.
+    read
+        Gives the frame of a path (`streaks.readers.read_frame`).
+
+    Returns
+    -------
+    done
+        How many were written, under their own names, beside ``truth.ecsv``.
+    failures
+        Path and reason of those that could not be.
+    """
+    names = [Path(path).name for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"several images are called {', '.join(twice)}; inject them apart")
+    truths: list[QTable] = []
+    failures: list[tuple[Path, str]] = []
+    with staged_folder(out_dir) as stage:
+        for path in map(Path, paths):
+            try:
+                frame = read(path)
+                injected, truth = inject(frame, population, seed=seed)
+                _write_copy(path, stage / path.name, injected.data - frame.data)
+                truths.append(truth)
+            except StreaksError as error:
+                failures.append((path, str(error)))
+        if not truths:
+            first = "; ".join(f"{path}: {reason}" for path, reason in failures[:1])
+            raise ReadError(f"no image could be used ({first or 'none given'})")
+        table = vstack(truths, metadata_conflicts="silent")
+        table["streak_id"] = [f"i{k:05d}" for k in range(len(table))]
+        table.write(stage / "truth.ecsv", format="ascii.ecsv")
+        write_json(
+            stage / "provenance.json",
+            {"kind": "streaks injected", "seed": seed, "images": len(truths), "n": population.n},
+        )
+    return len(truths), failures
+
+
+def _write_copy(path: Path, out: Path, light: NDArray[Any]) -> None:
+    """The file with light added to its first two-dimensional image, all else as it is."""
+    with fits.open(path) as units:
+        for unit in units:
+            data = unit.data if unit.is_image else None
+            if data is not None and data.ndim == 2 and data.shape == light.shape:
+                unit.data = (data + np.nan_to_num(light)).astype(np.float32)
+                break
+        else:
+            raise ReadError(f"{path} has no image of {light.shape}; nothing was injected")
+        units.writeto(out, output_verify="silentfix")

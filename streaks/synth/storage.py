@@ -1,0 +1,184 @@
+"""Folders that appear whole or not at all, and labelled sets of cutouts on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+
+from streaks.cutouts import Cutouts
+from streaks.errors import InputError, ReadError
+from streaks.synth.cutout_sets import iter_cutouts, parse_mix, truth_table
+
+__all__ = ["load_set", "staged_folder", "write_json", "write_set"]
+
+#: Cutouts in one file: 128 px float and mask make 80 MB before compression.
+_SHARD = 1000
+_TRUTH = "truth.ecsv"
+_PROVENANCE = "provenance.json"
+
+
+@contextmanager
+def staged_folder(out_dir: str | Path) -> Iterator[Path]:
+    """A folder to write into, renamed to its own name once all is written.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and holds something, or cannot be written.
+    """
+    out = Path(out_dir)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not empty; give a new folder or empty it first")
+    stage: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        yield stage
+        # mkdtemp's folders are for the owner only; a set is for whoever may read its parent.
+        stage.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        stage.replace(out)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {out}: {error.strerror or error}; nothing was left there, "
+            "give a folder with room that may be written to"
+        ) from error
+    finally:
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Plain values as indented JSON."""
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_set(
+    out_dir: str | Path,
+    n: int,
+    *,
+    seed: int,
+    mix: str | Mapping[str, float] | None = None,
+    size_px: int = 128,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Make a labelled set of cutouts and write it, shard by shard.
+
+    Parameters
+    ----------
+    out_dir
+        New or empty; appears once all is written.
+    n, seed, mix, size_px, workers, progress
+        As `make_cutouts`.
+
+    Returns
+    -------
+    Path
+        The folder: ``cutouts-00000.npz``..., ``truth.ecsv``, ``provenance.json``.
+
+    Raises
+    ------
+    ConfigError
+        As `make_cutouts`.
+    InputError
+        If the folder is in use or cannot be written.
+    """
+    from streaks import __version__
+
+    shares = parse_mix(mix)
+    cutouts = iter_cutouts(
+        n, seed=seed, mix=shares, size_px=size_px, workers=workers, progress=progress
+    )
+    with staged_folder(out_dir) as stage:
+        rows: list[Mapping[str, Any]] = []
+        for number, shard in enumerate(_in_shards(cutouts, _SHARD)):
+            np.savez_compressed(
+                stage / f"cutouts-{number:05d}.npz",
+                difference=np.stack([one.difference for one in shard]),
+                mask=np.stack([one.mask for one in shard]),
+                names=np.array([str(one.truth["streak_id"]) for one in shard]),
+            )
+            rows.extend(one.truth for one in shard)
+        truth_table(rows).write(stage / _TRUTH, format="ascii.ecsv")
+        write_json(
+            stage / _PROVENANCE,
+            {
+                "kind": "streaks synthetic cutouts",
+                "version": __version__,
+                "n": n,
+                "seed": seed,
+                "size_px": size_px,
+                "mix": dict(shares),
+            },
+        )
+    return Path(out_dir)
+
+
+def _in_shards(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    shard: list[Any] = []
+    for item in items:
+        shard.append(item)
+        if len(shard) == size:
+            yield shard
+            shard = []
+    if shard:
+        yield shard
+
+
+def load_set(folder: str | Path) -> tuple[Cutouts, QTable]:
+    """A set that `write_set` wrote.
+
+    Parameters
+    ----------
+    folder
+        With ``cutouts-*.npz`` and ``truth.ecsv``.
+
+    Returns
+    -------
+    cutouts : Cutouts
+    truth : QTable
+        In the order of the cutouts.
+
+    Raises
+    ------
+    ReadError
+        If files are missing or damaged, or truth and cutouts do not belong together.
+    """
+    folder = Path(folder)
+    shards = sorted(folder.glob("cutouts-*.npz"))
+    if not shards or not (folder / _TRUTH).is_file():
+        raise ReadError(
+            f"{folder} holds no set of cutouts (expected cutouts-*.npz and {_TRUTH}); "
+            "make one with `streaks synth cutouts`"
+        )
+    parts = [_load_shard(path) for path in shards]
+    cutouts = Cutouts(
+        np.concatenate([p["difference"] for p in parts]),
+        np.concatenate([p["mask"] for p in parts]),
+        tuple(str(name) for p in parts for name in p["names"]),
+    )
+    truth = QTable.read(folder / _TRUTH, format="ascii.ecsv")
+    if tuple(truth["streak_id"]) != cutouts.names:
+        raise ReadError(
+            f"{folder}: {_TRUTH} has {len(truth)} rows that do not name the {len(cutouts)} "
+            "cutouts in order; a shard is missing or foreign, make the set again"
+        )
+    return cutouts, truth
+
+
+def _load_shard(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in ("difference", "mask", "names")}
+    except Exception as error:  # zip, zlib, header and key errors alike: the shard is unusable
+        raise ReadError(f"{path} is no shard of cutouts ({error}); make the set again") from error
