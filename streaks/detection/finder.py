@@ -15,6 +15,7 @@ from streaks.config import DetectionConfig
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
 from streaks.detection.quality import (
+    along_a_mask,
     crowding,
     not_a_row_of_points,
     point_length,
@@ -196,7 +197,8 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
     if good > 0 and fit.segment.length_px < _ROW_SIGMA * fit.sigma_px:
         trail, points = power_of_points(sheet.z, sheet.usable, fit)
         good *= not_a_row_of_points(trail, points, sheet.filtered.noise_factor)
-    return _Streak(fit, fit.snr * good / sheet.crowding, StreakFlag(0))
+    flags = StreakFlag.SPIKE if along_a_mask(profile) else StreakFlag(0)
+    return _Streak(fit, fit.snr * good / sheet.crowding, flags)
 
 
 def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:

@@ -12,6 +12,9 @@ from streaks.geometry import Segment, angle_difference_deg
 
 __all__ = ["group_pieces", "hidden_share", "spanning_segment"]
 
+#: Alignments that chance makes in more than one image of fifty are not believed.
+_MAX_CHANCE = 0.02
+
 
 def group_pieces(
     segments: Sequence[Segment],
@@ -22,8 +25,9 @@ def group_pieces(
 ) -> list[list[int]]:
     """Indices of segments that lie on one line, grouped; lone ones in groups of one.
 
-    Two pieces belong together when each points at the other within its own error, and the gap
-    between them is hidden by masks or not longer than twice the two together.
+    Two pieces belong together when one points at the other within its error, the gap between
+    them is hidden by masks or not longer than the two together, and as good an alignment is not
+    to be expected by chance among so many pieces in such an image.
     """
     n = len(segments)
     parent = list(range(n))
@@ -35,8 +39,8 @@ def group_pieces(
         return i
 
     for i, j in _similar_directions(segments, angle_errors_deg):
-        if _belong(segments[i], segments[j], angle_errors_deg[i], angle_errors_deg[j],
-                   sigma_px, usable):  # fmt: skip
+        errors = angle_errors_deg[i], angle_errors_deg[j]
+        if _belong(segments[i], segments[j], errors, sigma_px, usable, n):
             parent[root(j)] = root(i)
     groups: dict[int, list[int]] = {}
     for i in range(n):
@@ -83,30 +87,41 @@ def _similar_directions(
 def _belong(
     a: Segment,
     b: Segment,
-    error_a_deg: float,
-    error_b_deg: float,
+    errors_deg: tuple[float, float],
     sigma_px: float,
     usable: NDArray[np.bool_],
+    n_pieces: int,
 ) -> bool:
     long, short = (a, b) if a.length_px >= b.length_px else (b, a)
     if short.length_px < 3.0 * sigma_px or long.length_px < 8.0:
         return False
-    gap = _gap(long, short)
+    error_long = _known(errors_deg[0] if long is a else errors_deg[1])
+    error = math.hypot(_known(errors_deg[0]), _known(errors_deg[1]))
+    turn = abs(float(angle_difference_deg(a.theta_deg, b.theta_deg)))
+    across, reach = _offset(long, short)
     # The longer piece's own direction error, carried to the shorter one's place.
+    across_error = 0.5 * sigma_px + math.radians(error_long) * reach
+    if turn > 3.0 * error + 0.5 or across > 3.0 * across_error:
+        return False
+    gap = _gap(long, short)
+    if gap is None:
+        return across < 2.0 * sigma_px
+    hidden = hidden_share(gap, usable) > 0.8
+    if gap.length_px > a.length_px + b.length_px and not hidden:
+        return False
+    tolerance = max(across, across_error)
+    area = 2.0 * tolerance * 2.0 * (reach + short.length_px)
+    chance = n_pieces**2 / 2 * max(turn, error) / 90.0 * area / usable.size
+    return chance < _MAX_CHANCE
+
+
+def _offset(long: Segment, short: Segment) -> tuple[float, float]:
+    """Distance of the short one's midpoint from the long one's line, and from its midpoint."""
     xm, ym = long.midpoint
     theta = math.radians(long.theta_deg)
     x, y = short.midpoint
     across = abs(-(x - xm) * math.sin(theta) + (y - ym) * math.cos(theta))
-    error_long = error_a_deg if long is a else error_b_deg
-    reach = math.hypot(x - xm, y - ym)
-    allowed = 1.5 * sigma_px + 3.0 * math.radians(_known(error_long)) * reach
-    if across > min(allowed, 6.0 * sigma_px):
-        return False
-    if gap is None:
-        return True
-    if gap.length_px <= 2.0 * (a.length_px + b.length_px):
-        return True
-    return hidden_share(gap, usable) > 0.8
+    return across, math.hypot(x - xm, y - ym)
 
 
 def _known(error_deg: float) -> float:

@@ -17,6 +17,7 @@ from streaks.trail import TrailFit
 
 __all__ = [
     "Profile",
+    "along_a_mask",
     "crowding",
     "not_a_row_of_points",
     "point_length",
@@ -26,6 +27,8 @@ __all__ = [
 
 #: S/N at which a fit tells a point from a short trail, and how many such make a rule.
 _BRIGHT, _MIN_COMPACT = 15.0, 8
+#: What runs along a mask is light of the star behind it, nearly always.
+_SPIKE_FACTOR = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +41,13 @@ class Profile:
         Point-source S/N on the track; NaN where hidden.
     beside : (n, 2)
         The same on both sides, outside the trail's own light.
+    hidden_beside : (n, 2)
+        Where a mask or the edge of the image begins within a few PSF widths of the track.
     """
 
     along: NDArray[np.float64]
     beside: NDArray[np.float64]
+    hidden_beside: NDArray[np.bool_]
 
 
 def track_profile(filtered: Filtered, fit: TrailFit) -> Profile:
@@ -58,7 +64,18 @@ def track_profile(filtered: Filtered, fit: TrailFit) -> Profile:
     beside = np.stack(
         [_sample(filtered, x + dx, y + dy), _sample(filtered, x - dx, y - dy)], axis=1
     )
-    return Profile(_sample(filtered, x, y), beside)
+    near = 5.0 * max(fit.sigma_px, 0.6) / away
+    hidden = [
+        np.isnan(beside[:, i]) | np.isnan(_sample(filtered, x + k * near * dx, y + k * near * dy))
+        for i, k in enumerate((1, -1))
+    ]
+    return Profile(_sample(filtered, x, y), beside, np.stack(hidden, axis=1))
+
+
+def along_a_mask(profile: Profile) -> bool:
+    """Whether a mask runs under or beside most of the track: a bleed, a spike, a chip's edge."""
+    beside = (profile.hidden_beside.mean(axis=0) > 0.5).any()
+    return bool(beside or np.isnan(profile.along).mean() > 0.5)
 
 
 def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
@@ -98,6 +115,7 @@ def quality(fit: TrailFit, profile: Profile, *, sigma_px: float, point_px: float
         * _as_wide_as_the_psf(fit, sigma_px)
         * _evenly_lit(profile)
         * _without_negative_lobes(profile)
+        * (_SPIKE_FACTOR if along_a_mask(profile) else 1.0)
         * _well_fitted(fit)
     )
 
@@ -140,9 +158,11 @@ def _extended(fit: TrailFit, point_px: float) -> float:
 def _as_wide_as_the_psf(fit: TrailFit, sigma_px: float) -> float:
     """Against cosmic rays, which the PSF has not blurred, and against smooth blobs."""
     ratio = fit.sigma_px / sigma_px
+    # A header's FWHM and the PSF's change over a frame are worth about a tenth.
+    missing = (0.9 - ratio) / math.hypot(0.05, fit.sigma_err / sigma_px)
     blob = fit.segment.length_px / max(fit.sigma_px, 1e-3)
     broad = 1.0 if ratio < 1.5 else _step(blob, 3.0, 8.0)
-    return _step(ratio, 0.62, 0.8) * broad
+    return (1.0 - _step(missing, 1.5, 3.5)) * broad
 
 
 def _evenly_lit(profile: Profile) -> float:
