@@ -143,7 +143,7 @@ def classifier_name(name: str) -> str:
 
 @contextmanager
 def progress_shown(quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, plain lines otherwise, failures always."""
+    """A bar on a terminal, plain lines otherwise."""
     if not quiet and sys.stderr.isatty():
         with _bar() as tell:
             yield tell
@@ -152,8 +152,6 @@ def progress_shown(quiet: bool) -> Iterator[Callable[[Progress], None]]:
 
 
 def _plain_line(state: Progress, *, quiet: bool) -> None:
-    if state.reason:
-        print(f"failed: {state.image}: {state.reason}", file=sys.stderr)
     finished = state.done + state.failed
     step = max(1, state.total // _LINES)
     if not quiet and state.image and (finished % step == 0 or finished == state.total):
@@ -182,8 +180,6 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task("frames", total=None, found="")
 
         def tell(state: Progress) -> None:
-            if state.reason:
-                console.print(f"failed: {state.image}: {state.reason}", markup=False)
             found = f"{state.n_streaks} streaks, {state.failed} failed"
             bar.update(task, total=state.total, completed=state.done + state.failed, found=found)
 

@@ -285,6 +285,8 @@ def _worker_main(pipe: connection.Connection, setup: Callable[[], Callable[[Any]
     # Ctrl-C reaches the whole process group; the parent decides what is stopped.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    # Libraries' own chatter would come once a worker; ours is kept with each frame.
+    logging.getLogger("astropy").setLevel(logging.ERROR)
     try:
         import cv2
 

@@ -140,7 +140,7 @@ def run_night(
     identity = run_identity(
         settings,
         classifier=classifier_name,
-        orbits="" if orbits is None else f"{Path(orbits).name} {file_digest(_existing(orbits))}",
+        orbits="" if orbits is None else f"{Path(orbits).name} {file_digest(_existing(orbits))[:12]}",
     )
     setup = functools.partial(
         prepare_work,
@@ -290,6 +290,11 @@ def _moved(files: FrameFiles, sign: str, entries: Sequence[Entry], ledger: Ledge
     return None
 
 
+def _without_path(reason: str, image: Path) -> str:
+    """The reason beside the image's name, where its path needs no saying twice."""
+    return reason.removeprefix(str(image)).lstrip(": ")
+
+
 def _entry(outcome: Outcome[FrameWork, WorkDone], fingerprint: str) -> Entry:
     work = outcome.task
     entry = Entry(
@@ -299,7 +304,7 @@ def _entry(outcome: Outcome[FrameWork, WorkDone], fingerprint: str) -> Entry:
         settings=fingerprint,
         state=FAILED if outcome.failed else DONE,
         kind=outcome.kind,
-        reason=outcome.reason,
+        reason=_without_path(outcome.reason, work.files.image),
         version=__version__,
     )
     if outcome.answer is None:
@@ -328,7 +333,7 @@ class _Counter:
     def count(self, entry: Entry) -> None:
         failed = entry.state == FAILED
         if failed:
-            _log.warning("%s: %s", entry.image, entry.reason)
+            _log.info("%s: %s", entry.image, entry.reason)
         self._state = replace(
             self._state,
             done=self._state.done + (not failed),
