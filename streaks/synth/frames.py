@@ -454,11 +454,11 @@ def _expose(canvas: _Canvas, rng: np.random.Generator) -> SimulatedFrame:
     np.minimum(canvas.reference, c.reference_saturation, out=canvas.reference)
     shape = canvas.science.shape
     photons = np.maximum(canvas.science, 0) + np.maximum(canvas.new, 0)
-    noise = np.sqrt(np.float32(noise_sky**2) + photons * np.float32(1 / c.gain))
+    noise: Float = np.sqrt(noise_sky**2 + photons / c.gain).astype(np.float32)
     noise *= rng.standard_normal(shape, dtype=np.float32)
     # All visits of a field share one reference, noise included.
     plate = np.random.default_rng((canvas.plan.field_seed, 1))
-    reference_noise = plate.standard_normal(shape, dtype=np.float32)
+    reference_noise: Float = plate.standard_normal(shape, dtype=np.float32)
     reference_noise *= np.float32(noise_sky * c.reference_noise)
     noise = correlate_noise(noise, c.correlation)
     reference_noise = correlate_noise(reference_noise, c.correlation)
@@ -470,7 +470,7 @@ def _expose(canvas: _Canvas, rng: np.random.Generator) -> SimulatedFrame:
     reference = canvas.reference + reference_noise
     full = (canvas.mask & MASK_BITS["saturated"]) > 0
     science[full], reference[full] = c.saturation + sky, c.reference_saturation
-    np.minimum(science, np.float32(c.saturation + sky), out=science)
+    np.minimum(science, c.saturation + sky, out=science)
     ny, nx = canvas.plan.shape
     inner = (slice(_MARGIN_PX, _MARGIN_PX + ny), slice(_MARGIN_PX, _MARGIN_PX + nx))
     mask = canvas.mask[inner].copy()
