@@ -28,7 +28,7 @@ __all__ = [
 #: S/N at which a fit tells a point from a short trail, and how many such make a rule.
 _BRIGHT, _MIN_COMPACT = 15.0, 8
 #: What runs along a mask is light of the star behind it, nearly always.
-_SPIKE_FACTOR = 0.1
+_SPIKE_FACTOR = 0.02
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,63 @@
+"""The tree of commands. Each command's own libraries are imported when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["build_app", "usage_error"]
+
+
+def build_app() -> typer.Typer:
+    """All commands, mounted."""
+    from streaks.cli import demo, detect, known, labels, models, night, report, synth
+
+    app = typer.Typer(
+        name="streaks",
+        help="Find streaks in difference images, name them, and check them against known objects.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="Exit codes: 0 done; 1 done, but some inputs failed (each is named); "
+        "2 wrong usage or nothing done. --debug shows tracebacks.",
+    )
+    app.callback()(_options)
+    app.command("demo")(demo.demo)
+    app.command("detect")(detect.detect)
+    app.command("night")(night.night)
+    app.command("classify")(models.classify)
+    app.add_typer(known.app, name="known")
+    app.add_typer(synth.app, name="synth")
+    app.add_typer(models.train_app, name="train")
+    app.command("evaluate")(models.evaluate)
+    app.add_typer(labels.app, name="labels")
+    app.command("report")(report.report)
+    return app
+
+
+def usage_error() -> Any:
+    """What the option parser raises for wrong words.
+
+    Typer's parser is click or its own copy of it, by version; its public exceptions tell which.
+    """
+    return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from streaks import __version__
+
+        typer.echo(f"streaks {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
