@@ -106,9 +106,12 @@ def _interval(profile: Any) -> tuple[int, int]:
         counts[t + 1] = counts[t] + usable
     best, first, last = -np.inf, n // 2 - 1, n // 2 + 1
     for a in range(n - 2):
+        if profile[a] != profile[a]:
+            continue
         for b in range(a + 3, n + 1):
             count = counts[b] - counts[a]
-            if count >= 3:
+            # Both ends on data: else a piece could reach into nothing at no cost.
+            if count >= 3 and profile[b - 1] == profile[b - 1]:
                 value = (sums[b] - sums[a]) / np.sqrt(count)
                 if value > best + 1e-9:
                     best, first, last = value, a, b - 1
@@ -134,12 +137,45 @@ def _across(image: Any, good: Any, theta: float, rho: float, t0: int, t1: int) -
 
 
 @njit(cache=True)
+def _clipped(smoothed: Any, good: Any) -> Any:
+    """What the search sees: no pixel speaks for a whole line, and masked ones say nothing."""
+    ny, nx = smoothed.shape
+    clipped = np.zeros((ny, nx))
+    for y in range(ny):
+        for x in range(nx):
+            if good[y, x]:
+                clipped[y, x] = min(max(smoothed[y, x], -5.0), 10.0)
+    return clipped
+
+
+@njit(cache=True)
+def _mean_std(values: Any, n: int) -> tuple[float, float]:
+    """Of the first n values; zeros where there are none."""
+    total, square = 0.0, 0.0
+    for k in range(n):
+        total += values[k]
+        square += values[k] * values[k]
+    mean = total / max(n, 1)
+    return mean, np.sqrt(max(square / max(n, 1) - mean * mean, 0.0))
+
+
+@njit(cache=True)
+def _sort(values: Any, n: int) -> None:
+    """The first n values in rising order, in place (there are few)."""
+    for k in range(1, n):
+        value, at = values[k], k
+        while at > 0 and values[at - 1] > value:
+            values[at] = values[at - 1]
+            at -= 1
+        values[at] = value
+
+
+@njit(cache=True)
 def segment_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
     """The strongest segment near the centre: S/N, length, profiles, what lies beyond."""
-    clipped = np.where(good, np.minimum(np.maximum(smoothed, -5.0), 10.0), 0.0)
-    snr, theta, rho = _best_segment(clipped)
+    best = _best_segment(_clipped(smoothed, good))
+    snr, theta, rho = best[0], best[1], best[2]
     if snr <= 0.0:
-        out[:] = 0.0
         return
     profile = _along(image, good, theta, rho)
     first, last = _interval(profile)
@@ -149,7 +185,7 @@ def segment_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
     out[1] = length
     out[2] = abs(0.5 * (t0 + t1))
     out[3] = abs(rho)
-    folded = np.mod(theta, np.pi / 2)
+    folded = theta % (np.pi / 2)
     out[4] = min(folded, np.pi / 2 - folded)
     _along_features(profile, first, last, out[5:18])
     _across_features(_across(image, good, theta, rho, t0, t1), out[18:26])
@@ -160,27 +196,35 @@ def segment_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
 @njit(cache=True)
 def _along_features(profile: Any, first: int, last: int, out: Any) -> None:
     """Evenness along the segment, gaps, what goes on beyond both ends, and where data end."""
-    length = last - first + 1
-    inside = profile[first : last + 1]
-    usable = inside[~np.isnan(inside)]
-    n = len(usable)
-    mean = max(np.mean(usable), 0.05) if n else 0.05
-    pieces = _pieces(inside, 8, mean)
-    ordered = np.sort(pieces)
+    length, n, bright = last - first + 1, 0, 0.0
+    usable = np.zeros(length)
+    for t in range(first, last + 1):
+        if profile[t] == profile[t]:
+            usable[n] = profile[t]
+            n += 1
+    mean = max(_mean_std(usable, n)[0], 0.05)
+    for k in range(n):
+        bright += usable[k] > 0.4 * mean
+    pieces = _pieces(profile[first : last + 1], 8, mean)
+    unevenness = 0.0
+    for k in range(4):
+        unevenness += (pieces[k] - pieces[7 - k]) / 8.0
+    piece_mean, out[1] = _mean_std(pieces, 8)
+    _sort(pieces, 8)
     out[0] = np.log1p(mean)
-    out[1] = np.std(pieces)
-    out[2] = min(max(ordered[0], -3.0), 3.0)
-    out[3] = min(ordered[7], 8.0)
-    out[4] = min(max(ordered[6:].sum() / max(pieces.sum(), 0.1), 0.0), 2.0)
-    out[5] = min(abs(pieces[:4].sum() - pieces[4:].sum()) / 8.0, 3.0)
-    out[6] = np.median(usable) / mean if n else 0.0
-    out[7] = np.sum(usable > 0.4 * mean) / max(n, 1)
+    out[2] = min(max(pieces[0], -3.0), 3.0)
+    out[3] = min(pieces[7], 8.0)
+    out[4] = min(max((pieces[6] + pieces[7]) / max(8.0 * piece_mean, 0.1), 0.0), 2.0)
+    out[5] = min(abs(unevenness), 3.0)
+    out[7] = bright / max(n, 1)
     out[8] = 1.0 - n / length
     # At pixel scale: a cosmic ray is ragged, a trail blurred by the PSF is not.
     rough = 0.0
     for k in range(1, n - 1):
         rough += (usable[k] - 0.5 * (usable[k - 1] + usable[k + 1])) ** 2
     out[9] = min(np.sqrt(rough / max(n - 2, 1)) / mean, 9.0)
+    _sort(usable, n)
+    out[6] = 0.5 * (usable[n // 2] + usable[(n - 1) // 2]) / mean if n else 0.0
     before, room_before = _beyond(profile, first, -1)
     after, room_after = _beyond(profile, last, 1)
     out[10] = min(max(max(before, after) / mean, -2.0), 3.0)
@@ -226,24 +270,31 @@ def _beyond(profile: Any, end: int, step: int) -> tuple[float, float]:
 @njit(cache=True)
 def _across_features(profile: Any, out: Any) -> None:
     """Width, sharpness, dark flanks, uneven sides and further ridges of the cross-section."""
-    base = 0.5 * (profile[:2].mean() + profile[-2:].mean())
-    p = profile - base
+    base = 0.25 * (profile[0] + profile[1] + profile[19] + profile[20])
+    p = np.zeros(21)
+    total, square, lowest, other, uneven = 0.0, 0.0, 0.0, 0.0, 0.0
+    for k in range(21):
+        p[k] = profile[k] - base
+        lowest = min(lowest, p[k])
+        uneven += p[k] if k < 10 else (-p[k] if k > 10 else 0.0)
+        if 5 <= k <= 15:
+            total += max(p[k], 0.0)
+            square += max(p[k], 0.0) * (k - 10) ** 2
+        if abs(k - 10) > 3:
+            other = max(other, abs(p[k]))
     peak = max(p[9], p[10], p[11], 0.1)
-    total, square = 0.0, 0.0
-    for k in range(5, 16):
-        value = max(p[k], 0.0)
-        total += value
-        square += value * (k - 10) ** 2
     out[0] = np.sqrt(square / max(total, 0.05))
     out[1] = min(total / peak, 12.0)
     out[2] = min(max((p[9] + p[11]) / (2.0 * peak), -1.0), 2.0)
     out[3] = min(max((p[8] + p[12]) / (2.0 * peak), -1.0), 2.0)
-    out[4] = min(max(-p.min() / peak, 0.0), 4.0)
-    left, right = p[:10].sum(), p[11:].sum()
-    out[5] = min(abs(left - right) / peak, 10.0)
-    out[6] = min(np.abs(np.concatenate((p[:7], p[14:]))).max() / peak, 4.0)
+    out[4] = min(-lowest / peak, 4.0)
+    out[5] = min(abs(uneven) / peak, 10.0)
+    out[6] = min(other / peak, 4.0)
     # Both flanks dark, as beside a badly subtracted or over-sharpened source.
-    out[7] = min(max(-max(p[4:9].min(), p[12:17].min()) / peak, -1.0), 3.0)
+    left, right = p[8], p[12]
+    for k in range(4, 9):
+        left, right = min(left, p[k]), min(right, p[20 - k])
+    out[7] = min(max(-max(left, right) / peak, -1.0), 3.0)
 
 
 @njit(cache=True)
@@ -268,14 +319,20 @@ def _bend_features(
                     total[k + m] += share
                     moment[k + m] += share * across
                     square[k + m] += share * across * across
-    offsets, widths = moment / total, square / total
-    s = np.arange(6) - 2.5
-    slope = np.sum(s * offsets) / np.sum(s * s)
-    residual = offsets - offsets.mean() - slope * s
-    curve = s * s - np.mean(s * s)
-    out[0] = np.sqrt(np.mean(residual * residual))
-    out[1] = abs(np.sum(curve * residual) / np.sum(curve * curve)) * 6.25
-    out[2] = np.std(widths)
+    slope, mean = 0.0, 0.0
+    for k in range(6):
+        moment[k] /= total[k]
+        square[k] /= total[k]
+        slope += (k - 2.5) * moment[k] / 17.5  # 17.5 and 37.3 are the norms of six such weights
+        mean += moment[k] / 6.0
+    scatter, curvature = 0.0, 0.0
+    for k in range(6):
+        residual = moment[k] - mean - slope * (k - 2.5)
+        scatter += residual * residual / 6.0
+        curvature += ((k - 2.5) ** 2 - 17.5 / 6.0) * residual / 37.333333
+    out[0] = np.sqrt(scatter)
+    out[1] = abs(curvature) * 6.25
+    out[2] = _mean_std(square, 6)[1]
 
 
 @njit(cache=True)
@@ -370,20 +427,24 @@ def frame_line_features(image: Any, good: Any, out: Any) -> None:
     contrast = _contrast(lines)
     n_offsets = contrast.shape[1]
     best, at_k, at_r = 0.0, 0, n_offsets // 2
-    energy = np.zeros(_N_ANGLES)
+    darkest, highest_energy, total_energy = 0.0, 0.0, 0.0
     for k in range(_N_ANGLES):
+        energy = 0.0
         for r in range(n_offsets):
-            energy[k] += contrast[k, r] ** 2
+            energy += contrast[k, r] ** 2
+            darkest = min(darkest, contrast[k, r])
             if contrast[k, r] > best + 1e-9:
                 best, at_k, at_r = contrast[k, r], k, r
+        highest_energy = max(highest_energy, energy)
+        total_energy += energy
     crossing, parallel, n_strong = _other_lines(contrast, at_k, at_r)
     out[0] = np.log1p(best)
-    out[1] = np.log1p(max(-contrast.min(), 0.0))
+    out[1] = np.log1p(-darkest)
     out[2] = np.log1p(crossing)
     out[3] = np.log1p(parallel)
     out[4] = np.log1p(n_strong)
-    out[5] = energy.max() / max(energy.mean(), 1e-6)
-    folded = np.mod(at_k, _N_ANGLES // 2)
+    out[5] = highest_energy / max(total_energy / _N_ANGLES, 1e-6)
+    folded = at_k % (_N_ANGLES // 2)
     out[6] = min(folded, _N_ANGLES // 2 - folded)
     out[7] = abs(at_r - n_offsets // 2) * _BIN if best > 0.0 else 0.0
     theta, rho = np.pi * at_k / _N_ANGLES, (at_r - n_offsets // 2) * float(_BIN)
@@ -432,7 +493,11 @@ def _coverage(image: Any, good: Any, theta: float, rho: float, out: Any) -> None
         if count > 25:
             pieces[n] = total / np.sqrt(count)
             n += 1
-    out[0] = np.sum(pieces[:n] > 2.0) / max(n, 1)
-    mean = pieces[:n].mean() if n else 0.0
-    out[1] = min(np.std(pieces[:n]) / max(mean, 0.5), 9.0) if n else 0.0
-    out[2] = pieces[:n].min() if n else 0.0
+    mean, spread = _mean_std(pieces, n)
+    least, bright = pieces[0], 0
+    for k in range(n):
+        least = min(least, pieces[k])
+        bright += pieces[k] > 2.0
+    out[0] = bright / max(n, 1)
+    out[1] = min(spread / max(mean, 0.5), 9.0)
+    out[2] = least

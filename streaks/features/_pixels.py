@@ -29,8 +29,9 @@ def smooth(image: Any, good: Any) -> Any:
     not known beforehand.
     """
     ny, nx = image.shape
-    kernel = np.exp(-0.5 * (np.arange(-3, 4) / 1.1) ** 2)
-    kernel /= np.sqrt(np.sum(kernel * kernel))
+    kernel = np.zeros(7)
+    for k in range(7):
+        kernel[k] = np.exp(-0.5 * ((k - 3) / 1.1) ** 2)
     rows = np.zeros((ny, nx))
     for y in range(ny):
         for k in range(-3, 4):
@@ -43,7 +44,11 @@ def smooth(image: Any, good: Any) -> Any:
             weight = kernel[k + 3]
             for x in range(nx):
                 smoothed[y, x] += weight * rows[y + k, x]
-    return smoothed / clipped_sigma(smoothed, good)
+    sigma = clipped_sigma(smoothed, good)
+    for y in range(ny):
+        for x in range(nx):
+            smoothed[y, x] /= sigma
+    return smoothed
 
 
 @njit(cache=True)
@@ -103,7 +108,8 @@ def noise_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
     out[1] = n_centre_bad / n_centre
     out[2] = n_flat / n
     out[3] = n_flat_centre / n_centre
-    out[4:10] = np.log1p(counts)
+    for k in range(6):
+        out[4 + k] = np.log1p(counts[k])
     variance = max(square / n, 1e-9)
     out[10] = variance
     out[11] = cube / n / variance**1.5
@@ -133,21 +139,22 @@ def _correlations(image: Any, good: Any, out: Any) -> None:
 
     Of the two axes the smaller and the larger, so that a quarter turn changes nothing.
     """
-    faint = np.zeros((2, 2))
-    low = np.minimum(np.maximum(image, -_FAINT), _FAINT)
+    ny, nx = image.shape
+    faint, low = np.zeros((2, 2)), np.zeros((ny, nx))
+    for y in range(ny):
+        for x in range(nx):
+            low[y, x] = min(max(image[y, x], -_FAINT), _FAINT)
     faint_sq = 1e-6 + _lag_product(low, 0, 0)
     for lag in range(1, 3):
         faint[lag - 1, 0] = _lag_product(low, 0, lag)
         faint[lag - 1, 1] = _lag_product(low, lag, 0)
     bright, bright_sq = _strong_products(image)
     for lag in range(2):
-        out[2 * lag] = faint[lag].min() / faint_sq
-        out[2 * lag + 1] = faint[lag].max() / faint_sq
-    out[4] = bright[0].min() / bright_sq
-    out[5] = bright[0].max() / bright_sq
-    out[6] = bright[1].min() / bright_sq
-    out[7] = bright[1].max() / bright_sq
-    out[8] = bright[2].max() / bright_sq
+        out[2 * lag] = min(faint[lag, 0], faint[lag, 1]) / faint_sq
+        out[2 * lag + 1] = max(faint[lag, 0], faint[lag, 1]) / faint_sq
+        out[2 * lag + 4] = min(bright[lag, 0], bright[lag, 1]) / bright_sq
+        out[2 * lag + 5] = max(bright[lag, 0], bright[lag, 1]) / bright_sq
+    out[8] = max(bright[2, 0], bright[2, 1]) / bright_sq
 
 
 @njit(cache=True, fastmath=True)
@@ -210,9 +217,9 @@ def block_features(image: Any, good: Any, out: Any) -> None:
     out[2] = np.log1p(-low)
     out[3] = many / max(n, 1)
     out[4] = _neighbour_share(z)
-    stripes = np.array([_stripes(z), _stripes(z.T)])
-    out[5] = np.log1p(stripes.min())
-    out[6] = np.log1p(stripes.max())
+    rows, columns = _stripes(z, 0), _stripes(z, 1)
+    out[5] = np.log1p(min(rows, columns))
+    out[6] = np.log1p(max(rows, columns))
 
 
 @njit(cache=True)
@@ -233,19 +240,20 @@ def _neighbour_share(z: Any) -> float:
 
 
 @njit(cache=True)
-def _stripes(z: Any) -> float:
-    """Mean square of row means, in units of their noise."""
-    total, rows = 0.0, 0
-    for j in range(z.shape[0]):
+def _stripes(z: Any, axis: int) -> float:
+    """Mean square of the means of rows (axis 0) or columns, in units of their noise."""
+    total, n_lines = 0.0, 0
+    for j in range(z.shape[axis]):
         n, value = 0, 0.0
-        for i in range(z.shape[1]):
-            if np.isfinite(z[j, i]):
+        for i in range(z.shape[1 - axis]):
+            block = z[j, i] if axis == 0 else z[i, j]
+            if np.isfinite(block):
                 n += 1
-                value += z[j, i]
+                value += block
         if n:
-            rows += 1
+            n_lines += 1
             total += value * value / n
-    return total / max(rows, 1)
+    return total / max(n_lines, 1)
 
 
 @njit(cache=True)
@@ -325,17 +333,17 @@ def _extremes(smoothed: Any, good: Any, radius: float) -> Any:
     """(y, x, value) of the brightest and of the darkest pixel near the centre."""
     ny, nx = smoothed.shape
     found = np.zeros((2, 3))
-    found[:, 0], found[:, 1] = (ny - 1) / 2, (nx - 1) / 2
+    for k in range(2):
+        found[k, 0], found[k, 1] = (ny - 1) / 2, (nx - 1) / 2
     for y in range(ny):
         for x in range(nx):
             r2 = (y - (ny - 1) / 2) ** 2 + (x - (nx - 1) / 2) ** 2
             if r2 > radius * radius or not good[y, x]:
                 continue
             value = smoothed[y, x]
-            if value > found[0, 2]:
-                found[0] = np.array([y, x, value])
-            if value < found[1, 2]:
-                found[1] = np.array([y, x, value])
+            for k in range(2):
+                if (value > found[0, 2]) if k == 0 else (value < found[1, 2]):
+                    found[k, 0], found[k, 1], found[k, 2] = y, x, value
     return found
 
 
@@ -417,22 +425,22 @@ def _point_symmetry(image: Any, good: Any, y0: int, x0: int) -> float:
 def blob_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
     """Moments of the connected pixels above 3 sigma at the brightest pixel near the centre."""
     ny, nx = image.shape
-    start = _extremes(smoothed, good, 14.0)[0]
-    if start[2] < 3.0:
-        out[:] = 0.0
+    found = _extremes(smoothed, good, 14.0)
+    peak = found[0, 2]
+    if peak < 3.0:
         return
     # Of a bright source only what is above a tenth of its peak: wings would swell it.
-    level = max(3.0, 0.1 * start[2])
+    level = max(3.0, 0.1 * peak)
     seen = np.zeros((ny, nx), np.uint8)
     stack = np.zeros((ny * nx, 2), np.int64)
-    stack[0, 0], stack[0, 1] = int(start[0]), int(start[1])
+    stack[0, 0], stack[0, 1] = int(found[0, 0]), int(found[0, 1])
     seen[stack[0, 0], stack[0, 1]] = 1
     n_stack, n = 1, 0
     weight, wx, wy, wxx, wyy, wxy, top = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     border = 0
     while n_stack:
         n_stack -= 1
-        y, x = stack[n_stack]
+        y, x = stack[n_stack, 0], stack[n_stack, 1]
         value = smoothed[y, x]
         n += 1
         weight += value
