@@ -27,7 +27,7 @@ def match_truth(streaks: QTable, truth: QTable, *, tolerance_px: float = 5.0) ->
     A streak finds a true one of the same image when its midpoint lies within `tolerance_px` (and
     a tenth of the true length) of the true segment, their directions agree within 15 deg where
     both have one, and some of the shorter lies along the longer. Of several, the one that lies
-    along it most; a long trail found in pieces is found.
+    along it most and closest; a long trail found in pieces is found.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def wilson_interval(successes: int, trials: int, sigma: float = 1.0) -> tuple[fl
 
 
 def _overlap(streak: Segment, true: Segment, tolerance_px: float) -> float:
-    """Share of the shorter segment that lies along the longer; 0 for two different things."""
+    """How much of the shorter segment lies along the longer, and how close; 0 for not at all."""
     reach = tolerance_px + 0.1 * true.length_px
     if float(distance_to_segment(*streak.midpoint, true)) > reach:
         return 0.0
@@ -107,7 +107,8 @@ def _overlap(streak: Segment, true: Segment, tolerance_px: float) -> float:
     short, long = sorted((streak, true), key=lambda s: s.length_px)
     t = np.linspace(0.0, 1.0, 21)
     x, y = short.x0 + t * (short.x1 - short.x0), short.y0 + t * (short.y1 - short.y0)
-    return float(np.mean(distance_to_segment(x, y, long) <= tolerance_px))
+    closeness = 1.0 - distance_to_segment(x, y, long) / tolerance_px
+    return float(np.mean(np.clip(closeness, 0.0, None)))
 
 
 def _ends(row: Any) -> Segment:

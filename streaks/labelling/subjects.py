@@ -135,7 +135,7 @@ def subject_filename(streak_id: str) -> str:
     names never become one.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", streak_id).strip(".-")[:100]
-    if safe != streak_id:
+    if safe != streak_id or not safe:
         safe = f"{safe or 'subject'}-{hashlib.sha256(streak_id.encode()).hexdigest()[:8]}"
     return f"{safe}.png"
 

@@ -48,7 +48,7 @@ def stretch(
     top = float(np.clip((np.percentile(sample, 99.99) - centre) / sigma, 8.0, high))
     z = np.clip((data[good].astype(np.float32) - centre) / sigma, low, top)
     floor, ceiling = np.arcsinh(low / 2.0), np.arcsinh(top / 2.0)
-    grey[good] = (255.0 * (np.arcsinh(z / 2.0) - floor) / (ceiling - floor)).astype(np.uint8)
+    grey[good] = np.rint(255.0 * (np.arcsinh(z / 2.0) - floor) / (ceiling - floor)).astype(np.uint8)
     return grey
 
 

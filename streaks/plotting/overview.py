@@ -36,6 +36,8 @@ _ASIDE = 7.0
 #: More streaks than this get numbers only where they may be real light.
 _NUMBERED = 80
 _LEGEND_PX = 46
+#: Cells of the background, screen px: wider than any streak with its PSF.
+_MESH_PX = 48
 
 
 def frame_overview(
@@ -158,14 +160,19 @@ def _background(image: NDArray[np.float32], masked: NDArray[np.bool_]) -> NDArra
     """Medians of a coarse mesh, smoothly between: takes gradients out, leaves streaks in."""
     cv2 = cv2_module()
     ny, nx = image.shape
-    box = 48
-    mesh = np.zeros((max(1, ny // box), max(1, nx // box)), np.float32)
-    for j in range(mesh.shape[0]):
-        for i in range(mesh.shape[1]):
-            cell = np.s_[j * box : (j + 1) * box, i * box : (i + 1) * box]
+    my, mx = max(1, ny // _MESH_PX), max(1, nx // _MESH_PX)
+    mesh = np.zeros((my, mx), np.float32)
+    y_edges, x_edges = (np.linspace(0, n, m + 1).astype(int) for n, m in ((ny, my), (nx, mx)))
+    for j in range(my):
+        for i in range(mx):
+            cell = np.s_[y_edges[j] : y_edges[j + 1], x_edges[i] : x_edges[i + 1]]
             values = image[cell][~masked[cell]]
             mesh[j, i] = np.median(values) if values.size else 0.0
-    return cv2.resize(mesh, (nx, ny), interpolation=cv2.INTER_LINEAR)
+    # One more cell all round, on the line of its neighbours: else gradients stay at the rim.
+    mesh = np.pad(mesh, 1, mode="reflect", reflect_type="odd") if min(my, mx) > 1 else mesh
+    dy, dx = (round(n / m) if min(my, mx) > 1 else 0 for n, m in ((ny, my), (nx, mx)))
+    smooth = cv2.resize(mesh, (nx + 2 * dx, ny + 2 * dy), interpolation=cv2.INTER_LINEAR)
+    return smooth[dy : dy + ny, dx : dx + nx]
 
 
 def _mark_streak(
@@ -187,9 +194,16 @@ def _number_streak(
     found = re.search(r"(\d+)\D*$", name)
     text = (found.group(1).lstrip("0") or "0") if found else name[-6:]
     height, width = picture.shape[:2]
-    at = (start + end) / 2 if np.hypot(*(end - start)) > 200 else end
-    x = int(np.clip(at[0] + 10, 2, width - 9 * len(text) - 4))
-    y = int(np.clip(at[1] - 9, 14, height - 4))
+    along, across = directions(start, end)
+    half = np.array([text_width(text, 0.45) / 2 + 3, 9.0])
+    # Beside the middle of a long streak, beyond the end of a short one: never on it.
+    if np.hypot(*(end - start)) > 200:
+        at = (start + end) / 2 + across * (_ASIDE + 4 + float(np.abs(across) @ half))
+    else:
+        at = end + along * (10 + float(np.abs(along) @ half))
+    height, width = picture.shape[:2]
+    x = int(np.clip(at[0] - half[0] + 3, 2, max(2, width - 2 * half[0])))
+    y = int(np.clip(at[1] + 5, 14, max(14, height - 6)))
     draw_text(picture, text, (x, y), rgb, scale=0.45)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from streaks.palette import CLASS_COLOURS, class_colour
 from streaks.reporting.files import written_whole
-from streaks.reporting.rows import frame_row, streak_row
+from streaks.reporting.rows import bare_columns, frame_row, streak_row
 from streaks.reporting.truth import truth_section
 from streaks.tables import CLASSES, PROBABILITY_COLUMNS, SKIP
 
@@ -197,8 +197,9 @@ def _candidates(streaks: QTable, labels: list[str]) -> tuple[list[int], list[int
 
 def _cards(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dict[str, Any]]:
     cards = []
+    columns = bare_columns(streaks)
     for i in rows:
-        card = streak_row(streaks, i)
+        card = streak_row(columns, i)
         name = card["streak_id"]
         card["picture"] = data_uri(pictures.panels.get(name) or pictures.cutouts.get(name))
         card["bars"] = _bars(streaks, i)
@@ -222,8 +223,9 @@ def _bars(streaks: QTable, row: int) -> list[dict[str, Any]]:
 
 def _table_rows(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dict[str, Any]]:
     made = []
+    columns = bare_columns(streaks)
     for i in rows:
-        row = streak_row(streaks, i)
+        row = streak_row(columns, i)
         row["picture"] = data_uri(pictures.cutouts.get(row["streak_id"]))
         made.append(row)
     return made
@@ -235,7 +237,8 @@ def _frame_rows(frames: QTable, streaks: QTable, labels: list[str]) -> list[dict
     n_asteroids = Counter(
         image for image, label in zip(images, labels, strict=True) if label == "asteroid"
     )
-    rows = [frame_row(frames, i) for i in range(len(frames))]
+    columns = bare_columns(frames)
+    rows = [frame_row(columns, i) for i in range(len(frames))]
     for row in rows:
         row["n_streaks"] = n_streaks[row["image"]]
         row["n_asteroids"] = n_asteroids[row["image"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from astropy.table import QTable
@@ -10,13 +11,21 @@ from astropy.table import QTable
 from streaks.palette import class_colour
 from streaks.tables import StreakFlag, flag_names
 
-__all__ = ["frame_row", "sexagesimal", "streak_row"]
+__all__ = ["Columns", "bare_columns", "frame_row", "sexagesimal", "streak_row"]
+
+#: Columns as lists of plain values: asking a table for each cell costs a page seconds.
+Columns = Mapping[str, Sequence[Any]]
 
 _ARCSEC_PER_S_IN_DEG_PER_DAY = 86400.0 / 3600.0
 _CUT = StreakFlag.EDGE_0 | StreakFlag.EDGE_1 | StreakFlag.MASKED_0 | StreakFlag.MASKED_1
 
 
-def streak_row(streaks: QTable, row: int) -> dict[str, Any]:
+def bare_columns(table: QTable) -> Columns:
+    """A table's columns as plain values in their own units."""
+    return {name: getattr(table[name], "value", table[name]).tolist() for name in table.colnames}
+
+
+def streak_row(streaks: Columns, row: int) -> dict[str, Any]:
     """One streak: numbers for sorting under their column's name, and text beside them."""
     number = {
         name: _number(streaks, row, name)
@@ -47,7 +56,7 @@ def streak_row(streaks: QTable, row: int) -> dict[str, Any]:
     }
 
 
-def frame_row(frames: QTable, row: int) -> dict[str, Any]:
+def frame_row(frames: Columns, row: int) -> dict[str, Any]:
     """One frame: its name, whether it was done, why not, and how long it took."""
     seconds = _number(frames, row, "seconds")
     return {
@@ -73,7 +82,7 @@ def sexagesimal(ra_deg: float, dec_deg: float) -> str:
     )
 
 
-def _known_text(streaks: QTable, row: int, distance: float, mag: float) -> str:
+def _known_text(streaks: Columns, row: int, distance: float, mag: float) -> str:
     if not distance >= 0:
         return ""
     text = f"{_text(streaks, row, 'ssnamenr')}, {distance:.1f}″ away"
@@ -91,15 +100,19 @@ def _fixed(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else ""
 
 
-def _number(table: QTable, row: int, name: str, missing: float = math.nan) -> float:
-    if name not in table.colnames:
+def _number(table: Columns, row: int, name: str, missing: float = math.nan) -> float:
+    if name not in table:
         return missing
-    value = table[name][row]
     try:
-        return float(getattr(value, "value", value))
+        return float(table[name][row])
     except (TypeError, ValueError):
         return missing
 
 
-def _text(table: QTable, row: int, name: str) -> str:
-    return str(table[name][row]) if name in table.colnames else ""
+def _text(table: Columns, row: int, name: str) -> str:
+    if name not in table:
+        return ""
+    value = table[name][row]
+    if value is None:  # masked
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

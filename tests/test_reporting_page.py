@@ -1,0 +1,256 @@
+"""The night's page."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from astropy.table import QTable, vstack
+
+from streaks.completeness import match_truth
+from streaks.errors import InputError
+from streaks.plotting import encode_jpeg, encode_png
+from streaks.reporting import NightSummary, PagePictures, select_rows, write_report
+from streaks.reporting.rows import sexagesimal
+from streaks.tables import StreakFlag, empty_streaks
+from tests.made_streaks import SEGMENTS, made_streaks
+
+PICTURE = encode_png(np.full((8, 8), 90, np.uint8))
+EVIL = "<script>alert('x')</script>&\"'"
+CHECKED = NightSummary(title="made", orbits="22,304 orbits", classifier="forest")
+
+
+class Page(HTMLParser):
+    """Tags, texts and addresses of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+    def attributes(self, name: str) -> list[str]:
+        return [attrs[name] or "" for _, attrs in self.tags if name in attrs]
+
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", self.text)
+
+
+def frames_of(*images: str, failed: dict[str, str] | None = None) -> QTable:
+    failed = failed or {}
+    names = [*images, *failed]
+    return QTable(
+        {
+            "image": names,
+            "state": ["done"] * len(images) + ["failed"] * len(failed),
+            "reason": [""] * len(images) + list(failed.values()),
+            "seconds": [1.5] * len(names),
+        }
+    )
+
+
+@pytest.fixture
+def page(tmp_path):
+    def make(streaks, frames=None, summary=CHECKED, **options) -> Page:
+        frames = frames_of("made_frame") if frames is None else frames
+        write_report(tmp_path / "report.html", summary, streaks, frames, **options)
+        return Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+    return make
+
+
+def test_the_page_needs_nothing_beside_it(page):
+    made = page(made_streaks(SEGMENTS), pictures=PagePictures(cutouts=_every(PICTURE)))
+    addresses = made.attributes("src") + made.attributes("href")
+    assert addresses
+    assert all(address.startswith(("data:image/", "#")) for address in addresses if address)
+    policies = [a["content"] for t, a in made.tags if t == "meta" and "http-equiv" in a]
+    assert policies[0].startswith("default-src 'none'; img-src data:")
+
+
+def test_names_from_headers_are_text_never_markup(page):
+    streaks = made_streaks(SEGMENTS, image=EVIL)
+    streaks["ssnamenr"] = [EVIL] * len(streaks)
+    made = page(
+        streaks,
+        frames_of(EVIL, failed={EVIL + "2": f"cannot read {EVIL}"}),
+        NightSummary(title=EVIL, command=EVIL, settings={EVIL: EVIL}, versions={EVIL: EVIL}),
+        pictures=PagePictures(overviews={EVIL: PICTURE}),
+        truth=streaks,
+        found=np.arange(len(streaks)) - 1,
+    )
+    assert len([tag for tag, _ in made.tags if tag == "script"]) == 1
+    assert not any(name.startswith("on") for _, attrs in made.tags for name in attrs)
+    assert f"{EVIL}-0001" in made.text
+    assert f"cannot read {EVIL}" in made.text
+
+
+def test_candidates_that_nothing_explains_come_before_known_ones(page):
+    streaks = made_streaks(SEGMENTS[:3], ["asteroid", "satellite", "asteroid"])
+    streaks["ssdistnr"].value[:] = [-999.0, -999.0, 0.0]
+    made = page(streaks)
+    cards = [a["id"] for t, a in made.tags if t == "article"]
+    assert cards == ["c-made_frame-0001", "c-made_frame-0003"]
+    words = made.words()
+    assert "1 asteroid candidate that no known object explains" in words
+    assert words.index("none within the match radius") < words.index("0.0″ away")
+
+
+def test_a_distance_of_zero_is_a_known_object(page):
+    streaks = made_streaks(SEGMENTS[:1], ["asteroid"])
+    assert streaks["ssdistnr"][0].value == 0.0
+    assert "(24421) Djorgovski, 0.0″ away, V 18.2 predicted" in page(streaks).words()
+
+
+def test_unchecked_candidates_are_not_called_unknown(page):
+    made = page(made_streaks(SEGMENTS[:1], ["asteroid"])[["streak_id", "image", "label"]],
+                summary=NightSummary(title="made"))  # fmt: skip
+    words = made.words()
+    assert "not checked against known objects" in words
+    assert "no known object explains" not in words
+
+
+def test_failed_frames_are_named_with_their_reason(page):
+    made = page(empty_streaks(), frames_of("a", failed={"b": "truncated: 10 of 20 bytes"}))
+    assert "1 frame could not be searched b: truncated: 10 of 20 bytes" in made.words()
+
+
+def test_a_night_without_streaks_is_a_page(page):
+    words = page(empty_streaks()).words()
+    assert "0 streaks of every class" in words
+    assert "No streaks." in words
+
+
+def test_a_night_of_failures_only_is_a_page(page):
+    words = page(empty_streaks(), frames_of(failed={"b": "empty"})).words()
+    assert "0 frames searched" in words
+
+
+def test_streaks_without_classes_make_a_page(page):
+    streaks = made_streaks(SEGMENTS)
+    streaks.keep_columns(["streak_id", "image", "x0", "y0", "x1", "y1", "x", "y", "snr", "length"])
+    words = page(streaks, summary=NightSummary(title="made")).words()
+    assert "not classified 8" in words
+    assert words.count("made_frame-0003") >= 1
+
+
+def test_probabilities_add_up_to_one_with_skip(page):
+    made = page(made_streaks(SEGMENTS[:1], ["asteroid"]))
+    widths = [float(s[6:].split("%")[0]) for s in made.attributes("style") if "width:" in s[:6]]
+    assert sum(widths) == pytest.approx(100.0, abs=1.5)
+
+
+def test_measured_values_are_shown_with_their_errors(page):
+    words = page(made_streaks(SEGMENTS[:1], ["asteroid"])).words()
+    for text in ("1.129″/s = 27.10°/day", "along PA 116.6° or 296.6°", "± 0.10 mag",
+                 "10 00 33.48 +11 54 54.4", "2018-04-12T07:31:22.500"):  # fmt: skip
+        assert text in words
+
+
+def test_a_cut_trail_is_a_lower_limit(page):
+    streaks = made_streaks(SEGMENTS[:1], ["asteroid"])
+    streaks["flags"] = [int(StreakFlag.EDGE_1)]
+    assert "≥ 33.5 px" in page(streaks).words()
+
+
+def test_pictures_are_put_in_and_missing_ones_are_said(page):
+    jpeg = encode_jpeg(np.full((8, 8), 90, np.uint8))
+    pictures = PagePictures(cutouts={"made_frame-0001": PICTURE}, overviews={"made_frame": jpeg})
+    made = page(made_streaks(SEGMENTS[:2]), pictures=pictures)
+    sources = made.attributes("src")
+    assert sum(s.startswith("data:image/png;base64,") for s in sources) == 2  # card and row
+    assert sum(s.startswith("data:image/jpeg;base64,") for s in sources) == 1
+    assert "no picture" in made.words()
+
+
+def test_only_pictures_on_the_page_are_asked_for(page):
+    asked = []
+
+    class Counting(dict):
+        def get(self, name, default=None):
+            asked.append(name)
+            return PICTURE
+
+    page(made_streaks(SEGMENTS), pictures=PagePictures(cutouts=Counting()), max_rows=3, max_cards=0)
+    assert len(set(asked)) == 3
+
+
+def test_caps_are_said_aloud(page):
+    streaks = vstack([made_streaks(SEGMENTS, image=f"f{i}") for i in range(3)])
+    made = page(streaks, frames_of("f0", "f1", "f2"), max_rows=10, max_cards=2)
+    words = made.words()
+    assert "14 of 24 are in the night's table only" in words
+    assert "more candidates (of lower probability)" in words
+    assert (
+        len([a for t, a in made.tags if t == "tr" and (a.get("id") or "").startswith("s-")]) == 10
+    )
+
+
+def test_asteroids_go_first_when_not_all_fit():
+    streaks = made_streaks(SEGMENTS)
+    rows = select_rows(streaks, 4)
+    assert sorted(rows[:2]) == [0, 7]
+    assert streaks["score"][rows[2]] >= streaks["score"][rows[3]]
+
+
+def test_found_streaks_stand_beside_the_truth(page):
+    truth = made_streaks(SEGMENTS, ["asteroid"] * 6 + ["yin_yang"] * 2, image="made_frame")
+    truth["streak_id"] = [f"t{i}" for i in range(8)]
+    streaks = made_streaks(SEGMENTS)[1:]
+    made = page(
+        streaks,
+        truth=truth,
+        found=match_truth(streaks, truth),
+        pictures=PagePictures(missed={"t0": PICTURE}),
+    )
+    words = made.words()
+    assert "5 of 6 true streaks found" in words  # artifacts of the truth are counted out
+    assert "Missed 1" in words
+    assert "t1 made_frame-0002" in words
+    assert "completeness" in words
+
+
+def test_a_page_of_two_thousand_streaks_stays_small(page, tmp_path):
+    streaks = vstack([made_streaks(SEGMENTS, image=f"f{i:03d}") for i in range(250)])
+    page(streaks, frames_of(*(f"f{i:03d}" for i in range(250))))
+    assert (tmp_path / "report.html").stat().st_size < 6_000_000
+
+
+def test_a_page_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot write .*report\.html"):
+        write_report(tmp_path / "file" / "report.html", CHECKED, empty_streaks(), frames_of("a"))
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "text"),
+    [
+        (0.0, 0.0, "00 00 00.00 +00 00 00.0"),
+        (359.99999999, -0.00000001, "00 00 00.00 -00 00 00.0"),
+        (150.25, -12.5, "10 01 00.00 -12 30 00.0"),
+        (14.9999999, 89.9999999, "01 00 00.00 +90 00 00.0"),
+    ],
+)
+def test_sexagesimal_never_shows_sixty_seconds(ra, dec, text):
+    assert sexagesimal(ra, dec) == text
+
+
+def test_sexagesimal_of_the_unknown_is_empty():
+    assert sexagesimal(float("nan"), 3.0) == ""
+
+
+def _every(picture: bytes) -> dict[str, bytes]:
+    return {f"made_frame-{i + 1:04d}": picture for i in range(len(SEGMENTS))}
