@@ -140,7 +140,7 @@ def run_night(
     identity = run_identity(
         settings,
         classifier=classifier_name,
-        orbits="" if orbits is None else f"{Path(orbits).name} {file_digest(_existing(orbits))[:12]}",
+        orbits=_catalogue_name(orbits),
     )
     setup = functools.partial(
         prepare_work,
@@ -172,10 +172,13 @@ def run_night(
     )
 
 
-def _existing(path: str | os.PathLike[str]) -> Path:
+def _catalogue_name(path: str | os.PathLike[str] | None) -> str:
+    """Name and content of an orbit file: another file, or the same one updated, is another run."""
+    if path is None:
+        return ""
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist; give a file of orbits in MPCORB columns")
-    return Path(path)
+    return f"{Path(path).name} {file_digest(path)[:12]}"
 
 
 @contextmanager

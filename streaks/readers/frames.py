@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 #: Smallest and largest believable size of a pixel on the sky.
 _SCALE_RANGE_ARCSEC = (1e-3, 1e3)
+_WCS_NUMBER = re.compile(r"(CRPIX|CRVAL|CDELT)[12]|(CD|PC)[12]_[12]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +247,10 @@ def _read_wcs(header: fits.Header, name: str) -> WCS | None:
 def _wcs_trouble(wcs: WCS, header: fits.Header) -> str:
     if not wcs.has_celestial:
         return "it is not celestial"
+    # wcslib passes over a word that is no number, and puts the sky elsewhere.
+    for word in (w for w in header if _WCS_NUMBER.fullmatch(w)):
+        if not math.isfinite(headers.number(header, [word], lowest=-math.inf)):
+            return f"{word} is no number"
     nx, ny = float(header["NAXIS1"]), float(header["NAXIS2"])
     corners = wcs.all_pix2world([0, nx - 1, 0, nx - 1], [0, 0, ny - 1, ny - 1], 0)
     if not np.isfinite(corners).all():

@@ -36,8 +36,8 @@ def comment(header: fits.Header, word: str) -> str:
         return ""
 
 
-def number(header: fits.Header, words: Sequence[str]) -> float:
-    """The first finite number among some words; NaN where there is none."""
+def number(header: fits.Header, words: Sequence[str], *, lowest: float = _SENTINEL) -> float:
+    """The first finite number above a lowest one among some words; NaN where there is none."""
     for word in words:
         found = value(header, word)
         if isinstance(found, bool):
@@ -46,7 +46,7 @@ def number(header: fits.Header, words: Sequence[str]) -> float:
             result = float(found)
         except (TypeError, ValueError, OverflowError):
             continue
-        if math.isfinite(result) and result > _SENTINEL:
+        if math.isfinite(result) and result > lowest:
             return result
     return math.nan
 

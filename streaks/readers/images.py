@@ -86,7 +86,7 @@ def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int]]:
             warnings.simplefilter("ignore")
             with (
                 _stream(path) as (stream, size),
-                fits.open(stream, memmap=isinstance(stream, str), lazy_load_hdus=True) as hdus,
+                fits.open(stream, lazy_load_hdus=True) as hdus,
             ):
                 yield hdus, size
     except StreaksError:

@@ -1,0 +1,137 @@
+"""Mid-exposure out of words that mean start, middle or end."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import pytest
+from astropy.io import fits
+from astropy.time import Time
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaks.readers.profile import TimeWords
+from streaks.readers.times import mid_exposure, parse_instant
+
+NOON = Time("2018-06-07T12:00:00", scale="utc")
+START = (TimeWords(start="T-START"),)
+
+
+def header(**words: object) -> fits.Header:
+    made = fits.Header()
+    for word, value in words.items():
+        made[word.replace("_", "-")] = value
+    return made
+
+
+def seconds_after_noon(time: Time | None) -> float:
+    assert time is not None
+    assert time.scale == "utc"
+    return float((time - NOON).to_value("s"))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "2018-06-07T12:00:00.000",
+        "2018-06-07 12:00:00",
+        "2018-06-07T12:00:00Z",
+        2458277.0,
+        58276.5,
+        "58276.5",
+    ],
+)
+def test_instants_in_all_their_forms(found: object) -> None:
+    assert abs(seconds_after_noon(parse_instant(found))) < 1e-3
+
+
+@pytest.mark.parametrize("found", ["07/06/18", "07/06/118"])
+def test_old_dates_count_years_from_1900(found: str) -> None:
+    # The FITS standard before 1998: DD/MM/YY; some cameras went on with 3 digits after 1999.
+    year = 1918 if found.endswith("/18") else 2018
+    time = parse_instant(found, clock="12:00:00")
+    assert time is not None
+    assert time.isot == f"{year}-06-07T12:00:00.000"
+
+
+@pytest.mark.parametrize(
+    "found",
+    ["2018-06-07", "", "yesterday", math.nan, math.inf, 12.5, 9e99, True, None, "1600-01-01T00:00"],
+)
+def test_what_is_no_time_of_an_exposure_is_none(found: object) -> None:
+    assert parse_instant(found) is None
+
+
+@given(st.text(max_size=30))
+def test_no_text_breaks_the_parser(text: str) -> None:
+    time = parse_instant(text)
+    assert time is None or 1899 < time.datetime.year < 2151
+
+
+@pytest.mark.parametrize(("moment", "shift"), [("start", 15.0), ("mid", 0.0), ("end", -15.0)])
+def test_the_words_meaning_decides_the_shift(moment: str, shift: float) -> None:
+    words = (TimeWords(**{moment: "T"}),)
+    time = mid_exposure(header(T="2018-06-07T12:00:00"), words, 30.0)
+    assert seconds_after_noon(time) == pytest.approx(shift, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("comment", "shift"),
+    [
+        ("Time at end of exposure", -15.0),
+        ("start of exposure (UTC)", 15.0),
+        ("[UTC] exposure midpoint", 0.0),
+        ("UTC observation date", 15.0),
+        ("start and end of exposure", 15.0),
+    ],
+)
+def test_a_comment_that_says_the_moment_decides(comment: str, shift: float) -> None:
+    made = header(T_START="2018-06-07T12:00:00")
+    made.comments["T-START"] = comment
+    assert seconds_after_noon(mid_exposure(made, START, 30.0)) == pytest.approx(shift, abs=1e-6)
+
+
+def test_a_word_that_says_its_moment_goes_before_one_that_does_not() -> None:
+    made = header(DATE="2018-06-07T12:00:00", JD=2458277.0)
+    made.comments["JD"] = "end of exposure"
+    words = (TimeWords(start="DATE"), TimeWords(start="JD"))
+    assert seconds_after_noon(mid_exposure(made, words, 30.0)) == pytest.approx(-15.0, abs=1e-3)
+
+
+def test_start_and_end_give_the_middle_whatever_the_exposure() -> None:
+    made = header(A="2018-06-07T11:59:50", B="2018-06-07T12:00:20")
+    words = (TimeWords(start="A", end="B"),)
+    assert seconds_after_noon(mid_exposure(made, words, math.nan)) == pytest.approx(5.0, abs=1e-6)
+
+
+def test_an_end_before_the_start_is_passed_over() -> None:
+    made = header(A="2018-06-07T12:00:20", B="2018-06-07T11:59:50", C="2018-06-07T12:00:00")
+    words = (TimeWords(start="A", end="B"), TimeWords(mid="C"))
+    assert seconds_after_noon(mid_exposure(made, words, 30.0)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_timesys_goes_before_the_profiles_scale() -> None:
+    words = (TimeWords(mid="T", scale="utc"),)
+    made = header(T="2018-06-07T12:00:37", TIMESYS="TAI")
+    # TAI - UTC = 37 s since 2017 (IERS Bulletin C 52).
+    assert seconds_after_noon(mid_exposure(made, words, 30.0)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_date_takes_the_time_of_day_of_another_word() -> None:
+    words = (TimeWords(start="DATE-OBS", clock=("TIME-OBS",)),)
+    made = header(DATE_OBS="2018-06-07", TIME_OBS="11:59:45.0")
+    assert seconds_after_noon(mid_exposure(made, words, 30.0)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_unknown_exposure_leaves_the_start_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        time = mid_exposure(header(T_START="2018-06-07T12:00:00"), START, math.nan)
+    assert seconds_after_noon(time) == pytest.approx(0.0, abs=1e-6)
+    assert "the start of the exposure is taken as its middle" in caplog.text
+
+
+def test_no_word_no_time() -> None:
+    assert mid_exposure(header(OTHER=1), START, 30.0) is None
