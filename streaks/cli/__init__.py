@@ -103,5 +103,6 @@ def _quieten(debug: bool) -> None:
     import warnings
 
     warnings.filterwarnings("ignore", category=UserWarning, module="astropy")
-    for name in ("astropy", "numba"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    # Not astropy's logger: asked for before astropy has made it, it is of the wrong class, and
+    # astropy then fails to import. Its warnings go by the filter above.
+    logging.getLogger("numba").setLevel(logging.ERROR)
