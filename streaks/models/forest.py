@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,8 +87,11 @@ def train_forest_on_features(
         oob_score=True,
         random_state=seed,
         n_jobs=workers,
-    ).fit(features, truth)
-    # A cutout that every tree saw has no votes; it says nothing about the forest.
+    )
+    with warnings.catch_warnings():
+        # A cutout that every tree saw has no votes; such are left out below.
+        warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
+        forest.fit(features, truth)
     judged = np.isfinite(forest.oob_decision_function_).all(axis=1)
     votes = _all_outputs(forest.oob_decision_function_[judged], forest.classes_)
     scores = np.log(votes + _FLOOR)

@@ -1,0 +1,147 @@
+"""`streaks classify`, `train` and `evaluate` as one would type them."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from streaks.cli import main
+from streaks.models import save_model, train_forest
+from tests.toy_cutouts import labelled_set
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    cutouts, labels = labelled_set(30, seed=1)
+    folder = tmp_path_factory.mktemp("models") / "toy"
+    save_model(
+        train_forest(cutouts, labels, seed=1, n_trees=20),
+        folder,
+        name="toy",
+        recipe="",
+        created="",
+        limits=[],
+    )
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Eight 8-bit pictures, dark = positive as ZTF's streak pipeline draws them, with labels."""
+    cutouts, labels = labelled_set(2, seed=2)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, image in zip(cutouts.names, cutouts.difference, strict=True):
+        grey = np.clip(140 - 4 * image, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{name}.png"), grey)
+    truth = Table({"name": [f"{n}.png" for n in cutouts.names], "label": labels})
+    truth["known"] = ["yes" if label == "asteroid" else "" for label in labels]
+    truth.write(tmp_path / "truth.csv")
+    return folder, tmp_path / "truth.csv", labels
+
+
+def _run(*words):
+    return main([str(word) for word in words])
+
+
+def test_classify_names_every_picture(pictures, model, tmp_path):
+    folder, _, labels = pictures
+    assert _run("classify", folder, "-o", tmp_path / "out.csv", "-m", model) == 0
+    table = Table.read(tmp_path / "out.csv")
+    assert table.colnames[:3] == ["name", "label", "p_asteroid"]
+    assert table.colnames[-1] == "rb"
+    assert list(table["label"]) == labels
+
+
+def test_classify_names_a_bad_file_and_goes_on(pictures, model, tmp_path, capsys):
+    folder, _, labels = pictures
+    (folder / "broken.png").write_bytes(b"no picture")
+    assert _run("classify", folder, "-o", tmp_path / "out.csv", "-m", model) == 1
+    assert "broken.png" in capsys.readouterr().err
+    assert len(Table.read(tmp_path / "out.csv")) == len(labels)
+
+
+def test_classify_with_nothing_readable_writes_nothing(model, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "out.csv"
+    assert _run("classify", tmp_path / "broken.png", "-o", out, "-m", model) == 2
+    assert "broken.png" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_classify_with_an_unknown_model_says_which_there_are(pictures, tmp_path, capsys):
+    assert _run("classify", pictures[0], "-o", tmp_path / "out.csv", "-m", "oracle") == 2
+    assert "no model 'oracle'" in capsys.readouterr().err
+
+
+def test_evaluate_on_pictures_with_a_truth_table(pictures, model, tmp_path):
+    folder, truth, labels = pictures
+    words = ("--cutouts", folder, "--truth", truth, "--asteroids", "known=yes")
+    assert _run("evaluate", "-m", model, *words, "-o", tmp_path / "figures") == 0
+    figures = json.loads((tmp_path / "figures" / "evaluation.json").read_text())["models"][0]
+    assert figures["n_labelled"] == len(labels)
+    assert (figures["n_positive"], figures["n_negative"]) == (2, 6)
+    assert figures["asteroid_tpr"]["0.01"] == 1.0
+    assert "<svg" in (tmp_path / "figures" / "evaluation.html").read_text()
+    scores = Table.read(tmp_path / "figures" / "scores-toy.csv")
+    assert list(scores["label"][:2]) == ["asteroid", "asteroid"]
+
+
+def test_evaluate_leaves_out_what_a_file_names(pictures, model, tmp_path):
+    folder, truth, labels = pictures
+    (tmp_path / "out.txt").write_text("# looked at\ntoy0.png  # a real one\ntoy1\n")
+    words = ("--cutouts", folder, "--truth", truth, "--exclude", tmp_path / "out.txt")
+    assert _run("evaluate", "-m", model, *words, "-o", tmp_path / "figures", "-q") == 0
+    figures = json.loads((tmp_path / "figures" / "evaluation.json").read_text())["models"][0]
+    assert figures["n_labelled"] == len(labels) - 2
+
+
+def test_evaluate_wants_cutouts_and_truth_together(pictures, model, tmp_path, capsys):
+    assert _run("evaluate", "-m", model, "--cutouts", pictures[0], "-o", tmp_path / "f") == 2
+    assert "--cutouts and --truth belong together" in capsys.readouterr().err
+
+
+def test_evaluate_names_the_columns_there_are(pictures, model, tmp_path, capsys):
+    folder, truth, _ = pictures
+    words = ("--cutouts", folder, "--truth", truth, "--label-column", "kind")
+    assert _run("evaluate", "-m", model, *words, "-o", tmp_path / "f") == 2
+    assert "has no column kind; it has name, label, known" in capsys.readouterr().err
+
+
+def test_evaluate_on_synthetic_cutouts_compares_models(model, tmp_path):
+    words = ("-m", model, "-m", model, "--n", 16, "--seed", 3)
+    assert _run("evaluate", *words, "-o", tmp_path / "figures", "-q") == 0
+    report = json.loads((tmp_path / "figures" / "evaluation.json").read_text())
+    assert [m["n"] for m in report["models"]] == [16, 16]
+    assert report["about"]["seed"] == 3
+
+
+def test_train_forest_on_synthetic_cutouts_writes_a_model_with_its_recipe(tmp_path):
+    out = tmp_path / "mine"
+    words = ("--n", 160, "--seed", 4, "--trees", 5, "-o", out, "-q")
+    assert _run("train", "forest", *words) == 0
+    card = json.loads((out / "card.json").read_text())
+    assert card["recipe"] == "streaks train forest --n 160 --seed 4 --trees 5 --leaves 400 -o DIR"
+    assert card["training"]["n"] == 160
+    assert len(card["sha256"]) == 64
+
+
+def test_train_forest_on_a_users_own_set(tmp_path):
+    cutouts, labels = labelled_set(10, seed=5)
+    folder = tmp_path / "set"
+    folder.mkdir()
+    names = np.array(cutouts.names)
+    np.savez(folder / "a.npz", difference=cutouts.difference, mask=cutouts.mask, names=names)
+    Table({"streak_id": names, "label": labels}).write(folder / "truth.csv")
+    out = tmp_path / "mine"
+    assert _run("train", "forest", "--data", folder, "--trees", 5, "-o", out, "-q") == 0
+    assert json.loads((out / "card.json").read_text())["training"]["n"] == 40
+
+
+def test_train_on_a_folder_without_truth_says_what_is_missing(tmp_path, capsys):
+    assert _run("train", "forest", "--data", tmp_path, "-o", tmp_path / "mine") == 2
+    assert "holds no labelled set" in capsys.readouterr().err

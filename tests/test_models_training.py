@@ -1,0 +1,169 @@
+"""Training, calibration and export, on toy cutouts."""
+
+from __future__ import annotations
+
+import builtins
+
+import numpy as np
+import pytest
+
+from streaks.classification import OUTPUTS
+from streaks.errors import ConfigError, InputError, MissingExtraError
+from streaks.models import train_cnn, train_forest
+from streaks.models.augmentation import augment, turn
+from streaks.models.calibration import Calibration, fit_calibration, softmax
+from streaks.models.inputs import feature_input, image_input
+from streaks.models.onnx_graph import forest_to_onnx
+from tests.toy_cutouts import labelled_set, stack
+
+
+def _run(data, x):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    return session.run(["probabilities"], {"input": x})[0]
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return labelled_set(30, seed=1)
+
+
+def test_a_temperature_and_shifts_are_recovered():
+    rng = np.random.default_rng(1)
+    true_scores = rng.normal(size=(20000, 4)) * 2
+    truth = np.array([rng.choice(4, p=p) for p in softmax(true_scores)])
+    shifts = np.array([0.5, -0.5, 0.0, 0.0])
+    found = fit_calibration(3.0 * (true_scores - shifts), truth)
+    assert found.temperature == pytest.approx(3.0, rel=0.05)
+    np.testing.assert_allclose(np.array(found.bias) - np.mean(found.bias), shifts, atol=0.1)
+
+
+def test_calibrated_probabilities_sum_to_one():
+    p = Calibration(2.0, (0.0, 1.0, -1.0)).apply(np.array([[1e3, 0.0, -1e3], [0.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(p.sum(axis=1), 1.0)
+    assert p[1].argmax() == 1
+
+
+def test_the_onnx_forest_answers_as_scikit_learns_does(toy):
+    from sklearn.ensemble import RandomForestClassifier
+
+    cutouts, labels = toy
+    x = feature_input(cutouts)
+    truth = np.array([OUTPUTS.index(label) for label in labels])
+    forest = RandomForestClassifier(20, random_state=1).fit(x, truth)
+    calibration = Calibration(1.7, tuple(np.linspace(-0.3, 0.3, len(OUTPUTS))))
+    data = forest_to_onnx(forest, len(OUTPUTS), floor=1e-3, calibration=calibration)
+    votes = np.zeros((len(x), len(OUTPUTS)))
+    votes[:, forest.classes_] = forest.predict_proba(x)
+    expected = calibration.apply(np.log(votes + 1e-3))
+    np.testing.assert_allclose(_run(data, x), expected, atol=1e-5)  # float32
+
+
+def test_a_forest_is_the_same_for_one_seed_and_any_number_of_workers(toy):
+    first = train_forest(*toy, seed=3, n_trees=8, workers=1)
+    second = train_forest(*toy, seed=3, n_trees=8, workers=2)
+    other = train_forest(*toy, seed=4, n_trees=8)
+    assert first.onnx == second.onnx
+    assert first.onnx != other.onnx
+
+
+def test_a_forests_figures_are_those_of_cutouts_its_trees_did_not_see(toy):
+    cutouts, labels = toy
+    shuffled = np.random.default_rng(1).permutation(labels).tolist()
+    trained = train_forest(cutouts, shuffled, seed=1, n_trees=30)
+    # Labels without meaning cannot be guessed better than one in four.
+    assert trained.figures["accuracy"] < 0.45
+    assert train_forest(cutouts, labels, seed=1, n_trees=30).figures["accuracy"] > 0.9
+
+
+def test_training_records_what_it_was_given(toy):
+    trained = train_forest(*toy, seed=3, n_trees=8)
+    assert trained.training["classes"] == {
+        "asteroid": 30,
+        "satellite": 30,
+        "yin_yang": 30,
+        "skip": 30,
+    }
+    assert trained.training["seed"] == 3
+
+
+def test_an_unknown_label_is_refused(toy):
+    cutouts, labels = toy
+    with pytest.raises(InputError, match="labels comet are unknown"):
+        train_forest(cutouts, ["comet", *labels[1:]], seed=1)
+
+
+def test_one_class_alone_cannot_be_learnt(toy):
+    cutouts, labels = toy
+    with pytest.raises(InputError, match="at least two classes with 8 examples each"):
+        train_forest(cutouts, ["ghost"] * len(labels), seed=1)
+
+
+@pytest.mark.parametrize("k", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_turned_stack_holds_the_same_pixels(k, mirrored):
+    images = np.random.default_rng(1).normal(size=(2, 5, 5))
+    turned = turn(images, k, mirrored)
+    np.testing.assert_array_equal(np.sort(turned[1].ravel()), np.sort(images[1].ravel()))
+    # The centre stays where it is.
+    np.testing.assert_array_equal(turned[:, 2, 2], images[:, 2, 2])
+
+
+def test_augmented_images_keep_their_noise_and_their_originals():
+    rng = np.random.default_rng(1)
+    scaled = rng.normal(size=(40, 64, 64)).astype(np.float32)
+    mask = np.zeros(scaled.shape, bool)
+    mask[:, :9] = True
+    before = scaled.copy(), mask.copy()
+    images, masks = augment(scaled, mask, np.random.default_rng(2))
+    np.testing.assert_array_equal(scaled, before[0])
+    np.testing.assert_array_equal(mask, before[1])
+    assert images.std() == pytest.approx(1.0, abs=0.1)
+    assert 0 < masks.any(axis=(1, 2)).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"held_out": 0.9}, "held_out is 0.9"), ({"epochs": 0}, "epochs is 0 and batch 64")],
+)
+def test_impossible_settings_of_training_are_refused(toy, options, message):
+    with pytest.raises(ConfigError, match=message):
+        train_cnn(*toy, seed=1, **options)
+
+
+def test_without_tensorflow_the_extra_is_named(toy, monkeypatch):
+    real_import = builtins.__import__
+
+    def missing(name, *args, **kwargs):
+        if name.split(".")[0] == "tensorflow":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(MissingExtraError, match=r"needs tensorflow.*streaks\[train\]"):
+        train_cnn(*toy, seed=1)
+
+
+@pytest.mark.train
+def test_a_network_is_trained_exported_and_answers_as_probabilities(toy):
+    pytest.importorskip("tensorflow", reason="the extra `train` is not installed")
+    cutouts, labels = toy
+    epochs = []
+    trained = train_cnn(
+        *toy, seed=1, epochs=2, batch=16, progress=lambda epoch, loss: epochs.append((epoch, loss))
+    )
+    assert [epoch for epoch, _ in epochs] == [1, 2]
+    assert epochs[1][1] < epochs[0][1]
+    assert 100_000 < trained.training["n_weights"] < 130_000
+    p = _run(trained.onnx, image_input(cutouts))
+    assert p.shape == (len(labels), len(OUTPUTS))
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_image_input_of_turned_cutouts_is_the_turned_input():
+    images = np.random.default_rng(1).normal(size=(1, 128, 128))
+    turned = np.rot90(images, 1, (1, 2))
+    np.testing.assert_array_equal(
+        image_input(stack(turned)), np.rot90(image_input(stack(images)), 1, (2, 3))
+    )
