@@ -24,6 +24,7 @@ from streaks.detection.quality import (
 )
 from streaks.detection.search import Filtered, filter_image, search_lines
 from streaks.detection.sky import magnitudes, sky_columns
+from streaks.detection.spikes import MaskedStars, masked_stars, points_at_a_star
 from streaks.frame import Frame, MaskPlane
 from streaks.geometry import Segment, clip_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
@@ -38,6 +39,8 @@ _log = logging.getLogger(__name__)
 _MAX_LINES = 6000
 #: Longer rows of two or three stars show in how evenly the track is lit.
 _ROW_SIGMA = 14.0
+#: What points at a masked star is its spike, more often than not.
+_SPIKE_FACTOR = 0.15
 #: A field of stars is searched with twice the caution at most.
 _MAX_CROWDING = 2.0
 
@@ -50,6 +53,7 @@ class _Sheet:
     usable: NDArray[np.bool_]
     filtered: Filtered
     sigma_px: float
+    stars: MaskedStars
     point_px: float = 0.0  # length that a point source seems to have
     crowding: float = 1.0  # how much wider than noise the bright side of the image is
 
@@ -111,7 +115,8 @@ def _psf_sigma(frame: Frame, z: NDArray[np.float32], usable: NDArray[np.bool_]) 
 def _sheet(
     z: NDArray[np.float32], usable: NDArray[np.bool_], noise: NoiseMap, sigma_px: float
 ) -> _Sheet:
-    return _Sheet(z, usable, filter_image(z, usable, noise.correlation, sigma_px), sigma_px)
+    filtered = filter_image(z, usable, noise.correlation, sigma_px)
+    return _Sheet(z, usable, filtered, sigma_px, masked_stars(usable))
 
 
 def _search(
@@ -198,6 +203,8 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
         trail, points = power_of_points(sheet.z, sheet.usable, fit)
         good *= not_a_row_of_points(trail, points, sheet.filtered.noise_factor)
     flags = StreakFlag.SPIKE if along_a_mask(profile) else StreakFlag(0)
+    if points_at_a_star(fit.segment, sheet.stars):
+        flags, good = StreakFlag.SPIKE, good * _SPIKE_FACTOR
     return _Streak(fit, fit.snr * good / sheet.crowding, flags)
 
 

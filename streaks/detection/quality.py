@@ -160,9 +160,14 @@ def _as_wide_as_the_psf(fit: TrailFit, sigma_px: float) -> float:
     ratio = fit.sigma_px / sigma_px
     # A header's FWHM and the PSF's change over a frame are worth about a tenth.
     missing = (0.9 - ratio) / math.hypot(0.05, fit.sigma_err / sigma_px)
-    blob = fit.segment.length_px / max(fit.sigma_px, 1e-3)
-    broad = 1.0 if ratio < 1.5 else _step(blob, 3.0, 8.0)
-    return (1.0 - _step(missing, 1.5, 3.5)) * broad
+    # Out-of-focus satellites are wide too, but very much longer than wide.
+    wide = _step(ratio, 1.4, 1.9) * (1.0 - _slender(fit))
+    return (1.0 - _step(missing, 1.5, 3.5)) * (1.0 - wide)
+
+
+def _slender(fit: TrailFit) -> float:
+    """1 for what is very much longer than wide, as only trails across the sky are."""
+    return _step(fit.segment.length_px / max(fit.sigma_px, 1e-3), 15.0, 60.0)
 
 
 def _evenly_lit(profile: Profile) -> float:
@@ -199,7 +204,8 @@ def _well_fitted(fit: TrailFit) -> float:
     excess = max(fit.chi2 - 1.6, 0.0)
     # Mean square of the model over the pixels of the fit.
     power = fit.snr**2 / max(fit.n_pixels, 1) * 2.0
-    return 1.0 - _step(excess / max(power, 0.3), 0.5, 1.5)
+    # Satellites flash, tumble and are out of focus: no uniform Gaussian trail fits them well.
+    return 1.0 - _step(excess / max(power, 0.5), 0.15, 0.5) * (1.0 - _slender(fit))
 
 
 def _sample(
