@@ -113,9 +113,14 @@ def flat_areas(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     if not grey.size or grey.max() > 255 or grey.min() < 0:
         return mask.astype(bool)
     levels = grey.astype(np.uint8)
+    sigma = _noise_levels(levels)
+    if sigma < _JPEG_LEVELS:
+        # Noise is lost in the grey levels: what is flat may well be sky.
+        return mask.astype(bool)
+    tolerance = _JPEG_LEVELS if sigma >= 2 * _JPEG_LEVELS else 0
     box = np.ones((_BROAD_PX, _BROAD_PX), np.uint8)
     spread = cv2.dilate(levels, box) - cv2.erode(levels, box)
-    flat = (spread <= _tolerance(levels)).astype(np.uint8)
+    flat = (spread <= tolerance).astype(np.uint8)
     n, labels = cv2.connectedComponents(flat, connectivity=4)
     for i in range(1, n):
         core = (labels == i).astype(np.uint8)
@@ -126,10 +131,12 @@ def flat_areas(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     return mask.astype(bool)
 
 
-def _tolerance(levels: NDArray[np.uint8]) -> int:
-    """Grey levels that a flat area may spread over: none where the noise itself is as small."""
-    sigma = 1.4826 * float(np.median(np.abs(levels - np.median(levels))))
-    return _JPEG_LEVELS if sigma >= 2 * _JPEG_LEVELS else 0
+def _noise_levels(levels: NDArray[np.uint8]) -> float:
+    """Robust sigma in grey levels, without the commonest one: that may be the mask's."""
+    rest = levels[levels != np.bincount(levels.ravel()).argmax()].astype(float)
+    if rest.size == 0:
+        return 0.0
+    return 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
 
 
 def _is_solid(area: NDArray[np.uint8], saturated: bool) -> bool:
