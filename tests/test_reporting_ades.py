@@ -13,7 +13,7 @@ from regions import LinePixelRegion, LineSkyRegion, Regions
 
 from streaks.errors import ConfigError, TableError
 from streaks.geometry import Segment
-from streaks.reporting import AdesContext, ades_psv, ds9_regions, write_table
+from streaks.reporting import AdesContext, ades_psv, ds9_regions, with_station, write_table
 from streaks.reporting.ades import tracklet_name
 from streaks.tables import StreakFlag, empty_streaks
 from tests.made_streaks import SEGMENTS, made_streaks
@@ -171,6 +171,13 @@ def test_two_observatories_get_a_block_each():
     text = ades_psv(streaks, AdesContext())
     assert [r["stn"] for r in observations(text)] == ["I41", "X05"]
     assert text.count("# observatory") == 2
+
+
+def test_an_image_tells_its_station_and_band():
+    streaks = with_station(one_asteroid(), observatory="I41", band="r")
+    (record,) = observations(ades_psv(streaks))
+    assert (record["stn"], record["band"]) == ("I41", "r")
+    assert len(with_station(empty_streaks(), observatory="", band="")) == 0
 
 
 def test_separators_and_line_breaks_cannot_get_in():

@@ -70,9 +70,9 @@ def detect(
 ) -> int:
     """Find the streaks of one image or a few: measured, named, and matched."""
     from streaks.readers import FrameOverrides
-    from streaks.reporting import table_suffix, write_table
+    from streaks.reporting import table_suffix, with_station, write_table
 
-    table_suffix(output)
+    suffix = table_suffix(output)
     beside = {"mask": mask, "science": science, "reference": reference}
     frames = _frames(images, beside, profile)
     overrides = FrameOverrides(
@@ -94,7 +94,15 @@ def detect(
         _name_failures(failures)
         return 2
     table = _stacked([result.streaks for result in results])
-    write_table(table, output)
+    if suffix == ".psv":
+        # ADES says of each position where it was taken and in which band.
+        stations = [
+            with_station(r.streaks, observatory=r.about["observatory"], band=r.about["band"])
+            for r in results
+        ]
+        write_table(_stacked(stations), output)
+    else:
+        write_table(table, output)
     _say(table, results, failures, output, as_json=as_json, quiet=quiet)
     _name_failures(failures)
     return 1 if failures else 0

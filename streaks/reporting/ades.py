@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from streaks.errors import ConfigError, TableError
 from streaks.tables import StreakFlag
 
-__all__ = ["AdesContext", "ades_psv", "tracklet_name"]
+__all__ = ["AdesContext", "ades_psv", "tracklet_name", "with_station"]
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +90,16 @@ class AdesContext:
             raise ConfigError(
                 f"astrometric_floor_arcsec is {self.astrometric_floor_arcsec}; it must be >= 0"
             )
+
+
+def with_station(streaks: QTable, *, observatory: str, band: str) -> QTable:
+    """The streaks of one image with the columns that an ADES file needs and an image knows."""
+    told = streaks.copy(copy_data=False)
+    told["observatory"] = np.full(
+        len(streaks), observatory or "", dtype=f"U{len(observatory) or 1}"
+    )
+    told["band"] = np.full(len(streaks), band or "", dtype=f"U{len(band) or 1}")
+    return told
 
 
 def tracklet_name(streak_id: str) -> str:
