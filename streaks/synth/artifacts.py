@@ -290,21 +290,27 @@ def _caustic(rng: np.random.Generator, grid: Grid) -> Float:
     import cv2
 
     ny, nx = grid[0].shape
-    n = 2 * max(nx, ny)
-    u = np.linspace(-0.3 * nx, 1.3 * nx, n, dtype=np.float32)
-    ux, uy = np.meshgrid(u, u * np.float32(ny / nx))
-    cells, strength = rng.uniform(1.5, 4.0), rng.uniform(12, 45)
+    side = 2 * max(nx, ny)
+    u = np.linspace(-0.15 * side, 1.15 * side, int(1.6 * side), dtype=np.float32)
+    ux, uy = np.meshgrid(u, u)
+    # Rays at random, not on a grid, which would beat with the pixels.
+    ux += rng.random(ux.shape, dtype=np.float32)
+    uy += rng.random(ux.shape, dtype=np.float32)
+    cells, strength = rng.uniform(3.0, 8.0), rng.uniform(12, 45)
     angle = rng.uniform(0, math.pi)
-    first = smooth_field(rng, (n, n), cells) * np.float32(strength)
-    second = smooth_field(rng, (n, n), cells) * np.float32(strength * rng.uniform(0.05, 0.6))
-    x = ux + first * math.cos(angle) - second * math.sin(angle)
-    y = uy + first * math.sin(angle) + second * math.cos(angle)
-    ix, iy = np.rint(x).astype(np.int32), np.rint(y).astype(np.int32)
-    inside = (ix >= 0) & (ix < nx) & (iy >= 0) & (iy < ny)
-    counts = np.bincount((iy * nx + ix)[inside], minlength=ny * nx).reshape(ny, nx)
+    first = smooth_field(rng, ux.shape, cells) * np.float32(strength)
+    second = smooth_field(rng, ux.shape, cells) * np.float32(strength * rng.uniform(0.05, 0.6))
+    ix = np.rint(ux + first * math.cos(angle) - second * math.sin(angle)).astype(np.int32)
+    iy = np.rint(uy + first * math.sin(angle) + second * math.cos(angle)).astype(np.int32)
+    inside = (ix >= 0) & (ix < side) & (iy >= 0) & (iy < side)
+    counts = np.bincount((iy * side + ix)[inside], minlength=side * side).reshape(side, side)
     image = cv2.GaussianBlur(counts.astype(np.float32), (0, 0), rng.uniform(1.1, 2.2))
-    image = np.maximum(image - np.quantile(image, rng.uniform(0.3, 0.7)), 0)
+    image = np.maximum(image - np.quantile(image[::4, ::4], rng.uniform(0.3, 0.7)), 0)
     # The trigger lies on the brightest fold, not in the middle of nothing.
-    peak_y, peak_x = np.unravel_index(int(cv2.GaussianBlur(image, (0, 0), 3).argmax()), image.shape)
-    zero_x, zero_y = -float(grid[0][0, 0]), -float(grid[1][0, 0])
-    return np.roll(image, (round(zero_y) - int(peak_y), round(zero_x) - int(peak_x)), (0, 1))
+    zero_x, zero_y = round(-float(grid[0][0, 0])), round(-float(grid[1][0, 0]))
+    zero_x, zero_y = min(max(zero_x, 0), nx - 1), min(max(zero_y, 0), ny - 1)
+    within = cv2.GaussianBlur(image, (0, 0), 3)[
+        zero_y : side - ny + zero_y, zero_x : side - nx + zero_x
+    ]
+    low_y, low_x = np.unravel_index(int(within.argmax()), within.shape)
+    return image[low_y : low_y + ny, low_x : low_x + nx]

@@ -32,6 +32,7 @@ class BrightStar:
     bleed_reach: tuple[float, float] = (0.0, 0.0)
     halo: float = 0.0
     halo_px: float = 8.0
+    round_halo: bool = False
     spikes: tuple[tuple[float, float, float], ...] = ()  # angle in rad, amplitude, decay
     rim: float = 0.0
     rim_px: float = 4.0
@@ -64,11 +65,12 @@ def draw_bright_star(
             half_height=half,
             corner=0.0,
             halo=log_uniform(rng, 10, 60) * float(rng.choice([1, 1, 1, -1])),
-            halo_px=log_uniform(rng, 4, 12),
+            halo_px=log_uniform(rng, 3, 9),
+            round_halo=True,
         )
     half_width = log_uniform(rng, 4.0, 14.0)
     tall = half_width * rng.uniform(1.0, 2.6)
-    bleeding = rng.random() < 0.35
+    bleeding = rng.random() < 0.2
     return BrightStar(
         x=centre[0],
         y=centre[1],
@@ -80,9 +82,9 @@ def draw_bright_star(
         halo=log_uniform(rng, 0.4, 5) * float(rng.choice([1, -1])) if rng.random() < 0.45 else 0.0,
         halo_px=log_uniform(rng, 5, 40),
         spikes=_draw_spikes(rng),
-        rim=log_uniform(rng, 1.0, 40.0) if rng.random() < 0.75 else 0.0,
+        rim=log_uniform(rng, 1.0, 30.0) if rng.random() < 0.45 else 0.0,
         rim_px=float(rng.uniform(1.5, 9.0)),
-        fans=_draw_fans(rng) if rng.random() < 0.65 else (),
+        fans=_draw_fans(rng) if rng.random() < 0.7 else (),
         arcs=tuple((rng.uniform(12, 60), rng.normal(0, 3)) for _ in range(rng.integers(1, 5)))
         if rng.random() < 0.08
         else (),
@@ -109,11 +111,11 @@ def _draw_fans(rng: np.random.Generator) -> tuple[tuple[float, float, float, flo
     return tuple(
         (
             middle + rng.normal(0, 0.45),
-            rng.uniform(0.03, 0.16),
-            log_uniform(rng, 1.0, 12.0),
+            log_uniform(rng, 0.04, 0.18),
+            log_uniform(rng, 1.5, 15.0),
             log_uniform(rng, 5, 28),
         )
-        for _ in range(rng.integers(3, 10))
+        for _ in range(rng.integers(4, 16))
     )
 
 
@@ -143,7 +145,8 @@ def paint_bright_star(shape: tuple[int, int], star: BrightStar, sigma: float) ->
     beyond = np.maximum(np.maximum(np.abs(x) - star.half_width, np.abs(y) - star.half_height), 0.0)
     added = np.zeros(shape, np.float32)
     if star.halo:
-        added += star.halo * np.exp(-beyond / np.float32(star.halo_px))
+        far = np.maximum(r - star.half_width, 0) if star.round_halo else beyond
+        added += star.halo * np.exp(-far / np.float32(star.halo_px))
     if star.rim:
         added += _rim(x, y, beyond, star)
     if star.columns:
@@ -193,7 +196,7 @@ def _rim(x: Float, y: Float, beyond: Float, star: BrightStar) -> Float:
 
 def _columns(x: Float, y: Float, star: BrightStar) -> Float:
     """Columns of alternating sign in line with the block, as charge runs over."""
-    fade = np.exp(-np.maximum(np.abs(y) - star.half_height, 0) / np.float32(6 * star.rim_px))
+    fade = np.exp(-np.maximum(np.abs(y) - star.half_height, 0) / np.float32(3 * star.rim_px))
     narrow = np.exp(-0.5 * (x / np.float32(0.4 * star.half_width)) ** 2)
     broad = np.where(np.abs(x) < 2.0, 1.0, _checker(x, y, rows=False, columns=True))
     return np.float32(star.columns) * fade * narrow * broad.astype(np.float32)

@@ -69,10 +69,16 @@ def draw_look(rng: np.random.Generator, size_px: int, *, edge_probability: float
         eight_bit=bool(eight_bit),
         low_sigma=low,
         high_sigma=high,
-        jpeg_quality=int(rng.integers(75, 97)) if rng.random() < 0.75 else 0,
-        mask_known=bool(rng.random() < (0.35 if eight_bit else 0.9)),
+        jpeg_quality=_draw_quality(rng),
+        mask_known=bool(rng.random() < (0.7 if eight_bit else 0.9)),
         flat_level_sigma=float(rng.choice([0.0, rng.normal(0, 0.7)], p=[0.7, 0.3])),
     )
+
+
+def _draw_quality(rng: np.random.Generator) -> int:
+    """ZTF's own cutouts are of quality 100; copies that went through a web site are not."""
+    kind = rng.random()
+    return 0 if kind < 0.25 else 100 if kind < 0.65 else int(rng.integers(75, 100))
 
 
 def _draw_stretch(rng: np.random.Generator) -> tuple[float, float]:

@@ -48,10 +48,14 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def draw_asteroid(
-    rng: np.random.Generator, centre: tuple[float, float], *, longest_px: float = 110.0
+    rng: np.random.Generator,
+    centre: tuple[float, float],
+    *,
+    shortest_px: float = 3.0,
+    longest_px: float = 110.0,
 ) -> Trail:
     """A short straight trail, uniform or slowly varying, both ends seen."""
-    length = log_uniform(rng, 3.0, max(longest_px, 4.0))
+    length = log_uniform(rng, shortest_px, max(longest_px, 1.2 * shortest_px))
     # Most real ones are faint: 5-15 in total; bright ones are needed all the same.
     snr = log_uniform(rng, 4.0, 60.0) if rng.random() < 0.7 else log_uniform(rng, 30.0, 800.0)
     segment = Segment.from_midpoint(*centre, length, rng.uniform(0, 180))
@@ -68,7 +72,11 @@ def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def draw_satellite(
-    rng: np.random.Generator, centre: tuple[float, float], *, reach_px: float = 128.0
+    rng: np.random.Generator,
+    centre: tuple[float, float],
+    *,
+    reach_px: float = 128.0,
+    seen_px: float = 128.0,
 ) -> list[Trail]:
     """A trail that crosses the field or leaves it: steady, flashing, glinting, or a pair.
 
@@ -78,6 +86,8 @@ def draw_satellite(
         A point on the trail, px.
     reach_px
         How far from there the trail surely has left the field.
+    seen_px
+        Side of what is seen of it: two flashes at least lie inside.
     """
     theta = rng.uniform(0, 180)
     kind = rng.choice(
@@ -93,7 +103,7 @@ def draw_satellite(
     trail = Trail(
         segment,
         snr,
-        pieces=_dashes(rng, centre, theta, before, after) if kind == "dashed" else (),
+        pieces=_dashes(rng, centre, theta, before, after, seen_px) if kind == "dashed" else (),
         profile=_light_curve(rng, kind),
         fwhm_factor=float(rng.uniform(1.1, 2.5)) if wide else 1.0,
         wobble_px=float(rng.uniform(0.2, 1.0)) * (rng.random() < 0.15),
@@ -130,10 +140,12 @@ def _dashes(
     theta_deg: float,
     before: float,
     after: float,
+    seen_px: float,
 ) -> tuple[tuple[Segment, float], ...]:
     """Regular flashes along a line; the trigger sits on one of them."""
-    on = log_uniform(rng, 4.0, 60.0)
-    off = on * rng.uniform(0.3, 3.0)
+    period = log_uniform(rng, 8.0, 0.45 * seen_px)
+    on = period * rng.uniform(0.2, 0.9)
+    off = period - on
     start = -rng.uniform(0.2, 0.8) * on
     first = start - math.ceil((before + start) / (on + off)) * (on + off)
     pieces = []
@@ -149,7 +161,7 @@ def _light_curve(rng: np.random.Generator, kind: str) -> NDArray[np.float64]:
         depth = rng.uniform(0.3, 0.95)
         return 1 + depth * np.sin(2 * math.pi * (rng.uniform(0.3, 9.0) * t + rng.random()))
     if kind == "glints":
-        light = np.full(t.size, rng.uniform(0.05, 0.6))
+        light = np.full(t.size, rng.uniform(0.2, 0.8))
         for _ in range(rng.integers(1, 5)):
             width = log_uniform(rng, 0.005, 0.08)
             light += rng.uniform(0.5, 4.0) * np.exp(-0.5 * ((t - rng.random()) / width) ** 2)

@@ -140,9 +140,11 @@ def _add_wobbling(image: Float, segment: Segment, flux: float, psf: Psf, trail: 
 # What stands around
 
 
-def _sprinkle_stars(sky: Sky, *, median: float = 9.0, spread: float = 1.0) -> None:
+def _sprinkle_stars(
+    sky: Sky, *, median: float = 9.0, spread: float = 1.0, faintest: float = 400.0
+) -> None:
     n = int(min(sky.rng.lognormal(math.log(median), spread), 150))
-    stars = draw_stars(sky.rng, sky.shape, n)
+    stars = draw_stars(sky.rng, sky.shape, n, faintest=faintest)
     sky.stars = sky.stars.joined(list(stars.x), list(stars.y), list(stars.flux))
 
 
@@ -160,10 +162,7 @@ def _add_clutter(sky: Sky, *, probability: float = 0.4, nearest_px: float = 30.0
             sky.mask |= _draw_block(rng, sky.shape, place)
         elif kind == "bright":
             # The spikes and fans of a bright star reach far: keep the block itself outside.
-            star = draw_bright_star(rng, sky.off_middle(nearest_px + 10))
-            added, mask = paint_bright_star(sky.shape, star, sky.sigma)
-            sky.added += added
-            sky.mask |= mask
+            _add_bright_star(sky, sky.off_middle(nearest_px + 10))
         elif kind == "ray":
             ray = draw_cosmic_ray(rng, place, longest_px=20.0)
             sky.added += ray.render(sky.shape) * np.float32(ray.peak_sigma * sky.sigma)
@@ -175,6 +174,13 @@ def _add_clutter(sky: Sky, *, probability: float = 0.4, nearest_px: float = 30.0
             sign = 1.0 if kind == "new" else -1.0
             flux = sign * log_uniform(rng, 10, 200) * sky.sigma * 4
             add_points(sky.added, *place, flux, sky.conditions.science_psf)
+
+
+def _add_bright_star(sky: Sky, place: tuple[float, float], *, naked: bool = False) -> None:
+    star = draw_bright_star(sky.rng, place, naked=naked)
+    added, mask = paint_bright_star(sky.shape, star, sky.sigma)
+    sky.added += added
+    sky.mask |= mask
 
 
 def _draw_block(
@@ -211,7 +217,8 @@ def _asteroid(sky: Sky) -> None:
     _sprinkle_stars(sky)
     _add_clutter(sky)
     longest = min(110.0, 0.85 * sky.look.window_px)
-    trail = draw_asteroid(sky.rng, sky.near_middle(1.5), longest_px=longest)
+    shortest = max(3.0, sky.conditions.science_psf.fwhm_px)
+    trail = draw_asteroid(sky.rng, sky.near_middle(1.5), shortest_px=shortest, longest_px=longest)
     _add_trails(sky, [trail])
 
 
@@ -219,7 +226,10 @@ def _satellite(sky: Sky) -> None:
     _sprinkle_stars(sky)
     _add_clutter(sky)
     reach = 0.75 * sky.size_px + sky.margin_px
-    _add_trails(sky, draw_satellite(sky.rng, sky.near_middle(3.0), reach_px=reach))
+    trails = draw_satellite(
+        sky.rng, sky.near_middle(3.0), reach_px=reach, seen_px=float(sky.look.window_px)
+    )
+    _add_trails(sky, trails)
 
 
 def _add_trails(sky: Sky, trails: list[Trail]) -> None:
@@ -297,29 +307,37 @@ def _masked_star(sky: Sky) -> None:
 
 
 def _naked_conditions(rng: np.random.Generator, conditions: Conditions) -> Conditions:
-    """A subtraction that failed: PSF match, flux scale, or both."""
-    if rng.random() < 0.65:
-        # The science image is softer than its model: light cores in dark rings.
-        softer = float(rng.uniform(1.12, 1.7))
-        psf = conditions.science_psf
-        science = replace(psf, fwhm_px=min(psf.fwhm_px * softer, 5.0), beta=rng.uniform(2.4, 4.0))
-        if rng.random() < 0.12:
-            science = replace(psf, fwhm_px=psf.fwhm_px / softer)
-        scale = float(np.exp(rng.normal(0, 0.08)))
+    """A subtraction that failed for all stars of a field."""
+    kind = rng.choice(["haze", "soft", "missing", "standing"], p=[0.55, 0.15, 0.15, 0.15])
+    if kind == "haze":
+        # Light scattered out of the core: light cores in broad dark halos, a little lopsided.
+        angle, shift = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2.5)
         return replace(
-            conditions, science_psf=science, science_model=psf, flux_ratio=scale, flux_scatter=0.05
+            conditions,
+            halo=log_uniform(rng, 0.03, 0.35),
+            halo_fwhm_px=float(rng.uniform(6, 18)),
+            halo_shift_px=(shift * math.cos(angle), shift * math.sin(angle)),
+            flux_ratio=float(np.exp(-abs(rng.normal(0, 0.02)))),
         )
-    # Stars are missing, or stand, in the whole field.
-    ratio = rng.uniform(0.0, 0.75) if rng.random() < 0.6 else rng.uniform(1.3, 3.0)
+    if kind == "soft":
+        # The science image is softer, seldom sharper, than its model: cores with rings.
+        softer = float(rng.uniform(1.12, 1.6)) ** (1 if rng.random() < 0.85 else -1)
+        psf = conditions.science_psf
+        science = replace(psf, fwhm_px=float(np.clip(psf.fwhm_px * softer, 1.4, 5.0)))
+        scale = float(np.exp(rng.normal(0, 0.06)))
+        return replace(conditions, science_psf=science, science_model=psf, flux_ratio=scale)
+    ratio = rng.uniform(0.0, 0.8) if kind == "missing" else rng.uniform(1.2, 3.0)
     return replace(conditions, flux_ratio=float(ratio), flux_scatter=0.1)
 
 
 def _naked_star(sky: Sky) -> None:
     rng = sky.rng
-    if rng.random() < 0.75:
+    if rng.random() < 0.85:
         sky.conditions = _naked_conditions(rng, sky.conditions)
-        _sprinkle_stars(sky, median=18.0, spread=0.9)
-        _add_clutter(sky, probability=0.2)
+        _sprinkle_stars(sky, median=20.0, spread=0.8, faintest=log_uniform(rng, 400, 4000))
+        _add_clutter(sky, probability=0.15)
+        if rng.random() < 0.2:
+            _add_bright_star(sky, sky.off_middle(25.0), naked=True)
         _put_star(sky, sky.near_middle(1.0), log_uniform(rng, 7, 300))
         if rng.random() < 0.35:
             _put_star(sky, sky.near_middle(9.0), log_uniform(rng, 5, 200))
@@ -355,18 +373,23 @@ def _yin_yang(sky: Sky) -> None:
     rng = sky.rng
     _sprinkle_stars(sky, median=14.0, spread=1.1)
     _add_clutter(sky, probability=0.3)
-    _put_star(sky, sky.near_middle(1.5), log_uniform(rng, 7, 120))
-    if rng.random() < 0.5:
-        # A few close by, in a row more often than chance would have it: that is what triggers.
-        angle = rng.uniform(0, math.pi)
-        x, y = sky.near_middle(1.0)
-        for _ in range(rng.integers(1, 4)):
-            s, t = rng.normal(0, 10), rng.normal(0, 1.5)
-            place = (
-                x + s * math.cos(angle) - t * math.sin(angle),
-                y + s * math.sin(angle) + t * math.cos(angle),
-            )
-            _put_star(sky, place, log_uniform(rng, 5, 100))
+    x, y = sky.near_middle(1.5)
+    brightest = log_uniform(rng, 7, 150)
+    if rng.random() < 0.3:
+        _put_star(sky, (x, y), brightest)
+        return
+    # A few close together, in a row more often than by chance: that is what finders trigger on.
+    angle = rng.uniform(0, math.pi)
+    apart = log_uniform(rng, 4.0, 14.0)
+    n = int(rng.integers(2, 5))
+    for k in range(n):
+        s = apart * (k - (n - 1) / 2 + rng.normal(0, 0.25))
+        t = rng.normal(0, 1.5)
+        place = (
+            x + s * math.cos(angle) - t * math.sin(angle),
+            y + s * math.sin(angle) + t * math.cos(angle),
+        )
+        _put_star(sky, place, brightest * rng.uniform(0.3, 1.0))
 
 
 def _skip(sky: Sky) -> None:
@@ -375,8 +398,8 @@ def _skip(sky: Sky) -> None:
     # Only faint stars: blank means that nothing stands at the trigger.
     keep = np.hypot(sky.stars.x - sky.middle, sky.stars.y - sky.middle) > 25
     sky.stars = Stars(sky.stars.x[keep], sky.stars.y[keep], sky.stars.flux[keep])
-    if rng.random() < 0.55:
-        sky.added += draw_gradient(rng, sky.shape, sky.sigma * 1.3)
+    if rng.random() < 0.8:
+        sky.added += draw_gradient(rng, sky.shape, sky.sigma)
     if rng.random() < 0.35:
         sky.mask |= _draw_block(rng, sky.shape, sky.off_middle(15.0))
     if rng.random() < 0.12:
@@ -412,5 +435,9 @@ def expose(sky: Sky) -> Float:
 def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
     """Exposure conditions under which a class occurs."""
     if label == "yin_yang":
-        return draw_conditions(rng, mismatch=log_uniform(rng, 1.0, 6.0))
+        return draw_conditions(
+            rng,
+            mismatch=log_uniform(rng, 0.3, 2.5),
+            misregistration=log_uniform(rng, 0.7, 8.0),
+        )
     return draw_conditions(rng, mismatch=log_uniform(rng, 0.5, 3.0))

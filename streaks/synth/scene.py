@@ -45,13 +45,15 @@ class Ringing:
     """Fringes at the pixel frequency that resampling and subtraction leave round sharp edges.
 
     Amplitudes are relative to what rings; decay lengths are in px. ``vertical`` alternates from
-    row to row, ``horizontal`` from column to column, ``checker`` in both.
+    row to row, ``horizontal`` from column to column, ``checker`` in both. ``sharpening`` is an
+    extra gain that grows with the square of the frequency.
     """
 
     vertical: float = 0.0
     horizontal: float = 0.0
     checker: float = 0.0
     decay_px: float = 4.0
+    sharpening: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,9 @@ class Conditions:
         Registration error: common, and from star to star.
     flux_ratio, flux_scatter
         Flux scale left in the science image (1 = perfect), and its scatter from star to star.
+    halo, halo_fwhm_px, halo_shift_px
+        Share of a star's light that haze or guiding spread over a wide Gaussian in the science
+        image alone, its width, and its shift.
     correlation
         Correlation of the noise at lag 1.
     ringing
@@ -95,6 +100,9 @@ class Conditions:
     shift_scatter_px: float = 0.02
     flux_ratio: float = 1.0
     flux_scatter: float = 0.01
+    halo: float = 0.0
+    halo_fwhm_px: float = 10.0
+    halo_shift_px: tuple[float, float] = (0.0, 0.0)
     correlation: float = 0.06
     ringing: Ringing = Ringing()
 
@@ -112,7 +120,9 @@ class Stars:
         return Stars(np.r_[self.x, x], np.r_[self.y, y], np.r_[self.flux, flux])
 
 
-def draw_conditions(rng: np.random.Generator, *, mismatch: float = 1.0) -> Conditions:
+def draw_conditions(
+    rng: np.random.Generator, *, mismatch: float = 1.0, misregistration: float | None = None
+) -> Conditions:
     """Conditions as real exposures spread them.
 
     Parameters
@@ -120,8 +130,11 @@ def draw_conditions(rng: np.random.Generator, *, mismatch: float = 1.0) -> Condi
     rng
         Source of randomness.
     mismatch
-        How much worse than usual the subtraction's knowledge of PSF and registration is.
+        How much worse than usual the subtraction's knowledge of the PSF is.
+    misregistration
+        The same for the registration; as `mismatch` if absent.
     """
+    misregistration = mismatch if misregistration is None else misregistration
     # ZTF's difference stamps have a FWHM of 2.55 px in the median; the tails cover other cameras.
     fwhm = float(np.clip(rng.lognormal(math.log(2.5), 0.24), 1.6, 4.5))
     reference_fwhm = float(np.clip(fwhm * rng.lognormal(-0.05, 0.13), 1.5, 4.5))
@@ -132,7 +145,7 @@ def draw_conditions(rng: np.random.Generator, *, mismatch: float = 1.0) -> Condi
         reference_fwhm, float(rng.uniform(2.8, 6.0)), float(np.exp(rng.normal(0, 0.04)))
     )
     angle = rng.uniform(0, 2 * math.pi)
-    shift = mismatch * rng.lognormal(math.log(0.06), 0.7)
+    shift = misregistration * rng.lognormal(math.log(0.06), 0.7)
     return Conditions(
         science_psf=science,
         reference_psf=reference,
@@ -145,7 +158,7 @@ def draw_conditions(rng: np.random.Generator, *, mismatch: float = 1.0) -> Condi
         reference_saturation=float(rng.uniform(3e4, 6e4)),
         shift_px=(shift * math.cos(angle), shift * math.sin(angle)),
         shift_scatter_px=0.3 * shift + 0.01,
-        flux_ratio=float(np.exp(rng.normal(0, 0.006 * mismatch))),
+        flux_ratio=float(np.exp(rng.normal(-0.004, 0.006) * mismatch)),
         flux_scatter=0.008 * mismatch,
         correlation=_draw_correlation(rng),
         ringing=_draw_ringing(rng),
@@ -162,10 +175,11 @@ def _mistaken(rng: np.random.Generator, psf: Psf, by: float) -> Psf:
 
 
 def _draw_correlation(rng: np.random.Generator) -> float:
-    """0.04-0.09 in ZTF's differences; white and strongly resampled images beside it."""
-    if rng.random() < 0.15:
+    """Nearly white in ZTF's differences; strongly resampled images beside them."""
+    kind = rng.random()
+    if kind < 0.1:
         return float(rng.uniform(0.1, 0.3))
-    return float(rng.uniform(0.0, 0.1))
+    return float(rng.uniform(0.05, 0.12)) if kind < 0.25 else float(rng.uniform(0.0, 0.06))
 
 
 def _draw_ringing(rng: np.random.Generator) -> Ringing:
@@ -176,6 +190,7 @@ def _draw_ringing(rng: np.random.Generator) -> Ringing:
         horizontal=float(rng.lognormal(math.log(0.10), 0.8)),
         checker=float(rng.lognormal(math.log(0.30), 0.8)),
         decay_px=float(rng.uniform(1.5, 7.0)),
+        sharpening=float(rng.lognormal(math.log(1.5), 0.9)),
     )
 
 
@@ -207,6 +222,10 @@ def render_stars(
     ratio = c.flux_ratio * np.exp(c.flux_scatter * scatter[2])
     add_points(science, stars.x + dx, stars.y + dy, stars.flux * ratio, c.science_psf)
     add_points(reference, stars.x, stars.y, stars.flux, c.reference_psf)
+    if c.halo:
+        science *= np.float32(1 - c.halo)
+        hx, hy = stars.x + c.halo_shift_px[0], stars.y + c.halo_shift_px[1]
+        add_points(science, hx, hy, c.halo * stars.flux * ratio, Psf(c.halo_fwhm_px))
     np.minimum(science, c.saturation, out=science)
     np.minimum(reference, c.reference_saturation, out=reference)
     return science, reference
@@ -297,7 +316,8 @@ def _ringing_transfer(ringing: Ringing, ky: NDArray[Any], kx: NDArray[Any]) -> F
     width = np.float32(1.0 / (2 * math.pi * ringing.decay_px))
     near_y = width**2 / (width**2 + (0.5 - np.abs(ky)) ** 2)
     near_x = width**2 / (width**2 + (0.5 - np.abs(kx)) ** 2)
-    return (
+    steep = np.float32(4 * ringing.sharpening) * (ky**2 + kx**2)
+    return steep + (
         ringing.vertical * near_y * (1 - near_x)
         + ringing.horizontal * near_x * (1 - near_y)
         + ringing.checker * near_x * near_y
