@@ -44,7 +44,7 @@ def cutout_picture(
     ends
         Ends to mark, in the cutout's own 0-based pixels, with a tick beyond either end.
     """
-    panel = tinted(stretch(difference, mask), mask | ~np.isfinite(difference))
+    panel = tinted(stretch(difference, mask, high=15.0), mask | ~np.isfinite(difference))
     size = panel.shape[0]
     panel = _resized(np.ascontiguousarray(panel[::-1]), panel_px or size)
     if ends is not None:
