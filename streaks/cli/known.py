@@ -169,15 +169,15 @@ def _site(code: str, obscodes: Path | None) -> Observatory:
 
 
 def _ephemeris(path: Path | None) -> Ephemeris:
-    from streaks.known import BuiltinEphemeris
+    from streaks.known import BuiltinEphemeris, open_ephemeris
 
-    return BuiltinEphemeris()
+    return BuiltinEphemeris() if path is None else open_ephemeris(path)
 
 
 def _engine(ephemeris: Ephemeris, *, two_body: bool) -> Engine:
-    from streaks.known import TwoBodyEngine
+    from streaks.known import NBodyEngine, TwoBodyEngine
 
-    return TwoBodyEngine()
+    return TwoBodyEngine() if two_body else NBodyEngine(ephemeris)
 
 
 def _near(

@@ -14,6 +14,7 @@ from typing import Any
 _FACE = {
     "Engine": "engine",
     "TwoBodyEngine": "engine",
+    "NBodyEngine": "nbody",
     "Observatory": "observatories",
     "find_observatory": "observatories",
     "read_observatories": "observatories",
@@ -34,6 +35,8 @@ _FACE = {
     "near": "places",
     "predict": "places",
     "BuiltinEphemeris": "solar_system",
+    "SpkEphemeris": "spk",
+    "open_ephemeris": "spk",
     "Ephemeris": "solar_system",
     "orbit_through": "synthesis",
 }

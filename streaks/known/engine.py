@@ -87,8 +87,15 @@ class TwoBodyEngine:
         return ecliptic_to_icrs(position), ecliptic_to_icrs(velocity)
 
     def error_arcsec(self, orbits: Orbits, jd_tdb: float) -> Floats:
+        return np.hypot(
+            self.model_error_arcsec(orbits, jd_tdb), catalogue_error_arcsec(orbits, jd_tdb)
+        )
+
+    @staticmethod
+    def model_error_arcsec(orbits: Orbits, jd_tdb: float) -> Floats:
+        """What leaving out the planets costs, (n,)."""
         days = np.abs(jd_tdb - orbits.epoch_jd)
-        return np.hypot(7.5 * (days / 100.0) ** 1.5, catalogue_error_arcsec(orbits, jd_tdb))
+        return np.asarray(7.5 * (days / 100.0) ** 1.5)
 
 
 def catalogue_error_arcsec(orbits: Orbits, jd_tdb: float) -> Floats:

@@ -12,12 +12,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.errors import CatalogueError
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.observatories import Observatory
 
 __all__ = [
     "AU_KM",
     "GM_RATIO",
+    "GM_SUN_KM3_PER_S2",
     "LIGHT_AU_PER_DAY",
     "BuiltinEphemeris",
     "Ephemeris",
@@ -35,18 +37,20 @@ _EARTH_RADIUS_AU = 6378.137 / AU_KM
 #: Rotation of the Earth, rad/day of UT1 (IAU 2000).
 _EARTH_ROTATION = 2.0 * np.pi * 1.00273781191135448
 
+#: GM of the Sun in DE440.
+GM_SUN_KM3_PER_S2 = 132_712_440_041.279419
 #: Masses in units of the Sun's, from the GM values of DE440 (Park et al. 2021, AJ 161, 105,
-#: table 2; km^3/s^2 over the Sun's 132712440041.279419).
+#: table 2).
 GM_RATIO: Mapping[str, float] = {
-    "mercury": 22_031.868551 / 132_712_440_041.279419,
-    "venus": 324_858.592 / 132_712_440_041.279419,
-    "earth": 398_600.435507 / 132_712_440_041.279419,
-    "moon": 4_902.800118 / 132_712_440_041.279419,
-    "mars": 42_828.375816 / 132_712_440_041.279419,
-    "jupiter": 126_712_764.1 / 132_712_440_041.279419,
-    "saturn": 37_940_584.8418 / 132_712_440_041.279419,
-    "uranus": 5_794_556.4 / 132_712_440_041.279419,
-    "neptune": 6_836_527.10058 / 132_712_440_041.279419,
+    "mercury": 22_031.868551 / GM_SUN_KM3_PER_S2,
+    "venus": 324_858.592 / GM_SUN_KM3_PER_S2,
+    "earth": 398_600.435507 / GM_SUN_KM3_PER_S2,
+    "moon": 4_902.800118 / GM_SUN_KM3_PER_S2,
+    "mars": 42_828.375816 / GM_SUN_KM3_PER_S2,
+    "jupiter": 126_712_764.1 / GM_SUN_KM3_PER_S2,
+    "saturn": 37_940_584.8418 / GM_SUN_KM3_PER_S2,
+    "uranus": 5_794_556.4 / GM_SUN_KM3_PER_S2,
+    "neptune": 6_836_527.10058 / GM_SUN_KM3_PER_S2,
 }
 
 
@@ -90,7 +94,14 @@ class BuiltinEphemeris:
     def state(self, body: str, jd_tdb: Any) -> tuple[Floats, Floats]:
         import erfa
 
-        heliocentric, barycentric = erfa.epv00(jd_tdb, 0.0)
+        jd = np.asarray(jd_tdb, dtype=float)
+        low, high = self.span_jd
+        if jd.size and not (low <= jd.min() and jd.max() <= high):
+            raise CatalogueError(
+                f"the built-in ephemeris holds JD {low} to {high} (1900 to 2100); asked for JD "
+                f"{jd.min():.1f} to {jd.max():.1f}: give a date in it, or a JPL kernel"
+            )
+        heliocentric, barycentric = erfa.epv00(jd, 0.0)
         earth = barycentric["p"], barycentric["v"]
         sun = earth[0] - heliocentric["p"], earth[1] - heliocentric["v"]
         if body == "earth":
@@ -98,9 +109,9 @@ class BuiltinEphemeris:
         if body == "sun":
             return sun
         if body == "moon":
-            pv, origin = erfa.moon98(jd_tdb, 0.0), earth
+            pv, origin = erfa.moon98(jd, 0.0), earth
         else:
-            pv, origin = erfa.plan94(jd_tdb, 0.0, 1 + self._PLANETS.index(body)), sun
+            pv, origin = erfa.plan94(jd, 0.0, 1 + self._PLANETS.index(body)), sun
         return origin[0] + pv["p"], origin[1] + pv["v"]
 
 

@@ -1,0 +1,205 @@
+"""The compiled heart of `streaks.known.nbody`: one step of all orbits, by collocation.
+
+Kept apart because importing it imports numba; only the engine does, when it first runs.
+"""
+
+# Loops and scalars, not arrays: this file is compiled.
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = ["advance"]
+
+#: Give up on an orbit that needs steps shorter than this share of a common step (11 s of 16 d).
+_SHORTEST = 2.0**-17
+_MAX_ITERATIONS = 12
+_CONVERGED = 1e-12
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "arcp"})
+def _acceleration(  # type: ignore[no-untyped-def]
+    x, y, z, vx, vy, vz, bodies, gm, own, c2_inverse, out
+):
+    """Barycentric acceleration: the Sun (the first body) with its relativistic term, and others.
+
+    Barycentric, because in heliocentric axes the small planets' tugs on the Sun are the fastest
+    terms of all and would set the step.
+    """
+    dx, dy, dz = x - bodies[0, 0], y - bodies[0, 1], z - bodies[0, 2]
+    r2 = dx * dx + dy * dy + dz * dz
+    r = math.sqrt(r2)
+    pull = gm[0] / (r2 * r)
+    # Schwarzschild term of the Sun (Moyer 2003, eq. 4-26, test particle); that the Sun itself
+    # moves at 1e-3 of the orbit's speed is nothing in a term of 1e-8.
+    along = pull * (c2_inverse * (4.0 * gm[0] / r - (vx * vx + vy * vy + vz * vz)) - 1.0)
+    across = pull * c2_inverse * 4.0 * (dx * vx + dy * vy + dz * vz)
+    ax = along * dx + across * vx
+    ay = along * dy + across * vy
+    az = along * dz + across * vz
+    for j in range(1, gm.shape[0]):
+        if j != own:
+            dx, dy, dz = bodies[j, 0] - x, bodies[j, 1] - y, bodies[j, 2] - z
+            d2 = dx * dx + dy * dy + dz * dz
+            tug = gm[j] / (d2 * math.sqrt(d2))
+            ax += tug * dx
+            ay += tug * dy
+            az += tug * dz
+    out[0] = ax
+    out[1] = ay
+    out[2] = az
+
+
+@njit(cache=True, nogil=True)
+def _place_bodies(share, series, bodies):  # type: ignore[no-untyped-def]
+    """Massive bodies at a share (0 to 1) of the common step."""
+    x = 2.0 * share - 1.0
+    for j in range(series.shape[0]):
+        for axis in range(3):
+            b1 = 0.0
+            b2 = 0.0
+            for k in range(series.shape[2] - 1, 0, -1):
+                b0 = series[j, axis, k] + 2.0 * x * b1 - b2
+                b2 = b1
+                b1 = b0
+            bodies[j, axis] = series[j, axis, 0] + x * b1 - b2
+
+
+@njit(cache=True, nogil=True)
+def advance(  # type: ignore[no-untyped-def]
+    position,
+    velocity,
+    share_wanted,
+    guess,
+    own,
+    step_days,
+    series,
+    table,
+    nodes,
+    to_position,
+    to_velocity,
+    to_end_position,
+    to_end_velocity,
+    to_next,
+    to_top,
+    gm,
+    c2_inverse,
+    tolerance,
+):
+    """Bring all orbits over one common step, in place.
+
+    Parameters
+    ----------
+    position, velocity : (n, 3), au and au/day, barycentric
+    share_wanted : (n,)
+        Share of the common step that each orbit's own step should have, kept between calls.
+    guess : (n, m, 3)
+        Accelerations expected at the nodes (of the whole step), kept between calls; NaN first.
+    own : (n,)
+        Which body an orbit is itself; -1 for none.
+    series : (b, 3, order)
+        Chebyshev coefficients of the massive bodies over the step, the Sun first.
+    table : (m, b, 3)
+        The same at the nodes of the whole step.
+    nodes, to_... : the collocation's constants, see `streaks.known.nbody`.
+    """
+    m = nodes.shape[0]
+    acc = np.empty((m, 3))
+    ahead = np.empty((m, 3))
+    out = np.empty(3)
+    local = np.empty((m, gm.shape[0], 3))
+    p = np.empty(3)
+    v = np.empty(3)
+    for i in range(position.shape[0]):
+        done = 0.0
+        share = share_wanted[i]
+        while done < 1.0:
+            if not math.isfinite(position[i, 0]):
+                break
+            share = min(share, 1.0 - done)
+            if 1.0 - done - share < 1e-9:
+                share = 1.0 - done
+            whole = share == 1.0
+            h = share * step_days
+            if whole:
+                places = table
+            else:
+                for k in range(m):
+                    _place_bodies(done + share * nodes[k], series, local[k])
+                places = local
+            _acceleration(
+                position[i, 0], position[i, 1], position[i, 2],
+                velocity[i, 0], velocity[i, 1], velocity[i, 2],
+                places[0], gm, own[i], c2_inverse, out,
+            )  # fmt: skip
+            size = math.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
+            use_guess = whole and math.isfinite(guess[i, 0, 0])
+            for k in range(m):
+                for axis in range(3):
+                    acc[k, axis] = guess[i, k, axis] if use_guess and k > 0 else out[axis]
+            converged = False
+            for _ in range(_MAX_ITERATIONS):
+                change = 0.0
+                for k in range(1, m):
+                    for axis in range(3):
+                        px = 0.0
+                        vx = 0.0
+                        for q in range(m):
+                            px += to_position[k, q] * acc[q, axis]
+                            vx += to_velocity[k, q] * acc[q, axis]
+                        p[axis] = position[i, axis] + h * (nodes[k] * velocity[i, axis] + h * px)
+                        v[axis] = velocity[i, axis] + h * vx
+                    _acceleration(
+                        p[0], p[1], p[2], v[0], v[1], v[2],
+                        places[k], gm, own[i], c2_inverse, out,
+                    )  # fmt: skip
+                    for axis in range(3):
+                        change = max(change, abs(out[axis] - acc[k, axis]))
+                        acc[k, axis] = out[axis]
+                if not math.isfinite(change):
+                    break
+                if change < _CONVERGED * size:
+                    converged = True
+                    break
+            # The highest coefficient of the accelerations tells how well they are resolved.
+            top = 0.0
+            for axis in range(3):
+                coefficient = 0.0
+                for q in range(m):
+                    coefficient += to_top[q] * acc[q, axis]
+                top = max(top, abs(coefficient))
+            error = top / size if converged else math.inf
+            if error <= tolerance or (converged and share <= _SHORTEST):
+                for axis in range(3):
+                    dp = 0.0
+                    dv = 0.0
+                    for q in range(m):
+                        dp += to_end_position[q] * acc[q, axis]
+                        dv += to_end_velocity[q] * acc[q, axis]
+                    position[i, axis] += h * (velocity[i, axis] + h * dp)
+                    velocity[i, axis] += h * dv
+                done = 1.0 if share == 1.0 - done else done + share
+                if whole:
+                    for k in range(m):
+                        for axis in range(3):
+                            ahead[k, axis] = 0.0
+                            for q in range(m):
+                                ahead[k, axis] += to_next[k, q] * acc[q, axis]
+                    guess[i] = ahead
+                else:
+                    guess[i, 0, 0] = math.nan
+                share_wanted[i] = share
+            elif share <= _SHORTEST:
+                position[i, :] = math.nan
+                velocity[i, :] = math.nan
+                break
+            # Coefficients of order 7 grow with the seventh power of the step.
+            factor = (
+                0.25 if not converged else (0.5 * tolerance / max(error, 1e-300)) ** (1.0 / 7.0)
+            )
+            share = min(1.0, share * min(4.0, max(0.1, factor)))
+            if done >= 1.0:
+                share_wanted[i] = share
