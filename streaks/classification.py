@@ -66,9 +66,18 @@ class Ensemble:
         Classifiers.
     weights
         One a member; equal when not given.
+    sharpness
+        Power of the mean. Members that err apart are together surer than their mean says; a value
+        above 1, fitted on labelled cutouts, puts that right.
     """
 
-    def __init__(self, members: Sequence[Classifier], weights: Sequence[float] | None = None):
+    def __init__(
+        self,
+        members: Sequence[Classifier],
+        weights: Sequence[float] | None = None,
+        *,
+        sharpness: float = 1.0,
+    ):
         if not members:
             raise ModelError("an ensemble needs at least one classifier; it got none")
         self.members = tuple(members)
@@ -78,6 +87,9 @@ class Ensemble:
                 f"an ensemble of {len(self.members)} classifiers needs as many positive weights; "
                 f"it got {self.weights}"
             )
+        if not 0 < sharpness < np.inf:
+            raise ModelError(f"an ensemble's sharpness is {sharpness}; it must be positive")
+        self.sharpness = sharpness
         self.name = "+".join(member.name for member in self.members)
 
     def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
@@ -85,7 +97,7 @@ class Ensemble:
         log_p = np.zeros((len(cutouts), len(OUTPUTS)))
         for member, weight in zip(self.members, self.weights, strict=True):
             p = np.clip(member.predict_proba(cutouts), 1e-9, 1.0)
-            log_p += weight / total * np.log(p)
+            log_p += self.sharpness * weight / total * np.log(p)
         p = np.exp(log_p - log_p.max(axis=1, keepdims=True, initial=-np.inf))
         return p / p.sum(axis=1, keepdims=True)
 

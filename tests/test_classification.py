@@ -115,6 +115,22 @@ def test_weights_of_an_ensemble_shift_it_to_the_heavier_member():
     assert p[0].argmax() == OUTPUTS.index("asteroid")
 
 
+def test_sharpness_makes_an_ensemble_surer():
+    members = [Fixed(_peaked("asteroid", 0.6)), Fixed(_peaked("asteroid", 0.6))]
+    empty = stack(np.zeros((1, 32, 32)))
+    plain = Ensemble(members).predict_proba(empty)
+    sharp = Ensemble(members, sharpness=2.0).predict_proba(empty)
+    assert plain[0, 0] == pytest.approx(0.6)
+    # 0.6^2 against seven times (0.4 / 7)^2.
+    assert sharp[0, 0] == pytest.approx(0.36 / (0.36 + 7 * (0.4 / 7) ** 2))
+
+
+@pytest.mark.parametrize("sharpness", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_impossible_sharpness_is_refused(sharpness):
+    with pytest.raises(ModelError, match=r"sharpness is .* it must be positive"):
+        Ensemble([Fixed(_peaked("asteroid"))], sharpness=sharpness)
+
+
 def test_an_ensemble_of_nothing_is_refused():
     with pytest.raises(ModelError, match="at least one classifier"):
         Ensemble([])

@@ -139,7 +139,7 @@ def test_an_ensemble_is_a_card_that_names_its_members(folder):
     both = folder.parent / "both"
     both.mkdir()
     members = [{"name": "mine", "weight": 1.0}, {"name": "other", "weight": 2.0}]
-    card = {"format": 1, "kind": "ensemble", "name": "both", "members": members}
+    card = {"format": 1, "kind": "ensemble", "name": "both", "members": members, "sharpness": 1.0}
     (both / "card.json").write_text(json.dumps(card))
     cutouts, _ = labelled_set(2, seed=5)
     one, pair = load_classifier(folder), load_classifier(both)
@@ -149,7 +149,9 @@ def test_an_ensemble_is_a_card_that_names_its_members(folder):
 
 def test_an_ensemble_without_members_is_refused(folder):
     _change_card(folder, kind="ensemble")
-    with pytest.raises(ModelError, match="lists members, each with name and weight"):
+    with pytest.raises(
+        ModelError, match="lists members, each with name and weight, and a sharpness"
+    ):
         load_classifier(folder)
 
 

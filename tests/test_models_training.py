@@ -9,11 +9,18 @@ import pytest
 
 from streaks.classification import OUTPUTS
 from streaks.errors import ConfigError, InputError, MissingExtraError
-from streaks.models import train_cnn, train_forest
+from streaks.models import (
+    load_classifier,
+    save_model,
+    train_cnn,
+    train_ensemble,
+    train_forest,
+)
 from streaks.models.augmentation import augment, turn
 from streaks.models.calibration import Calibration, fit_calibration, softmax
 from streaks.models.inputs import feature_input, image_input
 from streaks.models.onnx_graph import forest_to_onnx
+from streaks.models.pooling import fit_powers
 from tests.toy_cutouts import labelled_set, stack
 
 
@@ -37,6 +44,29 @@ def test_a_temperature_and_shifts_are_recovered():
     found = fit_calibration(3.0 * (true_scores - shifts), truth)
     assert found.temperature == pytest.approx(3.0, rel=0.05)
     np.testing.assert_allclose(np.array(found.bias) - np.mean(found.bias), shifts, atol=0.1)
+
+
+def test_powers_of_independent_members_are_recovered():
+    rng = np.random.default_rng(2)
+    log_p = np.log(softmax(rng.normal(size=(2 * 20000, 4)) * 2)).reshape(2, 20000, 4)
+    combined = softmax(1.5 * log_p[0] + 0.4 * log_p[1])
+    truth = np.array([rng.choice(4, p=p) for p in combined])
+    np.testing.assert_allclose(fit_powers(log_p, truth), [1.5, 0.4], rtol=0.08)
+
+
+def test_an_ensemble_is_saved_with_its_weights_and_opened_again(toy, tmp_path):
+    cutouts, labels = toy
+    for name, seed in (("one", 1), ("two", 2)):
+        trained = train_forest(cutouts, labels, seed=seed, n_trees=8)
+        save_model(trained, tmp_path / name, name=name, recipe="", created="", limits=[])
+    members = [load_classifier(tmp_path / name) for name in ("one", "two")]
+    trained = train_ensemble(members, *labelled_set(20, seed=3), seed=4)
+    save_model(trained, tmp_path / "both", name="both", recipe="", created="", limits=[])
+    assert [p.name for p in (tmp_path / "both").iterdir()] == ["card.json"]
+    both = load_classifier(tmp_path / "both")
+    assert both.weights == tuple(m["weight"] for m in trained.pool["members"])
+    assert sum(both.weights) == pytest.approx(1.0, abs=1e-3)
+    assert trained.figures["accuracy"] > 0.9
 
 
 def test_calibrated_probabilities_sum_to_one():

@@ -156,6 +156,31 @@ def train_cnn_command(
     _save(model, output, _recipe("cnn", data, n, seed, f"--epochs {epochs}"), source, quiet)
 
 
+@train_app.command("ensemble")
+def train_ensemble_command(
+    output: NewFolder,
+    members: Annotated[
+        list[str],
+        typer.Option("--member", help="Name of a model's folder beside the output; repeat."),
+    ] = ["cnn", "forest"],  # noqa: B006 - typer's way to a list
+    n: Count = 4000,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the cutouts; another one than the members' own.")
+    ] = 2,
+    data: Data = None,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """How much each of several models counts in their common answer."""
+    from streaks.models import load_classifier, train_ensemble
+
+    classifiers = [load_classifier(output.parent / name) for name in members]
+    cutouts, labels, source = _training_set(data, n, seed, workers, quiet)
+    model = train_ensemble(classifiers, cutouts, labels, seed=seed)
+    options = " ".join(f"--member {shlex.quote(name)}" for name in members)
+    _save(model, output, _recipe("ensemble", data, n, seed, options), source, quiet)
+
+
 def _training_set(
     data: Path | None, n: int, seed: int, workers: int, quiet: bool
 ) -> tuple[Cutouts, list[str], dict[str, Any]]:

@@ -17,6 +17,7 @@ _FACE = {
     "save_model": "store",
     "shipped_names": "store",
     "train_cnn": "network",
+    "train_ensemble": "pooling",
     "train_forest": "forest",
 }
 

@@ -113,13 +113,16 @@ def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classi
         return OnnxClassifier(folder, threads=threads)
     try:
         members = [(folder.parent / str(m["name"]), float(m["weight"])) for m in card["members"]]
+        sharpness = float(card["sharpness"])
     except (KeyError, TypeError, ValueError):
         raise ModelError(
-            f"{folder}: an ensemble's card lists members, each with name and weight; this does not"
+            f"{folder}: an ensemble's card lists members, each with name and weight, "
+            f"and a sharpness; this does not"
         ) from None
     ensemble = Ensemble(
         [OnnxClassifier(member, threads=threads) for member, _ in members],
         [weight for _, weight in members],
+        sharpness=sharpness,
     )
     ensemble.name = str(card["name"])
     return ensemble

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,19 +48,22 @@ class TrainedModel:
     Parameters
     ----------
     kind
-        ``forest`` or ``network``.
+        ``forest``, ``network`` or ``ensemble``.
     onnx
         The bytes of the ONNX file: cutouts' features or images in, probabilities out.
     training
         What it was trained on, for the card: numbers, seeds, settings.
     figures
         What was measured on cutouts kept back from training.
+    pool
+        Of an ensemble: its members and sharpness, in place of an ONNX file.
     """
 
     kind: str
     onnx: bytes
     training: Mapping[str, Any]
     figures: Mapping[str, Any]
+    pool: Mapping[str, Any] = field(default_factory=dict)
 
 
 def weights_folder(name: str | Path = "default") -> Path:
@@ -165,8 +168,6 @@ def save_model(
         "format": _FORMAT,
         "name": name,
         "kind": model.kind,
-        "sha256": hashlib.sha256(model.onnx).hexdigest(),
-        "bytes": len(model.onnx),
         "created": created,
         "recipe": recipe,
         "training": dict(model.training),
@@ -174,13 +175,14 @@ def save_model(
         "limits": limits,
         "versions": library_versions(),
         "outputs": list(OUTPUTS),
-        "input": input_description(model.kind),
+        **(dict(model.pool) if model.kind == "ensemble" else _of_file(model)),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and renamed: a folder of this name is always a whole model.
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        (beside / _MODEL).write_bytes(model.onnx)
+        if model.onnx:
+            (beside / _MODEL).write_bytes(model.onnx)
         (beside / _CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         beside.chmod(0o755)
         if folder.exists():
@@ -188,6 +190,14 @@ def save_model(
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _of_file(model: TrainedModel) -> dict[str, Any]:
+    return {
+        "sha256": hashlib.sha256(model.onnx).hexdigest(),
+        "bytes": len(model.onnx),
+        "input": input_description(model.kind),
+    }
 
 
 def library_versions() -> dict[str, str]:
