@@ -11,7 +11,16 @@ from astropy.table import QTable
 from streaks.palette import class_colour
 from streaks.tables import StreakFlag, flag_names
 
-__all__ = ["Columns", "bare_columns", "frame_row", "sexagesimal", "streak_row"]
+__all__ = [
+    "Columns",
+    "bare_columns",
+    "finite",
+    "frame_row",
+    "number",
+    "sexagesimal",
+    "streak_row",
+    "text",
+]
 
 #: Columns as lists of plain values: asking a table for each cell costs a page seconds.
 Columns = Mapping[str, Sequence[Any]]
@@ -27,44 +36,44 @@ def bare_columns(table: QTable) -> Columns:
 
 def streak_row(streaks: Columns, row: int) -> dict[str, Any]:
     """One streak: numbers for sorting under their column's name, and text beside them."""
-    number = {
-        name: _number(streaks, row, name)
+    value = {
+        name: number(streaks, row, name)
         for name in (
             "x", "y", "length", "theta", "width", "flux", "flux_err", "snr", "score", "ra", "dec",
             "pa", "rate", "mag", "mag_err", "rb", "p_asteroid", "ssdistnr", "ssmagnr",
             "length_err", "theta_err",
         )
     }  # fmt: skip
-    label = _text(streaks, row, "label")
-    flags = int(_number(streaks, row, "flags", 0.0))
+    label = text(streaks, row, "label")
+    flags = int(number(streaks, row, "flags", 0.0))
     return {
-        **{name: value if math.isfinite(value) else None for name, value in number.items()},
-        "streak_id": _text(streaks, row, "streak_id"),
-        "image": _text(streaks, row, "image"),
+        **{name: finite(v) for name, v in value.items()},
+        "streak_id": text(streaks, row, "streak_id"),
+        "image": text(streaks, row, "image"),
         "label": label,
         "colour": class_colour(label),
-        "time": _text(streaks, row, "time"),
-        "tracklet": _text(streaks, row, "tracklet"),
-        "satellite": _text(streaks, row, "sat_name"),
-        "flags": flag_names(flags).replace("_", " "),
+        "time": text(streaks, row, "time"),
+        "tracklet": text(streaks, row, "tracklet"),
+        "satellite": text(streaks, row, "sat_name"),
+        "flags": ", ".join(name.replace("_", " ") for name in flag_names(flags).split()),
         "length_text": ("≥ " if flags & int(_CUT) else "")
-        + _with_error(number["length"], number["length_err"], 1),
-        "mag_text": _with_error(number["mag"], number["mag_err"], 2),
-        "radec": sexagesimal(number["ra"], number["dec"]),
-        "rate_deg_day": _fixed(number["rate"] * _ARCSEC_PER_S_IN_DEG_PER_DAY, 2),
-        "known": _known_text(streaks, row, number["ssdistnr"], number["ssmagnr"]),
+        + _with_error(value["length"], value["length_err"], 1),
+        "mag_text": _with_error(value["mag"], value["mag_err"], 2),
+        "radec": sexagesimal(value["ra"], value["dec"]),
+        "rate_deg_day": _fixed(value["rate"] * _ARCSEC_PER_S_IN_DEG_PER_DAY, 2),
+        "known": _known_text(streaks, row, value["ssdistnr"], value["ssmagnr"]),
     }
 
 
 def frame_row(frames: Columns, row: int) -> dict[str, Any]:
     """One frame: its name, whether it was done, why not, and how long it took."""
-    seconds = _number(frames, row, "seconds")
+    seconds = number(frames, row, "seconds")
     return {
-        "image": _text(frames, row, "image"),
-        "state": _text(frames, row, "state") or "done",
-        "reason": _text(frames, row, "reason"),
-        "seconds": seconds if math.isfinite(seconds) else None,
-        "time": _text(frames, row, "time"),
+        "image": text(frames, row, "image"),
+        "state": text(frames, row, "state") or "done",
+        "reason": text(frames, row, "reason"),
+        "seconds": finite(seconds),
+        "time": text(frames, row, "time"),
     }
 
 
@@ -85,22 +94,28 @@ def sexagesimal(ra_deg: float, dec_deg: float) -> str:
 def _known_text(streaks: Columns, row: int, distance: float, mag: float) -> str:
     if not distance >= 0:
         return ""
-    text = f"{_text(streaks, row, 'ssnamenr')}, {distance:.1f}″ away"
-    return text + (f", V {mag:.1f} predicted" if math.isfinite(mag) and mag > -99 else "")
+    near = f"{text(streaks, row, 'ssnamenr')}, {distance:.1f}″ away"
+    return near + (f", V {mag:.1f} predicted" if math.isfinite(mag) and mag > -99 else "")
 
 
 def _with_error(value: float, error: float, digits: int) -> str:
     if not math.isfinite(value):
         return ""
-    text = f"{value:.{digits}f}"
-    return f"{text} ± {error:.{digits}f}" if math.isfinite(error) and error > 0 else text
+    shown = f"{value:.{digits}f}"
+    return f"{shown} ± {error:.{digits}f}" if math.isfinite(error) and error > 0 else shown
 
 
 def _fixed(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else ""
 
 
-def _number(table: Columns, row: int, name: str, missing: float = math.nan) -> float:
+def finite(value: float) -> float | None:
+    """The number, or None for one that is unknown: templates test for None."""
+    return value if math.isfinite(value) else None
+
+
+def number(table: Columns, row: int, name: str, missing: float = math.nan) -> float:
+    """A cell as a number; `missing` where there is no such column, or no number in it."""
     if name not in table:
         return missing
     try:
@@ -109,7 +124,8 @@ def _number(table: Columns, row: int, name: str, missing: float = math.nan) -> f
         return missing
 
 
-def _text(table: Columns, row: int, name: str) -> str:
+def text(table: Columns, row: int, name: str) -> str:
+    """A cell as text; empty where there is no such column."""
     if name not in table:
         return ""
     value = table[name][row]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streaks.completeness import completeness_by_snr
 from streaks.geometry import Segment, angle_difference_deg
 from streaks.palette import class_colour
+from streaks.reporting.rows import Columns, bare_columns, finite, number, text
 
 __all__ = ["truth_section"]
 
@@ -32,19 +33,20 @@ def truth_section(streaks: QTable, truth: QTable, found: NDArray[np.int64]) -> d
     found
         For each row of `truth` the row of `streaks`, or -1.
     """
-    labels = _texts(truth, "label")
+    seen, true = bare_columns(streaks), bare_columns(truth)
+    labels = [text(true, i, "label") for i in range(len(truth))]
     wanted = [i for i in range(len(truth)) if (not labels[i] or labels[i] in _WANTED)]
-    wanted = [i for i in wanted if np.isfinite(_segment(truth, i).length_px)]
-    snr = _values(truth, "snr")
+    wanted = [i for i in wanted if np.isfinite(_segment(true, i).length_px)]
+    snr = np.array([number(true, i, "snr") for i in range(len(truth))])
     hit = found >= 0
     return {
         "n": len(wanted),
         "n_found": sum(bool(hit[i]) for i in wanted),
         "by_class": _by_class(labels, hit, wanted),
         "bins": _bins(snr[wanted], hit[wanted]),
-        "found": [_found_row(streaks, truth, i, int(found[i])) for i in wanted if hit[i]],
-        "missed": [_missed_row(truth, i) for i in wanted if not hit[i]],
-        "others": _others(streaks, found),
+        "found": [_found_row(seen, true, i, int(found[i])) for i in wanted if hit[i]],
+        "missed": [_missed_row(true, i) for i in wanted if not hit[i]],
+        "others": _others(seen, len(streaks), found),
     }
 
 
@@ -76,74 +78,49 @@ def _bins(snr: NDArray[Any], hit: NDArray[np.bool_]) -> list[dict[str, Any]]:
     return made
 
 
-def _found_row(streaks: QTable, truth: QTable, i: int, j: int) -> dict[str, Any]:
+def _found_row(streaks: Columns, truth: Columns, i: int, j: int) -> dict[str, Any]:
     true, seen = _segment(truth, i), _segment(streaks, j)
     (tx, ty), (sx, sy) = true.midpoint, seen.midpoint
-    label = _texts(streaks, "label")[j]
+    label = text(streaks, j, "label")
     return {
         **_missed_row(truth, i),
-        "found_id": str(streaks["streak_id"][j]),
+        "found_id": text(streaks, j, "streak_id"),
         "found_label": label,
         "found_colour": class_colour(label),
-        "found_snr": _number(streaks, j, "snr"),
+        "found_snr": finite(number(streaks, j, "snr")),
         "off_px": math.hypot(sx - tx, sy - ty),
         "length_found": seen.length_px,
         "turn_deg": float(angle_difference_deg(seen.theta_deg, true.theta_deg)),
-        "found_known": _known(streaks, j),
+        "found_known": text(streaks, j, "ssnamenr") if number(streaks, j, "ssdistnr") >= 0 else "",
     }
 
 
-def _missed_row(truth: QTable, i: int) -> dict[str, Any]:
+def _missed_row(truth: Columns, i: int) -> dict[str, Any]:
     true = _segment(truth, i)
-    label = _texts(truth, "label")[i]
+    label = text(truth, i, "label")
     return {
-        "streak_id": str(truth["streak_id"][i]),
-        "image": str(truth["image"][i]),
+        "streak_id": text(truth, i, "streak_id"),
+        "image": text(truth, i, "image"),
         "label": label,
         "colour": class_colour(label),
         "x": true.midpoint[0],
         "y": true.midpoint[1],
         "length": true.length_px,
         "theta": true.theta_deg,
-        "snr": _number(truth, i, "snr"),
-        "name": _texts(truth, "name")[i],
+        "snr": finite(number(truth, i, "snr")),
+        "name": text(truth, i, "name"),
     }
 
 
-def _others(streaks: QTable, found: NDArray[np.int64]) -> list[dict[str, Any]]:
+def _others(streaks: Columns, n: int, found: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Streaks that are no true one, by class: what a person would look at for nothing."""
     matched = {int(j) for j in found if j >= 0}
-    labels = _texts(streaks, "label")
-    counts = Counter(labels[i] for i in range(len(streaks)) if i not in matched)
+    counts = Counter(text(streaks, i, "label") for i in range(n) if i not in matched)
     return [
         {"name": name or "not classified", "n": n, "colour": class_colour(name)}
         for name, n in counts.most_common()
     ]
 
 
-def _known(streaks: QTable, row: int) -> str:
-    distance = _number(streaks, row, "ssdistnr")
-    return "" if distance is None or distance < 0 else _texts(streaks, "ssnamenr")[row]
-
-
-def _segment(table: QTable, row: int) -> Segment:
-    values = (table[name][row] for name in ("x0", "y0", "x1", "y1"))
-    return Segment(*(float(getattr(value, "value", value)) for value in values))
-
-
-def _number(table: QTable, row: int, name: str) -> float | None:
-    value = float(_values(table, name)[row])
-    return value if math.isfinite(value) else None
-
-
-def _values(table: QTable, name: str) -> NDArray[np.float64]:
-    if name not in table.colnames:
-        return np.full(len(table), np.nan)
-    column = table[name]
-    return np.asarray(getattr(column, "value", column), dtype=float)
-
-
-def _texts(table: QTable, name: str) -> list[str]:
-    if name not in table.colnames:
-        return [""] * len(table)
-    return [str(value) for value in table[name]]
+def _segment(table: Columns, row: int) -> Segment:
+    return Segment(*(number(table, row, name) for name in ("x0", "y0", "x1", "y1")))
