@@ -108,6 +108,7 @@ def test_a_file_named_outright_is_a_frame_whatever_its_name(tmp_path: Path) -> N
         ("empty", "holds no FITS image"),
         ("none*.fits", "matches no image"),
         ("none.txt", "does not exist"),
+        ("none", "does not exist"),
         ("blank.txt", "names no image"),
         ("wrong.csv", "needs a column 'image'"),
     ],

@@ -151,6 +151,7 @@ def run_night(
     )
     with _locked(folder), _opened_ledger(folder, restart) as ledger:
         fingerprint = _agree_on_settings(folder, ledger, identity)
+        _sweep(folder)
         plan = _plan(frames, ledger, folder, fingerprint)
         counter = _Counter(plan, progress)
         for outcome in run_tasks(plan.todo, setup, workers=workers, time_limit_s=time_limit_s):
@@ -209,6 +210,16 @@ def _opened_ledger(folder: NightFolder, restart: bool) -> Iterator[Ledger]:
             shutil.rmtree(place, ignore_errors=True)
     with open_ledger(folder.ledger) as ledger:
         yield ledger
+
+
+def _sweep(folder: NightFolder) -> None:
+    """Remove half-written files that a killed run left; only under the lock."""
+    for place in {path.parent for path in folder.outputs("any")}:
+        for leftover in place.glob(".*"):
+            leftover.unlink(missing_ok=True)
+    for path in (folder.streaks, folder.frames, folder.report, folder.settings):
+        for leftover in folder.root.glob(f".{path.stem}-*{path.suffix}"):
+            leftover.unlink(missing_ok=True)
 
 
 def _agree_on_settings(folder: NightFolder, ledger: Ledger, identity: dict[str, Any]) -> str:

@@ -63,8 +63,8 @@ def find_frames(
     A folder is searched with all below it for FITS files; masks, science and reference images
     and hidden files are never frames. A list (``.txt .lst .list``) names a file a line; a
     ``.csv`` has a column ``image`` and may have ``mask, science, reference, variance``. A file
-    named outright or in a list is always a frame, whatever its name, and may turn out to be
-    missing: then reading it says so.
+    named outright or in a list is always a frame, whatever its name; a FITS file that is missing
+    is one too, and reading it says so.
 
     Raises
     ------
@@ -113,8 +113,10 @@ def _expand(given: str) -> Iterable[tuple[Path, dict[str, Path]]]:
         return [(image, {}) for image in images]
     if path.suffix.lower() in _LIST_SUFFIXES:
         return _list_images(path)
-    if path.exists() or not glob.has_magic(given):
+    if path.exists() or given.lower().endswith(FITS_SUFFIXES) and not glob.has_magic(given):
         return [(path, {})]
+    if not glob.has_magic(given):
+        raise ReadError(f"{given} does not exist; check the name")
     matched = [Path(name) for name in sorted(glob.glob(given, recursive=True))]
     images = [p for p in matched if p.is_file() and not _is_beside(p)]
     if not images:

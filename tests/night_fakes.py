@@ -1,0 +1,74 @@
+"""Classifiers and tasks for worker processes of tests: importable, so that they can be sent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.classification import OUTPUTS
+from streaks.cutouts import Cutouts
+from streaks.errors import ModelError
+
+
+class EvenClassifier:
+    """Knows nothing, but is sure of asteroids where a cutout's middle is bright."""
+
+    name = "even"
+
+    def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        p = np.full((len(cutouts), len(OUTPUTS)), 0.02)
+        p[:, 0] = 1.0 - 0.02 * (len(OUTPUTS) - 1)
+        return p
+
+
+class DeadlyClassifier(EvenClassifier):
+    """Kills its process on a frame whose name says so."""
+
+    def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        if any(name.startswith("killer") for name in cutouts.names):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().predict_proba(cutouts)
+
+
+class SlowClassifier(EvenClassifier):
+    """Takes its time, and leaves its process number in a folder."""
+
+    def __init__(self, folder: str) -> None:
+        Path(folder, str(os.getpid())).touch()
+
+    def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        time.sleep(0.3)
+        return super().predict_proba(cutouts)
+
+
+def no_classifier() -> Any:
+    raise ModelError("there is no such model here")
+
+
+def dying_setup() -> Callable[[Any], Any]:
+    os._exit(3)
+
+
+def square_setup() -> Callable[[float], float]:
+    return _square
+
+
+def _square(x: float) -> float:
+    if x == 13:
+        raise ValueError("thirteen\nis not squared")
+    if x == 99:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if x == 60:
+        time.sleep(60)
+    return x * x
+
+
+def environment_setup() -> Callable[[str], str]:
+    return lambda name: os.environ.get(name, "")

@@ -1,0 +1,63 @@
+"""Workers that survive what tasks do to them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from streaks.errors import ModelError, StreaksError
+from streaks.night.pool import Outcome, run_tasks
+from tests import night_fakes
+
+
+def by_task(outcomes: list[Outcome]) -> dict[float, Outcome]:
+    return {outcome.task: outcome for outcome in outcomes}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_task_has_an_outcome_and_failures_are_named(workers: int) -> None:
+    tasks = [1.0, 2.0, 13.0, 4.0, 5.0]
+    found = by_task(list(run_tasks(tasks, night_fakes.square_setup, workers=workers)))
+    assert sorted(found) == sorted(tasks)
+    assert [found[x].answer for x in (1.0, 2.0, 4.0, 5.0)] == [1.0, 4.0, 16.0, 25.0]
+    assert found[13.0].failed
+    assert (found[13.0].kind, found[13.0].reason) == ("ValueError", "thirteen is not squared")
+
+
+def test_a_task_that_kills_its_worker_is_named_and_the_rest_is_done() -> None:
+    tasks = [1.0, 99.0, 3.0, 4.0]
+    found = by_task(list(run_tasks(tasks, night_fakes.square_setup, workers=1)))
+    assert found[99.0].kind == "WorkerLost"
+    assert "killed by SIGKILL" in found[99.0].reason
+    assert [found[x].answer for x in (1.0, 3.0, 4.0)] == [1.0, 9.0, 16.0]
+
+
+def test_a_task_that_takes_too_long_is_stopped_and_named() -> None:
+    found = by_task(
+        list(run_tasks([60.0, 2.0], night_fakes.square_setup, workers=1, time_limit_s=1.0))
+    )
+    assert found[60.0].reason == "took longer than 1 s and was stopped"
+    assert found[2.0].answer == 4.0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_setup_that_fails_is_an_error_of_its_own_kind(workers: int) -> None:
+    with pytest.raises(ModelError, match="no such model here"):
+        list(run_tasks([1.0], night_fakes.no_classifier, workers=workers))
+
+
+def test_a_worker_that_ends_while_starting_is_an_error() -> None:
+    with pytest.raises(StreaksError, match=r"ended while starting \(exit code 3\)"):
+        list(run_tasks([1.0], night_fakes.dying_setup, workers=1))
+
+
+def test_no_tasks_no_outcomes() -> None:
+    assert list(run_tasks([], night_fakes.square_setup, workers=2)) == []
+
+
+def test_workers_have_one_thread_and_this_process_keeps_its_own_settings() -> None:
+    before = dict(os.environ)
+    (outcome,) = run_tasks(["OMP_NUM_THREADS"], night_fakes.environment_setup, workers=1)
+    assert outcome.answer == "1"
+    assert dict(os.environ) == before
