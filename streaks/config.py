@@ -195,4 +195,7 @@ def _convert(value: Any, kind: type) -> Any:
         return value
     if isinstance(value, bool) or (kind is int and isinstance(value, float)):
         raise TypeError
+    # A lone text would fall into its letters.
+    if kind is tuple and isinstance(value, str):
+        raise TypeError
     return kind(value)

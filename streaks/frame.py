@@ -120,7 +120,8 @@ class Frame:
 
     @property
     def pixel_scale_arcsec(self) -> float:
-        """Mean size of a pixel, arcsec; NaN without WCS."""
-        if self.wcs is None:
+        """Mean size of a pixel, arcsec; NaN without celestial coordinates."""
+        if self.wcs is None or not self.wcs.has_celestial:
             return math.nan
-        return float(np.sqrt(self.wcs.proj_plane_pixel_area().to_value("arcsec2")))
+        # `celestial` fills in the units of a WCS that was made in memory and never used.
+        return float(np.sqrt(self.wcs.celestial.proj_plane_pixel_area().to_value("arcsec2")))
