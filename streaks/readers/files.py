@@ -113,7 +113,7 @@ def _expand(given: str) -> Iterable[tuple[Path, dict[str, Path]]]:
         return [(image, {}) for image in images]
     if path.suffix.lower() in _LIST_SUFFIXES:
         return _list_images(path)
-    if path.exists() or given.lower().endswith(FITS_SUFFIXES) and not glob.has_magic(given):
+    if path.exists() or (given.lower().endswith(FITS_SUFFIXES) and not glob.has_magic(given)):
         return [(path, {})]
     if not glob.has_magic(given):
         raise ReadError(f"{given} does not exist; check the name")
