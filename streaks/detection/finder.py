@@ -26,7 +26,7 @@ from streaks.detection.search import Filtered, filter_image, search_lines
 from streaks.detection.sky import magnitudes, sky_columns
 from streaks.detection.spikes import MaskedStars, masked_stars, points_at_a_star
 from streaks.frame import Frame, MaskPlane
-from streaks.geometry import Segment, clip_segment
+from streaks.geometry import Segment, clip_segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
 from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail, power_of_points, trail_flux
@@ -209,18 +209,20 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
 
 
 def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:
-    """Without the fits that ran into the place of a better one."""
+    """Without the fits that ran into the place, or sit in the wings, of a better one."""
     kept: list[_Streak] = []
     for streak in sorted(streaks, key=lambda s: -s.fit.snr):
-        a = streak.fit.segment
-        if not any(_same_place(a, k.fit.segment, k.fit.sigma_px) for k in kept):
+        if not any(_explained(streak.fit, k.fit) for k in kept):
             kept.append(streak)
     return kept
 
 
-def _same_place(a: Segment, b: Segment, sigma_px: float) -> bool:
-    """Whether a lies on b: both its ends and its midpoint."""
-    reach = 2.0 * sigma_px
+def _explained(faint: TrailFit, bright: TrailFit) -> bool:
+    """Whether both ends and the midpoint of one trail lie in the light of another."""
+    a, b, sigma = faint.segment, bright.segment, bright.sigma_px
+    # PSFs have wings: at 3.5 sigma a Gaussian is spent, real light is not.
+    contrast = 20.0 * max(bright.snr, 1.0) / max(faint.snr, 1.0)
+    reach = sigma * max(2.0, min(math.sqrt(2.0 * math.log(max(contrast, 1.1))), 4.0))
     if (
         a.x1 < b.x0 - reach
         or a.x0 > b.x1 + reach
@@ -228,9 +230,10 @@ def _same_place(a: Segment, b: Segment, sigma_px: float) -> bool:
         or max(a.y0, a.y1) < min(b.y0, b.y1) - reach
     ):
         return False
-    from streaks.geometry import distance_to_segment
-
     points = np.array([(a.x0, a.y0), (a.x1, a.y1), a.midpoint])
+    if bright.snr < 3.0 * faint.snr:
+        # Of two alike, one is the other only where they lie upon each other.
+        reach = 2.0 * sigma
     return bool((distance_to_segment(points[:, 0], points[:, 1], b) < reach).all())
 
 

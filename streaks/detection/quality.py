@@ -113,7 +113,7 @@ def quality(fit: TrailFit, profile: Profile, *, sigma_px: float, point_px: float
     return (
         _extended(fit, point_px)
         * _as_wide_as_the_psf(fit, sigma_px)
-        * _evenly_lit(profile)
+        * max(_evenly_lit(profile), _slender(fit) * _lit_throughout(profile))
         * _without_negative_lobes(profile)
         * (_SPIKE_FACTOR if along_a_mask(profile) else 1.0)
         * _well_fitted(fit)
@@ -167,7 +167,7 @@ def _as_wide_as_the_psf(fit: TrailFit, sigma_px: float) -> float:
 
 def _slender(fit: TrailFit) -> float:
     """1 for what is very much longer than wide, as only trails across the sky are."""
-    return _step(fit.segment.length_px / max(fit.sigma_px, 1e-3), 15.0, 60.0)
+    return _step(fit.segment.length_px / max(fit.sigma_px, 1e-3), 30.0, 100.0)
 
 
 def _evenly_lit(profile: Profile) -> float:
@@ -183,13 +183,26 @@ def _evenly_lit(profile: Profile) -> float:
     return _step((rest + 0.424) / max(mean, 1e-3), 0.15, 0.5)
 
 
+def _lit_throughout(profile: Profile) -> float:
+    """For long trails that flash: light in most of eight pieces, not only in a few stars."""
+    values = profile.along[np.isfinite(profile.along)]
+    if len(values) < 8 * 8:
+        return 0.0
+    pieces = [float(piece.mean()) for piece in np.array_split(values, 8)]
+    # Samples a pixel apart are correlated over about four.
+    noise = 2.0 / math.sqrt(len(values) / 8)
+    lit = sum(piece > max(3.0 * noise, 0.05 * max(pieces)) for piece in pieces)
+    return _step(lit / 8, 0.4, 0.8)
+
+
 def _without_negative_lobes(profile: Profile) -> float:
     """Against dipoles: a dark side as deep as the bright one is high."""
     along, beside = profile.along, profile.beside
     if not np.isfinite(along).any() or not np.isfinite(beside).any():
         return 1.0
     peak = float(np.nanpercentile(along, 75))
-    darkest = float(np.nanmin(beside))
+    # The dark side of a dipole is as long as its bright one; a long trail passes many dipoles.
+    darkest = float(np.nanquantile(beside, 0.04))
     side = float(np.nanmin(np.nanmean(np.where(np.isfinite(beside), beside, 0.0), axis=0)))
     # One dark pixel among n samples is noise down to about 4 sigma.
     lobe = max(-darkest - 4.0, 0.0)

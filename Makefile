@@ -1,0 +1,52 @@
+# Two commands: `make demo` and `make test`. Each makes its own environment from Python 3.11-3.13.
+
+PYTHON ?= $(shell for v in 3.11 3.12 3.13; do \
+	command -v python$$v >/dev/null 2>&1 && python$$v -c pass >/dev/null 2>&1 && echo python$$v && break; \
+	done || true)
+ifeq ($(strip $(PYTHON)),)
+PYTHON := python3
+endif
+PIP = -m pip --disable-pip-version-check -q
+PINS = -c .ci/constraints.txt
+OUT ?= demo-night
+
+.PHONY: demo test test-slow lint types unit wheel-test clean
+
+demo: .venv/done
+	.venv/bin/streaks demo -o $(OUT)
+
+test: lint types unit wheel-test
+
+lint: .venv-dev/done
+	.venv-dev/bin/ruff check streaks tests benchmarks cli.py
+	.venv-dev/bin/ruff format --check streaks tests benchmarks cli.py
+
+types: .venv-dev/done
+	.venv-dev/bin/mypy
+
+# Tests of the working tree, training included.
+unit: .venv-dev/done
+	.venv-dev/bin/python -m pytest -m "not slow" -q
+
+# Tests of the built wheel, without extras, outside the clone; then the demo night with it.
+wheel-test: .venv-dev/done
+	PYTHON=$(PYTHON) .ci/wheel-test
+
+test-slow: .venv-dev/done
+	.venv-dev/bin/python -m pytest -m slow -q
+
+# An environment is whole or it is made again.
+.venv/done: pyproject.toml .ci/constraints.txt
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) install $(PINS) -e .
+	touch $@
+
+.venv-dev/done: pyproject.toml .ci/constraints.txt
+	rm -rf .venv-dev
+	$(PYTHON) -m venv .venv-dev
+	.venv-dev/bin/python $(PIP) install $(PINS) -e ".[dev,train]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-dev build dist demo-night
