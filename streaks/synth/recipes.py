@@ -289,11 +289,9 @@ def _masked_star(sky: Sky) -> None:
     _add_clutter(sky, probability=0.15, nearest_px=40.0)
     # Finders trigger on the rim, a fan or a spike: the block itself stands beside the middle.
     star = draw_bright_star(rng, (0.0, 0.0), naked=naked)
-    angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, 22)
-    away = math.hypot(
-        star.half_width * math.cos(angle), star.half_height * math.sin(angle)
-    ) * rng.uniform(0.3, 1.0)
-    if rng.random() < 0.3:
+    angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, 28)
+    away = math.hypot(star.half_width * math.cos(angle), star.half_height * math.sin(angle))
+    if rng.random() < 0.1:
         away = distance = 0.0
     star = replace(
         star,
@@ -374,13 +372,13 @@ def _yin_yang(sky: Sky) -> None:
     _sprinkle_stars(sky, median=14.0, spread=1.1)
     _add_clutter(sky, probability=0.3)
     x, y = sky.near_middle(1.5)
-    brightest = log_uniform(rng, 7, 150)
+    brightest = log_uniform(rng, 9, 250)
     if rng.random() < 0.3:
         _put_star(sky, (x, y), brightest)
         return
     # A few close together, in a row more often than by chance: that is what finders trigger on.
     angle = rng.uniform(0, math.pi)
-    apart = log_uniform(rng, 4.0, 14.0)
+    apart = log_uniform(rng, 3.5, 11.0)
     n = int(rng.integers(2, 5))
     for k in range(n):
         s = apart * (k - (n - 1) / 2 + rng.normal(0, 0.25))
@@ -389,7 +387,7 @@ def _yin_yang(sky: Sky) -> None:
             x + s * math.cos(angle) - t * math.sin(angle),
             y + s * math.sin(angle) + t * math.cos(angle),
         )
-        _put_star(sky, place, brightest * rng.uniform(0.3, 1.0))
+        _put_star(sky, place, brightest * rng.uniform(0.4, 1.0))
 
 
 def _skip(sky: Sky) -> None:
@@ -434,10 +432,19 @@ def expose(sky: Sky) -> Float:
 
 def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
     """Exposure conditions under which a class occurs."""
-    if label == "yin_yang":
-        return draw_conditions(
-            rng,
-            mismatch=log_uniform(rng, 0.3, 2.5),
-            misregistration=log_uniform(rng, 0.7, 8.0),
+    if label != "yin_yang":
+        return draw_conditions(rng, mismatch=log_uniform(rng, 0.5, 3.0))
+    conditions = draw_conditions(
+        rng, mismatch=log_uniform(rng, 0.3, 4.0), misregistration=log_uniform(rng, 0.7, 8.0)
+    )
+    ringing = conditions.ringing
+    sharper = replace(ringing, sharpening=ringing.sharpening * log_uniform(rng, 1.0, 5.0))
+    if rng.random() < 0.3:
+        angle, shift = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2.0)
+        conditions = replace(
+            conditions,
+            halo=log_uniform(rng, 0.005, 0.08),
+            halo_fwhm_px=float(rng.uniform(6, 18)),
+            halo_shift_px=(shift * math.cos(angle), shift * math.sin(angle)),
         )
-    return draw_conditions(rng, mismatch=log_uniform(rng, 0.5, 3.0))
+    return replace(conditions, ringing=sharper)
