@@ -183,7 +183,7 @@ def elements_from_state(position: Floats, velocity: Floats, jd: ArrayLike) -> El
     to_perihelion = np.cross(velocity, momentum) / gm - position / r[:, None]
     e = np.linalg.norm(to_perihelion, axis=-1)
     nodal = np.stack([-momentum[:, 1], momentum[:, 0], np.zeros_like(r)], axis=-1)
-    # With no node (in the ecliptic) or no perihelion (a circle) any direction will do.
+    # With no node (in the ecliptic) or no perihelion (a circle) any direction in the plane will do.
     nodal = np.where(np.linalg.norm(nodal, axis=-1)[:, None] > 0, nodal, [1.0, 0.0, 0.0])
     to_perihelion = np.where(e[:, None] > 1e-14, to_perihelion, nodal)
     return Elements(
@@ -193,7 +193,7 @@ def elements_from_state(position: Floats, velocity: Floats, jd: ArrayLike) -> El
         node_rad=np.mod(np.arctan2(nodal[:, 1], nodal[:, 0]), 2 * np.pi),
         argperi_rad=np.mod(_angle_about(nodal, to_perihelion, momentum), 2 * np.pi),
         tp_jd=np.asarray(jd, float)
-        - _time_since_perihelion(r, np.sum(position * velocity, axis=-1), h, e),
+        - _time_since_perihelion(h, e, _angle_about(to_perihelion, position, momentum)),
     )
 
 
@@ -204,19 +204,22 @@ def _angle_about(start: Floats, end: Floats, axis: Floats) -> Floats:
     return np.arctan2(sine, np.sum(start * end, axis=-1))
 
 
-def _time_since_perihelion(r: Floats, r_dot_v: Floats, h: Floats, e: Floats) -> Floats:
-    """Days from perihelion: ``q G1 + GM G3`` at the state's universal variable."""
+def _time_since_perihelion(h: Floats, e: Floats, anomaly: Floats) -> Floats:
+    """Days from perihelion at a true anomaly in (-pi, pi]: ``q G1 + GM G3``.
+
+    From the angle, not from ``r.v``: it stays consistent with the direction of perihelion in
+    nearly circular orbits, where that direction is but rounding.
+    """
     gm = GM_SUN_AU3_PER_DAY2
     q = h * h / (gm * (1.0 + e))
     beta = gm * (1.0 - e) / q
-    # r.v = GM e G1 and r = q + GM e G2; for a circle perihelion is here by definition.
     root = np.sqrt(np.abs(beta))
-    sine = r_dot_v * root / gm  # e sin E, or e sinh H
+    sine, cosine = np.sin(0.5 * anomaly), np.cos(0.5 * anomaly)
     with np.errstate(divide="ignore", invalid="ignore"):
-        bound = np.arctan2(sine, 1.0 - r * beta / gm) / root
-        unbound = np.arcsinh(sine / e) / root
-        parabolic = r_dot_v / gm
-    s = np.where(np.abs(beta) < 1e-12 * gm / q, parabolic, np.where(beta > 0, bound, unbound))
-    s = np.where(e > 1e-14, s, 0.0)
+        half_tangent = np.sqrt(np.abs(1.0 - e) / (1.0 + e)) * sine
+        bound = 2.0 * np.arctan2(half_tangent, cosine) / root
+        unbound = 2.0 * np.arctanh(half_tangent / cosine) / root
+        parabolic = np.sqrt(2.0 * q / gm) * sine / cosine
+    s = np.where(np.abs(1.0 - e) < 1e-12, parabolic, np.where(e < 1.0, bound, unbound))
     _, g1, _, g3 = _g_functions(beta, s)
     return q * g1 + gm * g3

@@ -166,7 +166,7 @@ def _parse(lines: list[bytes], first_number: int) -> Orbits:
     # A tab or a carriage return would shift no column, but must not end in a name.
     length = np.fromiter((len(line.rstrip()) for line in lines), int, len(lines))
     cut = np.array(lines, dtype=f"S{_WIDTH}") if lines else np.zeros(0, f"S{_WIDTH}")
-    table = cut.view("S1").reshape(len(lines), _WIDTH)
+    table = cut.view(np.uint8).reshape(len(lines), _WIDTH)
     raw = {name: _field(table, name) for name in _COLUMNS}
     values = {name: _numbers(raw[name]) for name in _COLUMNS if name not in _TEXTS}
     epoch_jd = _epochs(raw["epoch"])
@@ -177,7 +177,7 @@ def _parse(lines: list[bytes], first_number: int) -> Orbits:
         for i in np.flatnonzero(~good)
         if length[i] > 0  # MPCORB.DAT parts its sections by empty lines
     )
-    readable = _readable(raw["readable"], lines)
+    readable = _readable(table, lines)
     designation, name = _names(raw["packed"][good], readable[good])
     kept = {key: column[good] for key, column in values.items()}
     return Orbits(
@@ -195,22 +195,21 @@ def _parse(lines: list[bytes], first_number: int) -> Orbits:
 _TEXTS = frozenset({"packed", "epoch", "readable"})
 
 
-def _field(table: NDArray[Any], name: str) -> NDArray[np.bytes_]:
+def _field(table: NDArray[np.uint8], name: str) -> NDArray[np.bytes_]:
     start, stop = _COLUMNS[name]
     column = np.ascontiguousarray(table[:, start:stop]).view(f"S{stop - start}").ravel()
     return np.char.strip(column)
 
 
-def _readable(column: NDArray[np.bytes_], lines: list[bytes]) -> NDArray[np.bytes_]:
+def _readable(table: NDArray[np.uint8], lines: list[bytes]) -> NDArray[np.bytes_]:
     """Written names; excerpts in circulation have them behind the flags, but further left."""
-    missing = np.flatnonzero(column == b"")
-    if missing.size == 0:
-        return column
-    column = column.astype(f"S{_WIDTH - _COLUMNS['readable'][0]}")
-    for i in missing:
+    column = _field(table, "readable")
+    in_place = np.isin(table[:, 161:165], list(b"0123456789ABCDEF ")).all(axis=1)
+    in_place &= table[:, 165] == ord(" ")
+    elsewhere = np.flatnonzero(~in_place | (column == b""))
+    for i in elsewhere:
         match = _NAME_BEHIND_FLAGS.search(lines[i], _COLUMNS["u"][1])
-        if match:
-            column[i] = match.group(1)
+        column[i] = match.group(1) if match else b""
     return column
 
 

@@ -23,7 +23,7 @@ from streaks.errors import CatalogueError
 
 __all__ = ["Observatory", "find_observatory", "read_observatories", "shipped_observatories"]
 
-_LINE = re.compile(r"([0-9A-Z][0-9A-Za-z]{2}) ([ \d.]{9,10})([ \d.]{7,8})([ +\-\d.]{8,9})(.*)")
+_CODE = re.compile(r"[0-9A-Z][0-9A-Za-z]{2} ")
 
 
 @dataclass(frozen=True)
@@ -105,17 +105,16 @@ def _has_place(entry: Any) -> bool:
 
 
 def _from_lines(text: str) -> dict[str, Observatory]:
+    """Columns: code 1-3, longitude 5-13, cos 14-21, sin 22-30, name from 31."""
     sites = {}
     for line in text.splitlines():
-        match = _LINE.match(line)
-        if match is None:
+        if not _CODE.match(line):
             continue
-        code, *numbers, name = match.groups()
         try:
-            longitude, cosine, sine = (float(number) for number in numbers)
-        except ValueError:  # spacecraft have empty columns
+            longitude, cosine, sine = (float(line[a:b]) for a, b in ((4, 13), (13, 21), (21, 30)))
+        except ValueError:  # the heading; spacecraft have empty columns
             continue
-        sites[code] = Observatory(code, name.strip(), longitude, cosine, sine)
+        sites[line[:3]] = Observatory(line[:3], line[30:].strip(), longitude, cosine, sine)
     return sites
 
 
