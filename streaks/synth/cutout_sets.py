@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -209,7 +210,13 @@ def _run(chunks: list[tuple[int, int, int, list[str]]], workers: int) -> Iterato
         return
     workers = min(workers, len(chunks), 2 * (os.cpu_count() or 1))
     with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_make_chunk, chunks)
+        # A few chunks ahead of the reader, not all: memory stays flat however slow the disk.
+        waiting = deque(pool.submit(_make_chunk, chunk) for chunk in chunks[: 2 * workers])
+        for chunk in chunks[2 * workers :]:
+            yield waiting.popleft().result()
+            waiting.append(pool.submit(_make_chunk, chunk))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _make_chunk(chunk: tuple[int, int, int, list[str]]) -> list[_One]:
