@@ -92,7 +92,7 @@ def test_lists_become_tuples() -> None:
 
 
 def test_a_setting_out_of_range_is_a_config_error_from_a_mapping_too() -> None:
-    with pytest.raises(ConfigError, match="threshold is 1.0"):
+    with pytest.raises(ConfigError, match=r"threshold is 1\.0"):
         settings_from_mapping({"detection": {"threshold_snr": 1.0}})
 
 

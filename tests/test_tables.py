@@ -28,7 +28,7 @@ from streaks.tables import (
 )
 
 #: The columns that leave the program, in their order: the contract of the design.
-CONTRACT = (
+CONTRACT = (  # noqa: SIM905 - as the design writes them
     "streak_id, image, x0, y0, x1, y1, x, y, length, theta, width, flux, flux_err, snr, score, "
     "ra, dec, ra0, dec0, ra1, dec1, pa, rate, mag, mag_err, time, flags, label, p_asteroid, "
     "p_satellite, p_masked_star, p_ghost, p_cosmic_ray, p_naked_star, p_yin_yang, rb, ssdistnr, "
