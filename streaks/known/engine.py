@@ -75,9 +75,10 @@ def elements_of_icrs_state(position: Floats, velocity: Floats, jd_tdb: float) ->
 class TwoBodyEngine:
     """The Sun alone.
 
-    Its error against full dynamics, measured for main-belt asteroids: 1.6 arcsec in the median
-    and 22 at 99 % after 100 days, 61 at 99 % after 200. As 1 sigma we take a third of the 99 %
-    figure, growing with the 1.5th power of time.
+    Its error was measured against full dynamics on every twentieth orbit of a catalogue of 22,304
+    main-belt asteroids: 99 % lie within 15 arcsec after 100 days, 67 after 200, 326 after 400 and
+    1900 after 800. As 1 sigma we take a third of that: 6 arcsec after 100 days, growing with the
+    2.2th power of time.
     """
 
     name = "two-body"
@@ -95,7 +96,7 @@ class TwoBodyEngine:
     def model_error_arcsec(orbits: Orbits, jd_tdb: float) -> Floats:
         """What leaving out the planets costs, (n,)."""
         days = np.abs(jd_tdb - orbits.epoch_jd)
-        return np.asarray(7.5 * (days / 100.0) ** 1.5)
+        return np.asarray(6.0 * (days / 100.0) ** 2.2)
 
 
 def catalogue_error_arcsec(orbits: Orbits, jd_tdb: float) -> Floats:

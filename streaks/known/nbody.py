@@ -201,9 +201,9 @@ class NBodyEngine:
         return np.ascontiguousarray(np.einsum("kt,bta->bak", to_series, places))
 
 
-#: Share of the two-body error that the built-in series leave: the giant planets' places are off
-#: by up to 4e-4 of their distance.
-_BUILTIN_SHARE = 4e-4
+#: Share of the two-body error that the built-in series leave, measured against DE440 on 1115
+#: main-belt asteroids: 0.03 arcsec at 99 % after 400 days, 2.8 after 2850.
+_BUILTIN_SHARE = 2e-4
 
 
 def _evaluate_series(series: Floats, shares: Floats) -> Floats:

@@ -1,0 +1,318 @@
+"""Places, dynamics and a night's index, against JPL Horizons and one another."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.time import Time
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streaks.errors import CatalogueError
+from streaks.frame import Frame
+from streaks.known import (
+    BuiltinEphemeris,
+    NBodyEngine,
+    Observatory,
+    Orbits,
+    TwoBodyEngine,
+    near,
+    open_ephemeris,
+    orbit_through,
+    predict,
+    prepare_night,
+    read_orbits,
+    stack_orbits,
+    write_mpcorb,
+)
+from streaks.known.engine import ecliptic_to_icrs, elements_of_icrs_state
+from streaks.known.kepler import Elements
+from streaks.known.places import predictions_from_states
+from streaks.matching import separation_arcsec
+
+PALOMAR = Observatory("675", "Palomar Mountain", 243.13746, 0.836357, 0.546831)
+GEOCENTRE = Observatory("500", "Geocentric", 0.0, 0.0, 0.0)
+
+
+def _orbits(elements: Elements, epoch_jd: float, *, designation: str = "2018 AA") -> Orbits:
+    one = np.ones(len(elements.e))
+    names = np.array([designation] * len(one))
+    return Orbits(names, names, 15.0 * one, 0.15 * one, epoch_jd * one, *elements, 0.0 * one)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(gzip.decompress(path.read_bytes()).decode())))[1:]
+
+
+@pytest.mark.parametrize("number", ["001", "016"])
+def test_palomar_places_are_those_of_horizons(real_data: Callable[..., Path], number: str) -> None:
+    # From Horizons' own barycentric states: light-time, parallax and axes are ours.
+    seen = _rows(real_data("horizons", f"observer-asteroid-{number}-palomar.txt.gz"))
+    vectors = _rows(real_data("horizons", f"vectors-daily-asteroid-{number}.txt.gz"))
+    ephemeris = BuiltinEphemeris()
+    for i in range(0, len(seen), 250):
+        time = Time(float(seen[i][1]), format="jd", scale="utc")
+        jd = float(vectors[i][0])
+        position = ecliptic_to_icrs(np.array([[float(x) for x in vectors[i][2:5]]]))
+        velocity = ecliptic_to_icrs(np.array([[float(x) for x in vectors[i][5:8]]]))
+        sun, sun_velocity = ephemeris.state("sun", jd)
+        position, velocity = position - sun, velocity - sun_velocity
+        position = position + (time.tdb.jd - jd) * velocity
+        orbits = _orbits(elements_of_icrs_state(position, velocity, time.tdb.jd), jd)
+        place = predictions_from_states(orbits, position, velocity, time.tdb.jd, PALOMAR)
+        ra, dec, delta = (float(seen[i][k]) for k in (4, 5, 8))
+        away = separation_arcsec(place["ra"].value, place["dec"].value, ra, dec)
+        assert away[0] < 0.01
+        assert place["delta"][0].to_value("AU") == pytest.approx(delta, abs=1e-7)
+
+
+def _horizons_orbit(path: Path, number: str) -> tuple[Orbits, str]:
+    text = gzip.decompress(path.read_bytes()).decode()
+    head = text[: text.index("$$SOE")]
+
+    def value(name: str) -> float:
+        match = re.search(rf"\b{name}=\s*([-\d.E+]+)", head)
+        assert match is not None
+        return float(match.group(1))
+
+    angles = np.radians([value("IN"), value("OM"), value("W")])
+    elements = Elements(*(np.array([x]) for x in (value("QR"), value("EC"), *angles, value("TP"))))
+    return _orbits(elements, value("EPOCH"), designation=number), text
+
+
+@pytest.mark.parametrize("number", ["5", "9"])
+def test_full_dynamics_follow_horizons_for_years(
+    real_data: Callable[..., Path], number: str
+) -> None:
+    orbits, text = _horizons_orbit(real_data("horizons", f"vectors-ast_000{number}.txt.gz"), number)
+    ephemeris = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp").parent)
+    engine = NBodyEngine(ephemeris)
+    body = text[text.index("$$SOE") + 5 : text.index("$$EOE")].strip().splitlines()
+    table = np.array([[float(x) for x in (r.split(",")[0], *r.split(",")[3:6])] for r in body])
+    barycentric = ecliptic_to_icrs(table[:, 1:])
+    first = int(np.argmin(np.abs(table[:, 0] - orbits.epoch_jd[0])))
+    # DE431, which Horizons used, has its barycentre 118 km from that of DE440 (mostly Kuiper
+    # belt bodies; Park et al. 2021): the same shift at all dates.
+    shift = None
+    for row in (first, first + 73, first + 146):  # 0, 1 and 2 years
+        position, _ = engine.states(orbits, table[row, 0])
+        ours = position[0] + ephemeris.state("sun", table[row, 0])[0]
+        shift = barycentric[row] - ours if shift is None else shift
+        miss = np.linalg.norm(ours + shift - barycentric[row])
+        assert np.degrees(miss / np.linalg.norm(barycentric[row])) * 3600 < 0.01
+    assert shift is not None
+    assert np.linalg.norm(shift) * 149_597_870.7 < 200.0
+
+
+def test_geocentric_places_nine_years_from_the_epoch(real_data: Callable[..., Path]) -> None:
+    orbits, _ = _horizons_orbit(real_data("horizons", "vectors-ast_0005.txt.gz"), "5")
+    ephemeris = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp").parent)
+    seen = _rows(real_data("horizons", "observer-asteroid-005-geocenter.txt.gz"))[0]
+    place = predict(
+        orbits, Time(float(seen[1]), format="jd", scale="utc"), GEOCENTRE,
+        engine=NBodyEngine(ephemeris), ephemeris=ephemeris,
+    )  # fmt: skip
+    away = separation_arcsec(place["ra"].value, place["dec"].value, float(seen[4]), float(seen[5]))
+    assert away[0] < 0.05
+
+
+def test_two_body_error_is_within_what_it_says(real_data: Callable[..., Path]) -> None:
+    orbits = read_orbits(real_data("orbits", "mpcorb_named_22304_K25BL.dat.gz"))
+    orbits = orbits.select(slice(0, None, 100))
+    engine = NBodyEngine()
+    for days in (100.0, 200.0):
+        jd = float(orbits.epoch_jd[0]) - days
+        true, _ = engine.states(orbits, jd)
+        simple, _ = TwoBodyEngine().states(orbits, jd)
+        miss = np.linalg.norm(true - simple, axis=1) / np.linalg.norm(true, axis=1)
+        miss_arcsec = np.degrees(miss) * 3600
+        claimed = TwoBodyEngine().error_arcsec(orbits, jd)
+        assert np.mean(miss_arcsec < 3 * claimed) > 0.97
+        assert np.median(miss_arcsec) > 0.05 * np.median(claimed)  # nor is it idle caution
+
+
+def test_full_dynamics_return_to_where_they_began() -> None:
+    elements = Elements(
+        *(np.array(x) for x in (
+            [2.0, 0.3, 0.9], [0.1, 0.85, 0.2], [0.1, 0.4, 0.02],
+            [1.0, 2.0, 3.0], [0.5, 1.5, 2.5], [2458000.0, 2458100.0, 2458200.0],
+        ))
+    )  # fmt: skip
+    orbits = _orbits(elements, 2458000.5)
+    engine = NBodyEngine()
+    start, _ = engine.states(orbits, 2458000.5)
+    engine.states(orbits, 2458700.5)
+    engine._known.pop(2458000.5)
+    back, _ = engine.states(orbits, 2458000.5)
+    away = np.degrees(np.linalg.norm(back - start, axis=1) / np.linalg.norm(start, axis=1)) * 3600
+    assert np.all(away < 0.001)
+
+
+def test_a_massive_asteroid_does_not_perturb_itself(real_data: Callable[..., Path]) -> None:
+    ephemeris = open_ephemeris(real_data("kernels", "sb441-n16_1985_2040.bsp").parent)
+    jd = 2458000.5
+    position, velocity = (
+        body - sun
+        for body, sun in zip(ephemeris.state("1", jd), ephemeris.state("sun", jd), strict=True)
+    )
+    ceres = _orbits(elements_of_icrs_state(position[None], velocity[None], jd), jd, designation="1")
+    later, _ = NBodyEngine(ephemeris).states(ceres, jd + 365.0)
+    expected = ephemeris.state("1", jd + 365.0)[0] - ephemeris.state("sun", jd + 365.0)[0]
+    assert np.degrees(np.linalg.norm(later[0] - expected) / 2.7) * 3600 < 0.01
+
+
+def test_the_builtin_series_are_near_the_kernel(real_data: Callable[..., Path]) -> None:
+    kernel = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp"))
+    series = BuiltinEphemeris()
+    jd = np.linspace(2455000.5, 2460000.5, 50)
+    for body, tolerance_au in (("earth", 1e-7), ("mercury", 1e-4), ("jupiter", 2e-3)):
+        ours = series.state(body, jd)[0] - series.state("sun", jd)[0]
+        theirs = kernel.state(body, jd)[0] - kernel.state("sun", jd)[0]
+        assert np.abs(ours - theirs).max() < tolerance_au
+
+
+def test_kernels_refuse_what_they_do_not_hold(
+    real_data: Callable[..., Path], tmp_path: Path
+) -> None:
+    kernel = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp"))
+    with pytest.raises(CatalogueError, match=r"holds JD 2446066.5 to .*give a kernel of those"):
+        kernel.state("earth", 2400000.5)
+    with pytest.raises(CatalogueError, match="does not hold charon"):
+        kernel.state("charon", 2458000.5)
+    with pytest.raises(CatalogueError, match="does not hold the Sun"):
+        open_ephemeris(real_data("kernels", "sb441-n16_1985_2040.bsp"))
+    with pytest.raises(CatalogueError, match=r"holds no kernels \(\*\.bsp\)"):
+        open_ephemeris(tmp_path)
+    with pytest.raises(CatalogueError, match="cannot read the ephemeris"):
+        open_ephemeris(tmp_path / "none.bsp")
+    (tmp_path / "bad.bsp").write_bytes(b"SIMPLE  = T" * 300)
+    with pytest.raises(CatalogueError, match="is no whole DAF/SPK kernel"):
+        open_ephemeris(tmp_path / "bad.bsp")
+
+
+def test_dates_beyond_the_builtin_series_are_refused() -> None:
+    with pytest.raises(CatalogueError, match=r"1900 to 2100\); asked for JD 2600000.5"):
+        BuiltinEphemeris().state("sun", 2600000.5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.floats(0.0, 359.9), st.floats(-80.0, 80.0), st.floats(0.05, 0.5), st.floats(0.0, 359.9),
+    st.floats(0.005, 0.02),
+)  # fmt: skip
+def test_an_orbit_passes_where_and_as_it_was_asked_to(
+    ra: float, dec: float, rate: float, pa: float, distance_au: float
+) -> None:
+    time = Time("2018-11-05T08:12:13")
+    orbit = orbit_through(ra, dec, rate, pa, time, distance_au)
+    place = predict(orbit, time, "I41")[0]
+    assert separation_arcsec(place["ra"].value, place["dec"].value, ra, dec) < 1e-3
+    assert place["rate"].value == pytest.approx(rate, rel=1e-5)
+    assert abs((place["pa"].value - pa + 180) % 360 - 180) < 1e-3
+    assert place["delta"].value == pytest.approx(distance_au, rel=1e-9)
+    assert orbit.e[0] < 1
+
+
+def test_such_an_orbit_survives_the_catalogues_rounding(tmp_path: Path) -> None:
+    time = Time("2018-11-05T08:12:13")
+    write_mpcorb(
+        orbit_through(123.4, -12.3, 0.9, 222.0, time, 0.08, name="2018 VX99"), tmp_path / "o.dat"
+    )
+    place = predict(read_orbits(tmp_path / "o.dat"), time, "I41", exposure_s=30.0)[0]
+    assert place["name"] == "2018 VX99"
+    assert place["designation"] == "2018VX99"
+    assert separation_arcsec(place["ra"].value, place["dec"].value, 123.4, -12.3) < 1.0
+
+
+def test_ends_lie_half_an_exposure_of_motion_from_the_middle() -> None:
+    time = Time("2018-11-05T08:12:13")
+    orbit = orbit_through(123.4, -12.3, 0.9, 222.0, time, 0.08)
+    place = predict(orbit, time, "I41", exposure_s=30.0)[0]
+    ends = [place[c].value for c in ("ra0", "dec0", "ra1", "dec1")]
+    assert separation_arcsec(*ends) == pytest.approx(27.0, abs=0.01)
+    before = predict(orbit, time - 15 * u.s, "I41")[0]
+    assert separation_arcsec(*ends[:2], before["ra"].value, before["dec"].value) < 0.01
+
+
+def test_magnitudes_follow_the_hg_system() -> None:
+    # At opposition, phase near 0, V = H + 5 log10(r delta) (Bowell et al. 1989).
+    orbit = orbit_through(45.0, 16.0, 0.01, 270.0, Time("2018-11-05T08:00:00"), 1.5, h_mag=15.0)
+    place = predict(orbit, Time("2018-11-05T08:00:00"), "500")[0]
+    distance = 5 * np.log10(place["r"].value * place["delta"].value)
+    assert place["phase"].value < 2.0
+    assert 0.0 <= place["vmag"].value - 15.0 - distance < 0.25
+
+
+def test_unknown_observatories_and_many_times_are_refused() -> None:
+    orbit = orbit_through(45.0, 16.0, 0.01, 270.0, Time("2018-11-05T08:00:00"), 1.5)
+    with pytest.raises(CatalogueError, match="observatory code 'XXX' is unknown"):
+        predict(orbit, Time("2018-11-05"), "XXX")
+    with pytest.raises(CatalogueError, match="expected one instant, got 2"):
+        predict(orbit, Time(["2018-11-05", "2018-11-06"]), "I41")
+
+
+def test_the_index_of_a_night_misses_nothing(real_data: Callable[..., Path]) -> None:
+    orbits = stack_orbits([
+        read_orbits(real_data("orbits", "mpcorb_named_22304_K25BL.dat.gz")),
+        read_orbits(real_data("orbits", "NEA_K1972_20060.txt.gz")),
+    ])  # fmt: skip
+    middle = Time("2019-07-20T08:00:00")
+    night = prepare_night(orbits, middle)
+    rng = np.random.default_rng(7)
+    for field in range(12):
+        time = middle + rng.uniform(-0.45, 0.45) * u.day
+        everything = predict(orbits, time, "I41")
+        # A third of the fields on the nearest bodies: the hardest to foretell.
+        nearest = np.argsort(everything["delta"].value)[:40]
+        target = rng.choice(nearest) if field % 3 == 0 else rng.integers(len(orbits))
+        ra, dec = everything["ra"][target].value, everything["dec"][target].value
+        ours = night.near(ra, dec, 3 * 3600.0, time)
+        theirs = near(everything, ra, dec, 3 * 3600.0)
+        assert list(ours["name"]) == list(theirs["name"])
+        np.testing.assert_allclose(ours["sep"].value, theirs["sep"].value, atol=0.002)
+
+
+def _frame(time: Time | None, wcs: WCS | None) -> Frame:
+    data = np.zeros((301, 400))
+    return Frame(
+        data, np.zeros(data.shape, bool), wcs=wcs, time=time, exposure_s=30.0, observatory="I41"
+    )
+
+
+def _wcs(ra: float, dec: float) -> WCS:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [ra, dec]
+    wcs.wcs.crpix = [200.5, 151.0]
+    wcs.wcs.cdelt = [-1 / 3600, 1 / 3600]
+    return wcs
+
+
+def test_a_frame_is_told_what_is_in_it() -> None:
+    time = Time("2018-11-05T08:12:13")
+    orbits = stack_orbits([
+        orbit_through(10.0, 20.0, 0.5, 280.0, time, 0.05, name="2018 VA"),
+        orbit_through(12.0, 20.0, 0.5, 280.0, time, 0.05, name="2018 VB"),
+    ])  # fmt: skip
+    night = prepare_night(orbits, time + 0.2 * u.day)
+    found = night.near_frame(_frame(time, _wcs(10.01, 20.01)))
+    assert list(found["name"]) == ["2018 VA"]
+    assert len(night.near_frame(_frame(None, _wcs(10.01, 20.01)))) == 0
+    assert len(night.near_frame(_frame(time, None))) == 0
+    assert night.near_frame(_frame(time, None)).colnames == found.colnames
+
+
+def test_an_index_refuses_another_night() -> None:
+    time = Time("2018-11-05T08:12:13")
+    night = prepare_night(orbit_through(10.0, 20.0, 0.5, 280.0, time, 0.05), time)
+    with pytest.raises(CatalogueError, match=r"\+3.00 days from the night .*prepare that night"):
+        night.near(10.0, 20.0, 60.0, time + 3 * u.day)
