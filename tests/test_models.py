@@ -187,7 +187,7 @@ def test_shipped_cards_tell_where_the_model_comes_from(name):
 
     card = read_card(weights_folder(name))
     assert card["recipe"].startswith("streaks train")
-    assert card["training"]["n"] >= 20000
+    assert card["training"]["n"] >= 10000
     assert card["limits"]
     assert 0 < card["figures"]["accuracy"] <= 1
 

@@ -145,3 +145,18 @@ def test_train_forest_on_a_users_own_set(tmp_path):
 def test_train_on_a_folder_without_truth_says_what_is_missing(tmp_path, capsys):
     assert _run("train", "forest", "--data", tmp_path, "-o", tmp_path / "mine") == 2
     assert "holds no labelled set" in capsys.readouterr().err
+
+
+def test_train_leaves_out_what_is_too_faint_to_be_found(tmp_path):
+    counts = []
+    for floor in ("0", "12"):
+        out = tmp_path / floor
+        words = ("--n", 160, "--min-snr", floor, "--trees", 5, "-o", out, "-q")
+        code = _run("train", "forest", *words)
+        card = json.loads((out / "card.json").read_text())
+        counts.append(card["training"]["classes"])
+        assert code == 0
+        assert ("--min-snr 12" in card["recipe"]) == (floor == "12")
+    assert counts[0]["asteroid"] == 20
+    assert 8 <= counts[1]["asteroid"] < 20
+    assert counts[1]["ghost"] == 20

@@ -36,6 +36,15 @@ Data = Annotated[
 Count = Annotated[int, typer.Option("--n", min=1, help="Synthetic cutouts to make.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the synthetic cutouts and of training.")]
 Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes and threads.")]
+LeastSnr = Annotated[
+    float,
+    typer.Option(
+        "--min-snr",
+        min=0.0,
+        help="Leave out synthetic asteroids and satellites below this S/N: no finder would have "
+        "cut them out, and they teach that blank sky is an asteroid.",
+    ),
+]
 NewFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and card.")]
 
 #: What the card of a model trained on synthetic cutouts says of its limits.
@@ -117,6 +126,7 @@ def train_forest_command(
     n: Count = 20000,
     seed: Seed = 1,
     data: Data = None,
+    min_snr: LeastSnr = 0.0,
     trees: Annotated[int, typer.Option(min=1, help="Trees of the forest.")] = 120,
     leaves: Annotated[int, typer.Option(min=2, help="Most leaves of a tree.")] = 400,
     workers: Workers = 1,
@@ -125,12 +135,12 @@ def train_forest_command(
     """Random forest on features of cutouts."""
     from streaks.models import train_forest
 
-    cutouts, labels, source = _training_set(data, n, seed, workers, quiet)
+    cutouts, labels, source = _training_set(data, n, seed, min_snr, workers, quiet)
     model = train_forest(
         cutouts, labels, seed=seed, n_trees=trees, max_leaves=leaves, workers=workers
     )
     options = f"--trees {trees} --leaves {leaves}"
-    _save(model, output, _recipe("forest", data, n, seed, options), source, quiet)
+    _save(model, output, _recipe("forest", data, n, seed, min_snr, options), source, quiet)
 
 
 @train_app.command("cnn")
@@ -139,6 +149,7 @@ def train_cnn_command(
     n: Count = 20000,
     seed: Seed = 1,
     data: Data = None,
+    min_snr: LeastSnr = 0.0,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = 10,
     workers: Workers = 1,
     quiet: Quiet = False,
@@ -146,14 +157,16 @@ def train_cnn_command(
     """Convolutional network on cutouts; needs the extra `train`."""
     from streaks.models import train_cnn
 
-    cutouts, labels, source = _training_set(data, n, seed, workers, quiet)
+    cutouts, labels, source = _training_set(data, n, seed, min_snr, workers, quiet)
 
     def say(epoch: int, loss: float) -> None:
         if not quiet:
             typer.echo(f"epoch {epoch} of {epochs}: loss {loss:.4f}", err=True)
 
     model = train_cnn(cutouts, labels, seed=seed, epochs=epochs, workers=workers, progress=say)
-    _save(model, output, _recipe("cnn", data, n, seed, f"--epochs {epochs}"), source, quiet)
+    _save(
+        model, output, _recipe("cnn", data, n, seed, min_snr, f"--epochs {epochs}"), source, quiet
+    )
 
 
 @train_app.command("ensemble")
@@ -168,6 +181,7 @@ def train_ensemble_command(
         int, typer.Option(min=0, help="Of the cutouts; another one than the members' own.")
     ] = 2,
     data: Data = None,
+    min_snr: LeastSnr = 0.0,
     workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:
@@ -175,24 +189,35 @@ def train_ensemble_command(
     from streaks.models import load_classifier, train_ensemble
 
     classifiers = [load_classifier(output.parent / name) for name in members]
-    cutouts, labels, source = _training_set(data, n, seed, workers, quiet)
+    cutouts, labels, source = _training_set(data, n, seed, min_snr, workers, quiet)
     model = train_ensemble(classifiers, cutouts, labels, seed=seed)
     options = " ".join(f"--member {shlex.quote(name)}" for name in members)
-    _save(model, output, _recipe("ensemble", data, n, seed, options), source, quiet)
+    _save(model, output, _recipe("ensemble", data, n, seed, min_snr, options), source, quiet)
 
 
 def _training_set(
-    data: Path | None, n: int, seed: int, workers: int, quiet: bool
+    data: Path | None, n: int, seed: int, min_snr: float, workers: int, quiet: bool
 ) -> tuple[Cutouts, list[str], dict[str, Any]]:
     """Cutouts, labels, and what the card says of them."""
     if data is not None:
         cutouts, labels = _read_set(data)
         return cutouts, labels, {"set": data.name, "cutouts": "given by the user"}
-    cutouts, truth = _synthetic(n, seed, None, workers, quiet)
+    import numpy as np
+
     from streaks import __version__
 
-    source = {"set": "streaks.synth.make_cutouts", "n": n, "seed": seed, "streaks": __version__}
-    return cutouts, [str(label) for label in truth["label"]], source
+    cutouts, truth = _synthetic(n, seed, None, workers, quiet)
+
+    faint = np.isin(truth["label"], ["asteroid", "satellite"]) & ~(truth["snr"] >= min_snr)
+    source = {
+        "set": "streaks.synth.make_cutouts",
+        "n_made": n,
+        "min_snr": min_snr,
+        "seed": seed,
+        "streaks": __version__,
+    }
+    labels = np.asarray(truth["label"], dtype=str)[~faint]
+    return cutouts.select(~faint), labels.tolist(), source
 
 
 def _synthetic(
@@ -267,8 +292,9 @@ def _match(name: str, by_name: dict[str, str]) -> str:
     return by_name.get(key) or by_name.get(Path(key).stem) or ""
 
 
-def _recipe(kind: str, data: Path | None, n: int, seed: int, options: str) -> str:
-    origin = f"--data {shlex.quote(data.name)}" if data else f"--n {n}"
+def _recipe(kind: str, data: Path | None, n: int, seed: int, min_snr: float, options: str) -> str:
+    floor = f" --min-snr {min_snr:g}" if min_snr else ""
+    origin = f"--data {shlex.quote(data.name)}" if data else f"--n {n}{floor}"
     return f"streaks train {kind} {origin} --seed {seed} {options} -o DIR"
 
 
