@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -147,7 +148,7 @@ def fit_to_size(cutouts: Cutouts, size_px: int) -> Cutouts:
     offset = cutouts.size_px // 2 - size_px // 2
     there, here = _overlap((cutouts.size_px, cutouts.size_px), offset, offset, size_px)
     shape = (len(cutouts), size_px, size_px)
-    changes = {}
+    changes: dict[str, Any] = {}
     for what, fill in (
         ("difference", 0),
         ("mask", True),

@@ -29,7 +29,14 @@ from streaks.frame import Frame, MaskPlane
 from streaks.geometry import Segment, clip_segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
-from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail, power_of_points, trail_flux
+from streaks.trail import (
+    FWHM_PER_SIGMA,
+    TrailFit,
+    fit_trail,
+    level_beside,
+    power_of_points,
+    trail_flux,
+)
 
 __all__ = ["find_streaks"]
 
@@ -147,9 +154,13 @@ def _search(
     rows = []
     for streak in streaks:
         flux, error = trail_flux(
-            counts, noise.sigma, streak.fit,
-            noise_factor=sheet.filtered.noise_factor, gain=frame.gain,
-        )  # fmt: skip
+            counts,
+            noise.sigma,
+            streak.fit,
+            level=level_beside(sheet.z, sheet.usable, streak.fit),
+            noise_factor=sheet.filtered.noise_factor,
+            gain=frame.gain,
+        )
         flags = streak.flags | _flags(sheet, frame, streak.fit)
         if negative:
             flags |= StreakFlag.NEGATIVE
