@@ -153,6 +153,8 @@ def _add_clutter(sky: Sky, *, probability: float = 0.4, nearest_px: float = 30.0
     rng = sky.rng
     if rng.random() < 0.25:
         sky.added += draw_gradient(rng, sky.shape, sky.sigma)
+    if rng.random() < 0.1:
+        sky.mask |= _draw_slab(rng, sky.shape, sky.off_middle(nearest_px))
     if rng.random() > probability:
         return
     kinds = rng.choice(["block", "bright", "ray", "ghost", "new", "negative"], rng.integers(1, 3))
@@ -186,18 +188,26 @@ def _add_bright_star(sky: Sky, place: tuple[float, float], *, naked: bool = Fals
 def _draw_block(
     rng: np.random.Generator, shape: tuple[int, int], place: tuple[float, float]
 ) -> Mask:
-    """A flat masked area: a rectangle, a column, a slab with a jagged rim, or a curved region."""
+    """A flat masked area: a rectangle, a column, or a slab."""
     ny, nx = shape
     x, y = np.arange(nx)[None, :] - place[0], np.arange(ny)[:, None] - place[1]
-    kind = rng.choice(["rectangle", "column", "jagged", "curved"], p=[0.5, 0.2, 0.15, 0.15])
+    kind = rng.choice(["rectangle", "column", "slab"], p=[0.5, 0.2, 0.3])
     if kind == "rectangle":
         return (np.abs(x) < rng.uniform(2, 9)) & (np.abs(y) < rng.uniform(2, 9))
     if kind == "column":
         half = rng.uniform(1, 9)
         return (np.abs(x) < half) & (y * rng.choice([-1, 1]) > rng.uniform(-40, 20))
-    # The rest lies on the far side of a line or arc through the place, away from the middle.
+    return _draw_slab(rng, shape, place)
+
+
+def _draw_slab(
+    rng: np.random.Generator, shape: tuple[int, int], place: tuple[float, float]
+) -> Mask:
+    """All that lies beyond a jagged or curved rim through a place, seen from the middle."""
+    ny, nx = shape
+    x, y = np.arange(nx)[None, :] - place[0], np.arange(ny)[:, None] - place[1]
     far_x, far_y = place[0] - nx / 2, place[1] - ny / 2
-    if kind == "jagged":
+    if rng.random() < 0.6:
         teeth = np.repeat(rng.integers(0, 8, nx // 6 + 1), 6)[:nx]
         along_y = abs(far_y) > abs(far_x)
         depth, sign = (y, np.sign(far_y)) if along_y else (x, np.sign(far_x))
