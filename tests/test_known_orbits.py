@@ -209,6 +209,7 @@ def test_an_sbpy_orbit_that_lacks_a_column_is_refused() -> None:
         ("433 Eros", "433"),
         ("K12L23U", "2012 LU23"),
         ("Ceres", "Ceres"),
+        ("field-77 object", "field-77 object"),  # a label that nobody knows stays as it is
         ("null", ""),
         (None, ""),
     ],

@@ -80,12 +80,12 @@ def _with_sbpy(name: str) -> str | None:
     """What sbpy makes of a written form such as ``24421 Djorgovski``."""
     if not any(character.isdigit() for character in name):
         return None
-    from sbpy.data import Names
-    from sbpy.data.names import TargetNameParseError
+    from streaks.known._sbpy import import_sbpy
 
+    names = import_sbpy("data.names")
     try:
-        parsed = Names.parse_asteroid(name)
-    except TargetNameParseError:
+        parsed = names.Names.parse_asteroid(name)
+    except names.TargetNameParseError:
         return None
     if "number" in parsed:
         return str(parsed["number"])

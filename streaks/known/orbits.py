@@ -131,9 +131,10 @@ class Orbits:
         """The same orbits as an sbpy table, ready for its queries and models."""
         import astropy.units as u
         from astropy.time import Time
-        from sbpy.data import Orbit
 
-        return Orbit.from_dict(
+        from streaks.known._sbpy import import_sbpy
+
+        return import_sbpy("data").Orbit.from_dict(
             {
                 "targetname": self.name,
                 "orbtype": np.full(len(self), "COM"),

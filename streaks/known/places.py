@@ -248,11 +248,12 @@ def _phase_rad(seen: _Apparent) -> Floats:
 
 def _v_magnitude(orbits: Orbits, r: Floats, delta: Floats, phase_rad: Floats) -> Floats:
     """V in the HG system, through sbpy's model (Bowell et al. 1989)."""
-    from sbpy.photometry import HG
+    from streaks.known._sbpy import import_sbpy
 
+    hg = import_sbpy("photometry").HG
     slope = np.where(np.isfinite(orbits.g_slope), orbits.g_slope, DEFAULT_SLOPE)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        reduced = HG.evaluate(phase_rad, orbits.h_mag, slope)
+        reduced = hg.evaluate(phase_rad, orbits.h_mag, slope)
         magnitude = np.asarray(reduced + 5.0 * np.log10(r * delta), dtype=float)
     return np.where(np.isfinite(magnitude), magnitude, np.nan)
 
