@@ -118,6 +118,8 @@ def test_evaluate_on_synthetic_cutouts_compares_models(model, tmp_path):
     report = json.loads((tmp_path / "figures" / "evaluation.json").read_text())
     assert [m["n"] for m in report["models"]] == [16, 16]
     assert report["about"]["seed"] == 3
+    scores = sorted(p.name for p in (tmp_path / "figures").glob("scores*"))
+    assert scores == ["scores-toy-2.csv", "scores-toy.csv"]
 
 
 def test_train_forest_on_synthetic_cutouts_writes_a_model_with_its_recipe(tmp_path):

@@ -386,7 +386,10 @@ def evaluate(
     for one_model in model:
         p, found = _probabilities(one_model, stacks)
         evaluations.append(_judge(p[keep], kept_labels, found, marks | {"min_count": min_count}))
-        _write_scores(output, found, stacks, p, labels)
+        # Two models may bear one name: a number tells their tables apart.
+        number = sum(e.model == found for e in evaluations)
+        tag = found if number == 1 else f"{found}-{number}"
+        _write_scores(output / f"scores-{tag}.csv", stacks, p, labels)
     _write_evaluation(output, evaluations, about, quiet)
 
 
@@ -467,9 +470,7 @@ def _judge(p: np.ndarray, labels: list[str], name: str, options: dict[str, Any])
     return evaluate_probabilities(p, labels, model=name, **options)
 
 
-def _write_scores(
-    output: Path, model: str, stacks: list[Cutouts], p: np.ndarray, labels: list[str]
-) -> None:
+def _write_scores(path: Path, stacks: list[Cutouts], p: np.ndarray, labels: list[str]) -> None:
     """What the model said of each cutout beside the truth, surest asteroids first."""
     import numpy as np
     from astropy.table import QTable
@@ -483,9 +484,9 @@ def _write_scores(
     table["label"] = labels_from_probabilities(p)
     for k, output_name in enumerate(OUTPUTS):
         table[f"p_{output_name}"] = np.round(p[:, k], 6)
-    output.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     order = np.argsort(-p[:, 0], kind="stable")
-    write_table(table[order], output / f"scores-{model}.csv")
+    write_table(table[order], path)
 
 
 def _write_evaluation(
