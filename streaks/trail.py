@@ -491,7 +491,8 @@ def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-
         model, trial_model = trial_model, model
         jacobian, trial_jacobian = trial_jacobian, jacobian
         damping = max(damping / 6.0, 1e-9)
-        if gain < 1e-4:
+        # Clutter is never fitted well; a millionth of its chi-square is no progress.
+        if gain < 1e-4 + 1e-6 * cost:
             break
     good = True
     for j in range(6):

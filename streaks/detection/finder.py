@@ -221,31 +221,37 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
 
 def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:
     """Without the fits that ran into the place, or sit in the wings, of a better one."""
-    kept: list[_Streak] = []
-    for streak in sorted(streaks, key=lambda s: -s.fit.snr):
-        if not any(_explained(streak.fit, k.fit) for k in kept):
-            kept.append(streak)
-    return kept
+    ranked = sorted(streaks, key=lambda s: -s.fit.snr)
+    segments = [s.fit.segment for s in ranked]
+    boxes = np.array([(s.x0, s.x1, min(s.y0, s.y1), max(s.y0, s.y1)) for s in segments])
+    reach = np.array([4.0 * s.fit.sigma_px for s in ranked])
+    kept: list[int] = []
+    for i, streak in enumerate(ranked):
+        before = np.array(kept, dtype=int)
+        low_x, high_x, low_y, high_y = boxes[before].reshape(-1, 4).T
+        r = reach[before]
+        inside = (
+            (boxes[i, 0] > low_x - r)
+            & (boxes[i, 1] < high_x + r)
+            & (boxes[i, 2] > low_y - r)
+            & (boxes[i, 3] < high_y + r)
+        )
+        if not any(_explained(streak.fit, ranked[k].fit) for k in before[inside]):
+            kept.append(i)
+    return [ranked[i] for i in kept]
 
 
 def _explained(faint: TrailFit, bright: TrailFit) -> bool:
     """Whether both ends and the midpoint of one trail lie in the light of another."""
-    a, b, sigma = faint.segment, bright.segment, bright.sigma_px
-    # PSFs have wings: at 3.5 sigma a Gaussian is spent, real light is not.
-    contrast = 20.0 * max(bright.snr, 1.0) / max(faint.snr, 1.0)
-    reach = sigma * max(2.0, min(math.sqrt(2.0 * math.log(max(contrast, 1.1))), 4.0))
-    if (
-        a.x1 < b.x0 - reach
-        or a.x0 > b.x1 + reach
-        or min(a.y0, a.y1) > max(b.y0, b.y1) + reach
-        or max(a.y0, a.y1) < min(b.y0, b.y1) - reach
-    ):
-        return False
+    a, sigma = faint.segment, bright.sigma_px
+    reach = 2.0 * sigma
+    # Of two alike, one is the other only where they lie upon each other; a much brighter one has
+    # wings: at 3.5 sigma a Gaussian is spent, real light is not.
+    if bright.snr > 3.0 * faint.snr:
+        contrast = 20.0 * bright.snr / max(faint.snr, 1.0)
+        reach = sigma * min(math.sqrt(2.0 * math.log(contrast)), 4.0)
     points = np.array([(a.x0, a.y0), (a.x1, a.y1), a.midpoint])
-    if bright.snr < 3.0 * faint.snr:
-        # Of two alike, one is the other only where they lie upon each other.
-        reach = 2.0 * sigma
-    return bool((distance_to_segment(points[:, 0], points[:, 1], b) < reach).all())
+    return bool((distance_to_segment(points[:, 0], points[:, 1], bright.segment) < reach).all())
 
 
 def _join_pieces(
