@@ -388,6 +388,19 @@ def _huge(path: Path) -> None:
     path.write_bytes(content)
 
 
+def _negative_axis(path: Path) -> None:
+    fits.PrimaryHDU(np.zeros((50, 60), np.float32)).writeto(path)
+    path.write_bytes(
+        path.read_bytes().replace(b"NAXIS1  =                   60", b"NAXIS1  =" + b"-9".rjust(21))
+    )
+
+
+def _endless_axes(path: Path) -> None:
+    fits.PrimaryHDU(np.zeros((50, 60), np.float32)).writeto(path)
+    axes = b"NAXIS   = " + b"99999999999".rjust(20)
+    path.write_bytes(path.read_bytes().replace(b"NAXIS   =                    2", axes))
+
+
 def _huge_gzipped(path: Path) -> None:
     _huge(path)
     path.write_bytes(gzip.compress(path.read_bytes()))
@@ -418,6 +431,8 @@ def _huge_rice(path: Path) -> None:
         (_gzip_twice, ReadError, "is gzip inside gzip"),
         (_gzip_cut, ReadError, "is cut short or damaged"),
         (_huge, ReadError, "promises 160000 x 160000 pixels"),
+        (_negative_axis, ReadError, r"NAXIS1 is b'-9'"),
+        (_endless_axes, ReadError, r"NAXIS is b'99999999999'"),
         (_huge_gzipped, ReadError, "promises 160000 x 160000 pixels"),
         (_huge_rice, ReadError, "promises 160000 x 160000 pixels"),
     ],

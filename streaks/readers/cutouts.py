@@ -148,7 +148,7 @@ def _file_stamps(file: Path) -> Iterator[_Stamp]:
     elif name.endswith(_STACKS):
         yield from _stack_stamps(file)
     elif name.endswith(FITS_SUFFIXES):
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             data = np.ascontiguousarray(read_image(file).data, dtype=np.float32)
         yield _Stamp(file.name, data, ~np.isfinite(data), {})
     else:

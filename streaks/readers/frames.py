@@ -33,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 #: Smallest and largest believable size of a pixel on the sky.
 _SCALE_RANGE_ARCSEC = (1e-3, 1e3)
+_WCS_WORD = re.compile(
+    r"WCSAXES|NAXIS[12]?|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+"
+    r"|(A|B|AP|BP)_(ORDER|DMAX|\d_\d)|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX"
+)
 _WCS_NUMBER = re.compile(r"(CRPIX|CRVAL|CDELT)[12]|(CD|PC)[12]_[12]")
 
 
@@ -158,7 +162,7 @@ def _choose_profile(path: Path, given: Profile | str | os.PathLike[str] | None) 
 
 def _bare_frame(path: Path, image: FitsImage, survey: Profile, overrides: FrameOverrides) -> Frame:
     """Data and what the header tells, without companions."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         data = np.ascontiguousarray(image.data, dtype=np.float32)
     header, words = image.header, survey.words
     wcs = _read_wcs(header, str(path))
@@ -233,7 +237,7 @@ def _read_wcs(header: fits.Header, name: str) -> WCS | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            wcs = WCS(header, naxis=2)
+            wcs = WCS(_wcs_header(header), naxis=2)
             reason = _wcs_trouble(wcs, header)
     except Exception as error:
         # wcslib and astropy raise many kinds for nonsense in a header.
@@ -242,6 +246,15 @@ def _read_wcs(header: fits.Header, name: str) -> WCS | None:
         _log.warning("%s: WCS ignored, no sky coordinates: %s", name, reason)
         return None
     return wcs
+
+
+def _wcs_header(header: fits.Header) -> fits.Header:
+    """The words that make the coordinates, and no others: a bad one elsewhere spoils nothing."""
+    kept = fits.Header()
+    for word in header:
+        if _WCS_WORD.fullmatch(word):
+            kept[word] = header[word]
+    return kept
 
 
 def _wcs_trouble(wcs: WCS, header: fits.Header) -> str:

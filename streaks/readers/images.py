@@ -21,6 +21,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from streaks.errors import ReadError, StreaksError
+from streaks.readers.structure import check_structure
 
 __all__ = ["FitsImage", "has_extensions", "read_image"]
 
@@ -105,12 +106,15 @@ def _stream(path: Path) -> Iterator[tuple[str | IO[bytes], int]]:
     size, magic = _size_and_magic(path)
     if not magic.startswith(_GZIP_MAGIC):
         _check_magic(path, magic)
+        with path.open("rb") as file:
+            check_structure(file, str(path))
         yield str(path), size
         return
     unpacked = _unpack(path)
     if unpacked.startswith(_GZIP_MAGIC):
         raise ReadError(f"{path} is gzip inside gzip; unpack it once")
     _check_magic(path, unpacked[:16])
+    check_structure(io.BytesIO(unpacked), str(path))
     yield io.BytesIO(unpacked), len(unpacked)
 
 
@@ -155,7 +159,7 @@ def _find_image(hdus: fits.HDUList, path: Path, extension: str, size: int) -> in
         if hdu.is_image and len(hdu.shape) == 2 and extension in ("", hdu.name):
             return index
         seen.append(f"{index} {_described(hdu)}")
-    if _ends_beyond(hdus[len(hdus) - 1], size) or size % _BLOCK:
+    if _ends_beyond(hdu, size) or size % _BLOCK:
         raise ReadError(f"{path} is cut short at {size} bytes, before any image; fetch it again")
     wanted = f"2-D image named {extension}" if extension else "2-D image"
     raise ReadError(f"{path} holds no {wanted}; its HDUs are {', '.join(seen)}")
