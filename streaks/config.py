@@ -53,9 +53,9 @@ class DetectionConfig:
     #: Matched-filter S/N that a line must reach: about one false line in a 3072 x 3080 frame
     #: of pure noise.
     threshold_snr: float = 5.8
-    #: Lowest `score` to report: about one false detection a ZTF quadrant. Artifacts have an S/N,
-    #: but not the look of a streak; 0 reports every line, for training sets.
-    min_score: float = 6.0
+    #: Lowest `score` to report: about one false line in a ZTF quadrant of noise. Artifacts have
+    #: an S/N, but not the look of a streak; 0 reports every line, for training sets.
+    min_score: float = 6.5
     #: Shortest trail (without its PSF) to report, px.
     min_length_px: float = 3.0
     #: Most streaks to report from one image: a broken subtraction must not stop a night.
