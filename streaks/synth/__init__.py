@@ -22,6 +22,7 @@ _FACE = {
     "parse_mix": "cutout_sets",
     "render_trail": "psf",
     "write_montage": "montage",
+    "write_pictures": "storage",
     "write_set": "storage",
 }
 

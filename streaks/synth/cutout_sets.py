@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from astropy.table import QTable
@@ -15,11 +16,26 @@ from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError
-from streaks.synth.look import apply_look, draw_look, shift_of_look
+from streaks.synth.look import (
+    LOOKS,
+    apply_look,
+    draw_look,
+    draw_picture_look,
+    encode_picture,
+    shift_of_look,
+)
 from streaks.synth.recipes import RECIPES, Sky, conditions_for, expose
-from streaks.tables import ASTREAKS_MIX, ColumnSpec, build_table
+from streaks.tables import ASTREAKS_MIX, SKIP, ColumnSpec, build_table
 
-__all__ = ["BALANCED_MIX", "TRUTH_COLUMNS", "iter_cutouts", "make_cutouts", "parse_mix"]
+__all__ = [
+    "BALANCED_MIX",
+    "TRUTH_COLUMNS",
+    "iter_cutouts",
+    "iter_pictures",
+    "make_cutouts",
+    "parse_mix",
+    "truth_table",
+]
 
 #: As many of each class, and as many blanks.
 BALANCED_MIX: Mapping[str, float] = {label: 1.0 / len(RECIPES) for label in RECIPES}
@@ -47,11 +63,26 @@ TRUTH_COLUMNS = (
 )
 
 
+Made = TypeVar("Made")
+Row = dict[str, float | str | int]
+
+
 @dataclass(frozen=True, eq=False)
 class _One:
     difference: NDArray[np.float32]
     mask: NDArray[np.bool_]
-    truth: dict[str, float | str | int]
+    truth: Row
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run of cutouts that one process makes."""
+
+    seed: int
+    size_px: int
+    start: int
+    labels: tuple[str, ...]
+    look: str
 
 
 def parse_mix(text: str | Mapping[str, float] | None) -> Mapping[str, float]:
@@ -107,6 +138,7 @@ def make_cutouts(
     seed: int,
     mix: str | Mapping[str, float] | None = None,
     size_px: int = 128,
+    look: str = "mixed",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Cutouts, QTable]:
@@ -123,6 +155,9 @@ def make_cutouts(
         ``"astreaks"``, or a text like ``"asteroid=0.5,ghost=0.5"``.
     size_px
         Side of a cutout, native pixels.
+    look
+        ``"mixed"``: counts, pictures, alert stamps and chip edges as users' cutouts spread over
+        them; ``"picture"``: all quantised, clipped and compressed as ZTF's stored pictures.
     workers
         Processes.
     progress
@@ -138,10 +173,12 @@ def make_cutouts(
     Raises
     ------
     ConfigError
-        If n, size, workers or mix cannot be used.
+        If n, size, look, workers or mix cannot be used.
     """
     parts = list(
-        iter_cutouts(n, seed=seed, mix=mix, size_px=size_px, workers=workers, progress=progress)
+        iter_cutouts(
+            n, seed=seed, mix=mix, size_px=size_px, look=look, workers=workers, progress=progress
+        )
     )
     difference = np.stack([one.difference for one in parts])
     mask = np.stack([one.mask for one in parts])
@@ -163,30 +200,58 @@ def iter_cutouts(
     seed: int,
     mix: str | Mapping[str, float] | None = None,
     size_px: int = 128,
+    look: str = "mixed",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[_One]:
     """The cutouts of `make_cutouts` one by one, in order, in flat memory."""
-    _check(n, seed, size_px, workers)
+    jobs = _plan(n, seed, mix, size_px, look, workers)
+    yield from _run(_make_chunk, jobs, workers, progress)
+
+
+def iter_pictures(
+    n: int,
+    *,
+    seed: int,
+    mix: str | Mapping[str, float] | None = None,
+    size_px: int = 157,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[bytes, Row]]:
+    """Synthetic cutouts as ZTF stores them: JPEG files, dark for positive, with their truth.
+
+    Those at a chip's edge are cropped and so not square; the truth refers to the cutout as
+    `streaks.readers.read_cutouts` pads it. Options are those of `make_cutouts`.
+    """
+    jobs = _plan(n, seed, mix, size_px, "picture", workers)
+    yield from _run(_draw_chunk, jobs, workers, progress)
+
+
+def _plan(
+    n: int,
+    seed: int,
+    mix: str | Mapping[str, float] | None,
+    size_px: int,
+    look: str,
+    workers: int,
+) -> list[_Job]:
+    _check(n, seed, size_px, look, workers)
     labels = _draw_labels(n, parse_mix(mix), seed)
-    chunks = [
-        (seed, size_px, start, labels[start : start + _CHUNK]) for start in range(0, n, _CHUNK)
+    return [
+        _Job(seed, size_px, start, tuple(labels[start : start + _CHUNK]), look)
+        for start in range(0, n, _CHUNK)
     ]
-    done = 0
-    for part in _run(chunks, workers):
-        yield from part
-        done += len(part)
-        if progress is not None:
-            progress(done)
 
 
-def _check(n: int, seed: int, size_px: int, workers: int) -> None:
+def _check(n: int, seed: int, size_px: int, look: str, workers: int) -> None:
     if n < 1:
         raise ConfigError(f"n is {n}; ask for at least one cutout")
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more")
     if not _SIZES_PX[0] <= size_px <= _SIZES_PX[1]:
         raise ConfigError(f"size is {size_px} px; it must be {_SIZES_PX[0]} to {_SIZES_PX[1]}")
+    if look not in LOOKS:
+        raise ConfigError(f"look is {look!r}; expected one of {', '.join(LOOKS)}")
     if workers < 1:
         raise ConfigError(f"workers is {workers}; at least 1")
 
@@ -204,42 +269,78 @@ def _draw_labels(n: int, mix: Mapping[str, float], seed: int) -> list[str]:
     return [str(name) for name in rng.permutation(labels)]
 
 
-def _run(chunks: list[tuple[int, int, int, list[str]]], workers: int) -> Iterator[list[_One]]:
-    if workers == 1 or len(chunks) == 1:
-        yield from map(_make_chunk, chunks)
+def _run(
+    make: Callable[[_Job], list[Made]],
+    jobs: list[_Job],
+    workers: int,
+    progress: Callable[[int], None] | None,
+) -> Iterator[Made]:
+    done = 0
+    for part in _parts(make, jobs, workers):
+        yield from part
+        done += len(part)
+        if progress is not None:
+            progress(done)
+
+
+def _parts(
+    make: Callable[[_Job], list[Made]], jobs: list[_Job], workers: int
+) -> Iterator[list[Made]]:
+    if workers == 1 or len(jobs) == 1:
+        yield from map(make, jobs)
         return
-    workers = min(workers, len(chunks), 2 * (os.cpu_count() or 1))
+    workers = min(workers, len(jobs), 2 * (os.cpu_count() or 1))
     with ProcessPoolExecutor(workers) as pool:
-        # A few chunks ahead of the reader, not all: memory stays flat however slow the disk.
-        waiting = deque(pool.submit(_make_chunk, chunk) for chunk in chunks[: 2 * workers])
-        for chunk in chunks[2 * workers :]:
+        # A few jobs ahead of the reader, not all: memory stays flat however slow the disk.
+        waiting = deque(pool.submit(make, job) for job in jobs[: 2 * workers])
+        for job in jobs[2 * workers :]:
             yield waiting.popleft().result()
-            waiting.append(pool.submit(_make_chunk, chunk))
+            waiting.append(pool.submit(make, job))
         while waiting:
             yield waiting.popleft().result()
 
 
-def _make_chunk(chunk: tuple[int, int, int, list[str]]) -> list[_One]:
+def _make_chunk(job: _Job) -> list[_One]:
+    return [_make_one(job, index, sky, image) for index, sky, image in _skies(job)]
+
+
+def _draw_chunk(job: _Job) -> list[tuple[bytes, Row]]:
+    inner = _inner(job.size_px)
+    drawn = []
+    for index, sky, image in _skies(job):
+        row = _truth(sky, job.seed, index)
+        row["streak_id"] = f"{row['streak_id']}.jpg"  # its file's name, by which readers call it
+        coded = encode_picture(image[inner], sky.mask[inner], sky.sigma, sky.look)
+        drawn.append((coded, row))
+    return drawn
+
+
+def _skies(job: _Job) -> Iterator[tuple[int, Sky, NDArray[np.float32]]]:
+    """Index, contents and image of each; the image is larger by the margin."""
     from threadpoolctl import threadpool_limits
 
-    seed, size_px, start, labels = chunk
     # One thread: sums of matrix products depend on how they are split, bytes must not.
     with threadpool_limits(1):
-        return [_make_one(seed, size_px, start + k, label) for k, label in enumerate(labels)]
+        for index, label in enumerate(job.labels, job.start):
+            rng = np.random.default_rng(np.random.SeedSequence(job.seed, spawn_key=(1, index)))
+            draw = draw_look if job.look == "mixed" else draw_picture_look
+            look = draw(rng, job.size_px)
+            sky = Sky(rng, job.size_px, _MARGIN_PX, label, look, conditions_for(rng, label))
+            RECIPES[label](sky)
+            yield index, sky, expose(sky)
 
 
-def _make_one(seed: int, size_px: int, index: int, label: str) -> _One:
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, index)))
-    look = draw_look(rng, size_px)
-    sky = Sky(rng, size_px, _MARGIN_PX, look, conditions_for(rng, label))
-    RECIPES[label](sky)
-    image = expose(sky)
-    inner = (slice(_MARGIN_PX, _MARGIN_PX + size_px),) * 2
-    difference, mask = apply_look(image[inner], sky.mask[inner], sky.sigma, look)
-    return _One(difference, mask, _truth(sky, seed, index, label))
+def _inner(size_px: int) -> tuple[slice, slice]:
+    return (slice(_MARGIN_PX, _MARGIN_PX + size_px),) * 2
 
 
-def _truth(sky: Sky, seed: int, index: int, label: str) -> dict[str, float | str | int]:
+def _make_one(job: _Job, index: int, sky: Sky, image: NDArray[np.float32]) -> _One:
+    inner = _inner(job.size_px)
+    difference, mask = apply_look(image[inner], sky.mask[inner], sky.sigma, sky.look)
+    return _One(difference, mask, _truth(sky, job.seed, index))
+
+
+def _truth(sky: Sky, seed: int, index: int) -> Row:
     segment = sky.segment
     dx, dy = shift_of_look(sky.look)
     nan = math.nan
@@ -249,7 +350,7 @@ def _truth(sky: Sky, seed: int, index: int, label: str) -> dict[str, float | str
         ends = (s.x0, s.y0, s.x1, s.y1)
     return {
         "streak_id": f"syn{seed}-{index:07d}",
-        "label": label,
+        "label": sky.label,
         "x0": ends[0],
         "y0": ends[1],
         "x1": ends[2],
@@ -257,16 +358,16 @@ def _truth(sky: Sky, seed: int, index: int, label: str) -> dict[str, float | str
         "length": nan if segment is None else segment.length_px,
         "theta": nan if segment is None else segment.theta_deg,
         "flux": nan if segment is None else sky.flux,
-        "snr": _subject_snr(sky, label),
+        "snr": _subject_snr(sky),
         "fwhm_px": sky.conditions.science_psf.fwhm_px,
         "sigma": sky.sigma,
         "seed": seed,
     }
 
 
-def _subject_snr(sky: Sky, label: str) -> float:
+def _subject_snr(sky: Sky) -> float:
     """sqrt(sum(signal**2)) / sigma of the subject alone; NaN for blanks."""
-    if label == "skip" or sky.subject is None:
+    if sky.label == SKIP or sky.subject is None:
         return math.nan
     signal = sky.subject[sky.usable()]
     return float(np.sqrt(np.sum(signal.astype(np.float64) ** 2)) / sky.sigma)

@@ -8,7 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Look", "apply_look", "crop_to_look", "draw_look"]
+__all__ = [
+    "LOOKS",
+    "Look",
+    "apply_look",
+    "crop_to_look",
+    "draw_look",
+    "draw_picture_look",
+    "encode_picture",
+    "shift_of_look",
+    "to_levels",
+]
+
+#: How a set's cutouts look: as users' cutouts spread over formats, or all as ZTF's pictures.
+LOOKS = ("mixed", "picture")
+#: ZTF's streak pictures clip this many sigma below and above the median, with the deviation of
+#: what a clipping at 3 sigma keeps; measured on its stored cutouts (docs/synth.md).
+_PICTURE_SIGMAS = (2.5, 10.0)
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -29,8 +45,11 @@ class Look:
         that the streak is no longer central.
     eight_bit
         Stretched to 8 bits and back.
+    measured
+        Whether the stretch is about the picture's own median, in units of its own clipped
+        deviation, clutter included; otherwise about 0 in units of the noise.
     low_sigma, high_sigma
-        Where the stretch clips, in units of the noise.
+        Where the stretch clips, in those units.
     jpeg_quality
         0 for none.
     mask_known
@@ -43,6 +62,7 @@ class Look:
     edge: tuple[int, int, int, int] = (0, 0, 0, 0)
     recentred: bool = False
     eight_bit: bool = False
+    measured: bool = False
     low_sigma: float = 2.5
     high_sigma: float = 10.0
     jpeg_quality: int = 0
@@ -61,18 +81,43 @@ def draw_look(rng: np.random.Generator, size_px: int, *, edge_probability: float
         if rng.random() < 0.1:
             edge[rng.integers(4)] = int(rng.integers(4, max(5, int(0.3 * size_px))))
     eight_bit = rng.random() < 0.5
-    low, high = _draw_stretch(rng)
+    measured, low, high = _draw_stretch(rng)
     return Look(
         window_px=min(window, size_px),
         edge=(edge[0], edge[1], edge[2], edge[3]),
         recentred=bool(eight_bit and rng.random() < 0.7),
         eight_bit=bool(eight_bit),
+        measured=measured,
         low_sigma=low,
         high_sigma=high,
         jpeg_quality=_draw_quality(rng),
         mask_known=bool(rng.random() < (0.7 if eight_bit else 0.9)),
-        flat_level_sigma=float(rng.choice([0.0, rng.normal(0, 0.7)], p=[0.7, 0.3])),
+        flat_level_sigma=_draw_flat_level(rng),
     )
+
+
+def draw_picture_look(rng: np.random.Generator, size_px: int) -> Look:
+    """The look of ZTF's stored streak pictures: JPEG, dark for positive, cut at chip edges."""
+    edge = [0, 0, 0, 0]
+    if rng.random() < 0.12:
+        edge[rng.integers(4)] = int(rng.integers(4, max(5, int(0.45 * size_px))))
+    return Look(
+        window_px=size_px,
+        edge=(edge[0], edge[1], edge[2], edge[3]),
+        recentred=True,
+        eight_bit=True,
+        measured=True,
+        low_sigma=_PICTURE_SIGMAS[0],
+        high_sigma=_PICTURE_SIGMAS[1],
+        jpeg_quality=100,
+        mask_known=False,
+        flat_level_sigma=_draw_flat_level(rng),
+    )
+
+
+def _draw_flat_level(rng: np.random.Generator) -> float:
+    """Masked areas are filled with the background's level, or nearly."""
+    return float(rng.normal(0, 0.15) if rng.random() < 0.75 else rng.normal(-0.4, 0.6))
 
 
 def _draw_quality(rng: np.random.Generator) -> int:
@@ -81,17 +126,14 @@ def _draw_quality(rng: np.random.Generator) -> int:
     return 0 if kind < 0.25 else 100 if kind < 0.65 else int(rng.integers(75, 100))
 
 
-def _draw_stretch(rng: np.random.Generator) -> tuple[float, float]:
-    """Clipping levels in units of the noise."""
+def _draw_stretch(rng: np.random.Generator) -> tuple[bool, float, float]:
+    """Whether the stretch is measured on the picture, and where it clips."""
     kind = rng.random()
     if kind < 0.65:
-        # ZTF's stored cutouts clip a fifth of the range below the background and four above,
-        # with a range that clutter widens.
-        low = 2.45 * float(np.exp(abs(rng.normal(0, 0.2))))
-        return low, 4 * low
+        return True, *_PICTURE_SIGMAS
     if kind < 0.85:
-        return float(rng.uniform(1.0, 6.0)), float(rng.uniform(2.5, 40.0))
-    return float(rng.uniform(5.0, 25.0)), float(rng.uniform(20.0, 80.0))  # nearly min to max
+        return False, float(rng.uniform(1.0, 6.0)), float(rng.uniform(2.5, 40.0))
+    return False, float(rng.uniform(5.0, 25.0)), float(rng.uniform(20.0, 80.0))  # nearly all
 
 
 def crop_to_look(image: NDArray[Any], fill: float, look: Look) -> NDArray[Any]:
@@ -156,13 +198,65 @@ def apply_look(difference: Float, mask: Mask, sigma: float, look: Look) -> tuple
     return image, named | outside
 
 
+def to_levels(image: Float, sigma: float, look: Look) -> tuple[NDArray[np.uint8], float, float]:
+    """Counts as 8-bit grey levels, dark for positive.
+
+    Returns
+    -------
+    levels : (ny, nx) uint8
+        Before any JPEG compression.
+    low, high
+        Counts at white (255) and at black (0).
+    """
+    middle, unit = _clipped_statistics(image) if look.measured else (0.0, sigma)
+    low, high = middle - look.low_sigma * unit, middle + look.high_sigma * unit
+    scaled = (np.float32(high) - image) * np.float32(255.0 / (high - low))
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8), low, high
+
+
+def encode_picture(difference: Float, mask: Mask, sigma: float, look: Look) -> bytes:
+    """One cutout as the JPEG file that a pipeline would keep, cropped at the chip's edge.
+
+    Parameters
+    ----------
+    difference : (size, size), counts
+    mask : (size, size) bool
+        Pixels that the pipeline filled with a flat level.
+    sigma
+        Noise, counts.
+    look
+        An 8-bit one.
+    """
+    import cv2
+
+    left, right, bottom, top = look.edge
+    valid = (slice(bottom, difference.shape[0] - top), slice(left, difference.shape[1] - right))
+    flat = np.float32(look.flat_level_sigma * sigma)
+    levels, _, _ = to_levels(np.where(mask, flat, difference)[valid], sigma, look)
+    quality = look.jpeg_quality or 100
+    _, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return coded.tobytes()
+
+
+def _clipped_statistics(image: Float) -> tuple[float, float]:
+    """Median and deviation of the pixels within 3 sigma of the median."""
+    values = image.ravel()
+    middle, deviation = float(np.median(values)), float(values.std())
+    for _ in range(5):
+        kept = values[np.abs(values - np.float32(middle)) <= np.float32(3 * deviation)]
+        if kept.size == values.size or kept.size == 0:
+            break
+        values = kept
+        middle, deviation = float(np.median(values)), float(values.std())
+    return middle, max(deviation, 1e-6)
+
+
 def _through_eight_bits(image: Float, sigma: float, look: Look) -> Float:
     import cv2
 
-    low, high = -look.low_sigma * sigma, look.high_sigma * sigma
-    step = (high - low) / 255.0
-    levels = np.rint(np.clip((high - image) / step, 0, 255)).astype(np.uint8)
+    levels, low, high = to_levels(image, sigma, look)
     if look.jpeg_quality:
         _, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality])
-        levels = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
-    return (high - levels.astype(np.float32) * np.float32(step)).astype(np.float32)
+        levels = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE).astype(np.uint8)
+    step = (high - low) / 255.0
+    return (np.float32(high) - levels.astype(np.float32) * np.float32(step)).astype(np.float32)

@@ -43,6 +43,7 @@ class Sky:
     rng: np.random.Generator
     size_px: int
     margin_px: int
+    label: str
     look: Look
     conditions: Conditions
     stars: Stars = field(init=False)

@@ -15,9 +15,9 @@ from astropy.table import QTable
 
 from streaks.cutouts import Cutouts
 from streaks.errors import InputError, ReadError
-from streaks.synth.cutout_sets import iter_cutouts, parse_mix, truth_table
+from streaks.synth.cutout_sets import iter_cutouts, iter_pictures, parse_mix, truth_table
 
-__all__ = ["load_set", "staged_folder", "write_json", "write_set"]
+__all__ = ["load_set", "staged_folder", "write_json", "write_pictures", "write_set"]
 
 #: Cutouts in one file: 128 px float and mask make 80 MB before compression.
 _SHARD = 1000
@@ -69,6 +69,7 @@ def write_set(
     seed: int,
     mix: str | Mapping[str, float] | None = None,
     size_px: int = 128,
+    look: str = "mixed",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
@@ -78,7 +79,7 @@ def write_set(
     ----------
     out_dir
         New or empty; appears once all is written.
-    n, seed, mix, size_px, workers, progress
+    n, seed, mix, size_px, look, workers, progress
         As `make_cutouts`.
 
     Returns
@@ -97,7 +98,7 @@ def write_set(
 
     shares = parse_mix(mix)
     cutouts = iter_cutouts(
-        n, seed=seed, mix=shares, size_px=size_px, workers=workers, progress=progress
+        n, seed=seed, mix=shares, size_px=size_px, look=look, workers=workers, progress=progress
     )
     with staged_folder(out_dir) as stage:
         rows: list[Mapping[str, Any]] = []
@@ -118,9 +119,60 @@ def write_set(
                 "n": n,
                 "seed": seed,
                 "size_px": size_px,
+                "look": look,
                 "mix": dict(shares),
             },
         )
+    return Path(out_dir)
+
+
+def write_pictures(
+    out_dir: str | Path,
+    n: int,
+    *,
+    seed: int,
+    mix: str | Mapping[str, float] | None = None,
+    size_px: int = 157,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Make labelled cutouts and write them as ZTF stores its streaks: one JPEG each.
+
+    Parameters
+    ----------
+    out_dir
+        New or empty; appears once all is written.
+    n, seed, mix, size_px, workers, progress
+        As `make_cutouts`.
+
+    Returns
+    -------
+    Path
+        The folder: ``jpg/<streak_id>``, ``truth.ecsv``, ``provenance.json``.
+
+    Raises
+    ------
+    ConfigError
+        As `make_cutouts`.
+    InputError
+        If the folder is in use or cannot be written.
+    """
+    from streaks import __version__
+
+    shares = parse_mix(mix)
+    pictures = iter_pictures(
+        n, seed=seed, mix=shares, size_px=size_px, workers=workers, progress=progress
+    )
+    with staged_folder(out_dir) as stage:
+        rows: list[Mapping[str, Any]] = []
+        (stage / "jpg").mkdir()
+        for coded, row in pictures:
+            (stage / "jpg" / f"{row['streak_id']}").write_bytes(coded)
+            rows.append(row)
+        truth_table(rows).write(stage / _TRUTH, format="ascii.ecsv")
+        made = {"n": n, "seed": seed, "size_px": size_px, "look": "picture", "mix": dict(shares)}
+        kind = {"kind": "streaks synthetic pictures", "version": __version__}
+        write_json(stage / _PROVENANCE, {**kind, **made})
     return Path(out_dir)
 
 
