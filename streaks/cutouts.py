@@ -174,19 +174,29 @@ def scale_cutouts(cutouts: Cutouts) -> NDArray[np.float32]:
     (n, size, size) float32
     """
     n = len(cutouts)
-    flat = np.where(cutouts.mask, np.nan, cutouts.difference).reshape(n, -1)
-    scaled = np.zeros(flat.shape, np.float32)
-    for i in range(n):
-        # One cutout at a time: np.nanmedian over an axis copies the whole stack.
-        good = np.isfinite(flat[i])
-        values = flat[i][good]
+    images, masks = cutouts.difference.reshape(n, -1), cutouts.mask.reshape(n, -1)
+    scaled = np.zeros(images.shape, np.float32)
+    # One cutout at a time: np.nanmedian over an axis copies the whole stack.
+    for image, mask, out in zip(images, masks, scaled, strict=True):
+        good = ~mask & np.isfinite(image)
+        whole = good.all()
+        values = image if whole else image[good]
         if values.size == 0:
             continue
-        centred = values - np.median(values)
-        sigma = 1.4826 * np.median(np.abs(centred))
+        centred = values - _median(values)
+        sigma = np.float32(1.4826) * _median(np.abs(centred))
         if sigma > 0:
-            scaled[i][good] = centred / sigma
+            out[... if whole else good] = centred / sigma
     return scaled.reshape(cutouts.difference.shape)
+
+
+def _median(values: NDArray[np.float32]) -> np.float32:
+    """As np.median of finite values, without its checks: a third of the time."""
+    middle = len(values) // 2
+    ordered = np.partition(values, middle)
+    if len(values) % 2:
+        return ordered[middle]
+    return np.float32(0.5) * (ordered[:middle].max() + ordered[middle])
 
 
 def _overlap(
