@@ -180,7 +180,7 @@ def test_a_shifted_star_leaves_both_signs() -> None:
     assert residual.min() < -0.05 * science.max()
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.06, 0.3])
+@pytest.mark.parametrize("correlation", [-0.02, 0.0, 0.06, 0.3])
 def test_noise_has_the_correlation_asked_for_at_lag_one(correlation: float) -> None:
     white = np.random.default_rng(4).standard_normal((400, 410), dtype=np.float32)
     noise = correlate_noise(white, correlation)[2:-2, 2:-2]

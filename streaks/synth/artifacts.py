@@ -87,17 +87,24 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cells: float)
 
 
 def draw_gradient(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> Float:
-    """Background left over: a slope, a step of an amplifier, or stripes of columns or rows."""
+    """Background left over: a slope, the glow of a star beyond one side, steps or stripes."""
     ny, nx = shape
     x = np.linspace(-1, 1, nx, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, ny, dtype=np.float32)[:, None]
-    kind = rng.choice(["slope", "smooth", "step", "stripes"], p=[0.4, 0.35, 0.1, 0.15])
-    size = np.float32(sigma * rng.uniform(0.1, 1.2))
+    kind = rng.choice(
+        ["slope", "glow", "smooth", "step", "stripes"], p=[0.62, 0.2, 0.1, 0.03, 0.05]
+    )
+    size = np.float32(sigma * log_uniform(rng, 0.1, 1.0))
     if kind == "slope":
         angle = rng.uniform(0, 2 * math.pi)
         field = (math.cos(angle) * x + math.sin(angle) * y) * size
+    elif kind == "glow":
+        angle = rng.uniform(0, 2 * math.pi)
+        depth = 1.2 - math.cos(angle) * x - math.sin(angle) * y
+        sign = rng.choice([-1, 1])
+        field = sign * 2 * size * np.exp(-np.maximum(depth, 0) / np.float32(rng.uniform(0.15, 0.8)))
     elif kind == "smooth":
-        field = smooth_field(rng, shape, 2.0) * size
+        field = smooth_field(rng, shape, rng.uniform(0.8, 2.0)) * np.float32(0.4) * size
     elif kind == "step":
         field = np.where(x > rng.uniform(-0.9, 0.9), size, 0) + 0 * y
     else:
@@ -112,7 +119,7 @@ def draw_ghost(
 ) -> Float:
     """A reflection of a bright star, brightest part near 1, of either sign."""
     kind = rng.choice(
-        ["sheets", "waves", "fan", "caustic", "hook", "disc"], p=[0.24, 0.2, 0.16, 0.16, 0.12, 0.12]
+        ["sheets", "waves", "fan", "caustic", "hook", "disc"], p=[0.18, 0.34, 0.12, 0.16, 0.1, 0.1]
     )
     grid = _grid(shape, centre)
     draw = {
@@ -217,9 +224,9 @@ def _waves(rng: np.random.Generator, grid: Grid) -> Float:
     bands = np.zeros(shape, np.float32)
     for k in range(int(rng.integers(1, 4))):
         offset = rng.normal(0, 8) if k == 0 else rng.uniform(-70, 70)
-        spread = rng.uniform(6, 30)
+        spread = rng.uniform(8, 45)
         bands += rng.uniform(0.3, 1.0) * np.exp(-0.5 * ((across + bend - offset) / spread) ** 2)
-    return image * (bands + np.float32(rng.uniform(0.0, 0.3)))
+    return image * (bands + np.float32(rng.uniform(0.0, 0.5)))
 
 
 def _fan(rng: np.random.Generator, grid: Grid) -> Float:

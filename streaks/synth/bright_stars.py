@@ -79,26 +79,26 @@ def draw_bright_star(
         corner=rng.uniform(0, 0.7) * half_width,
         bleed_half_width=float(rng.uniform(1, 5)) if bleeding else 0.0,
         bleed_reach=(log_uniform(rng, 5, 120), log_uniform(rng, 5, 120)),
-        halo=log_uniform(rng, 0.4, 5) * float(rng.choice([1, -1])) if rng.random() < 0.45 else 0.0,
+        halo=log_uniform(rng, 0.4, 5) * float(rng.choice([1, -1])) if rng.random() < 0.2 else 0.0,
         halo_px=log_uniform(rng, 5, 40),
         spikes=_draw_spikes(rng),
-        rim=log_uniform(rng, 1.0, 30.0) if rng.random() < 0.45 else 0.0,
+        rim=log_uniform(rng, 2.0, 40.0) if rng.random() < 0.55 else 0.0,
         rim_px=float(rng.uniform(1.5, 9.0)),
         fans=_draw_fans(rng) if rng.random() < 0.7 else (),
         arcs=tuple((rng.uniform(12, 60), rng.normal(0, 3)) for _ in range(rng.integers(1, 5)))
-        if rng.random() < 0.08
+        if rng.random() < 0.03
         else (),
-        columns=log_uniform(rng, 2, 40) if rng.random() < 0.3 else 0.0,
+        columns=log_uniform(rng, 2, 40) if rng.random() < 0.4 else 0.0,
     )
 
 
 def _draw_spikes(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
     spikes = []
-    if rng.random() < 0.7:
+    if rng.random() < 0.5:
         for angle in (0.0, 0.5 * math.pi, math.pi, 1.5 * math.pi):
             if rng.random() < 0.6:
                 sign = float(rng.choice([1, -1]))
-                spikes.append((angle, sign * log_uniform(rng, 1.5, 25), log_uniform(rng, 4, 30)))
+                spikes.append((angle, sign * log_uniform(rng, 1.5, 25), log_uniform(rng, 3, 18)))
     if rng.random() < 0.2:
         for _ in range(rng.integers(1, 4)):
             angle = rng.uniform(0, 2 * math.pi)
@@ -112,7 +112,7 @@ def _draw_fans(rng: np.random.Generator) -> tuple[tuple[float, float, float, flo
         (
             middle + rng.normal(0, 0.45),
             log_uniform(rng, 0.04, 0.18),
-            log_uniform(rng, 1.5, 15.0),
+            log_uniform(rng, 2.0, 25.0),
             log_uniform(rng, 5, 28),
         )
         for _ in range(rng.integers(4, 16))
@@ -221,4 +221,4 @@ def _fans(x: Float, y: Float, r: Float, beyond: Float, star: BrightStar) -> Floa
         lobe = np.exp(-0.5 * (turn / np.float32(spread)) ** 2)
         feathers += np.float32(amplitude) * lobe * np.exp(-beyond / np.float32(decay))
     checker = _checker(x, y, rows=True, columns=True)
-    return feathers * (0.35 + checker)
+    return feathers * (np.float32(0.15) + checker)

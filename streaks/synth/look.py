@@ -22,9 +22,11 @@ __all__ = [
 
 #: How a set's cutouts look: as users' cutouts spread over formats, or all as ZTF's pictures.
 LOOKS = ("mixed", "picture")
-#: ZTF's streak pictures clip this many sigma below and above the median, with the deviation of
-#: what a clipping at 3 sigma keeps; measured on its stored cutouts (docs/synth.md).
+#: ZTF's streak pictures clip a fifth of the range below the median and four above, in units of
+#: about the deviation of what a clipping at 3 sigma keeps: 2.5 and 10 of it would leave blank sky
+#: with 20.4 grey levels of noise, its stored cutouts have 20.0 to 20.2 (docs/synth.md).
 _PICTURE_SIGMAS = (2.5, 10.0)
+_PICTURE_WIDER = (1.005, 1.03)
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -101,14 +103,15 @@ def draw_picture_look(rng: np.random.Generator, size_px: int) -> Look:
     edge = [0, 0, 0, 0]
     if rng.random() < 0.12:
         edge[rng.integers(4)] = int(rng.integers(4, max(5, int(0.45 * size_px))))
+    low, high = _draw_picture_sigmas(rng)
     return Look(
         window_px=size_px,
         edge=(edge[0], edge[1], edge[2], edge[3]),
         recentred=True,
         eight_bit=True,
         measured=True,
-        low_sigma=_PICTURE_SIGMAS[0],
-        high_sigma=_PICTURE_SIGMAS[1],
+        low_sigma=low,
+        high_sigma=high,
         jpeg_quality=100,
         mask_known=False,
         flat_level_sigma=_draw_flat_level(rng),
@@ -130,10 +133,15 @@ def _draw_stretch(rng: np.random.Generator) -> tuple[bool, float, float]:
     """Whether the stretch is measured on the picture, and where it clips."""
     kind = rng.random()
     if kind < 0.65:
-        return True, *_PICTURE_SIGMAS
+        return True, *_draw_picture_sigmas(rng)
     if kind < 0.85:
         return False, float(rng.uniform(1.0, 6.0)), float(rng.uniform(2.5, 40.0))
     return False, float(rng.uniform(5.0, 25.0)), float(rng.uniform(20.0, 80.0))  # nearly all
+
+
+def _draw_picture_sigmas(rng: np.random.Generator) -> tuple[float, float]:
+    wider = float(rng.uniform(*_PICTURE_WIDER))
+    return _PICTURE_SIGMAS[0] * wider, _PICTURE_SIGMAS[1] * wider
 
 
 def crop_to_look(image: NDArray[Any], fill: float, look: Look) -> NDArray[Any]:

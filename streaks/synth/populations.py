@@ -91,15 +91,18 @@ def draw_satellite(
     """
     theta = rng.uniform(0, 180)
     kind = rng.choice(
-        ["steady", "varying", "dashed", "glints", "ends"], p=[0.4, 0.2, 0.15, 0.1, 0.15]
+        ["steady", "varying", "dashed", "glints", "ends"], p=[0.55, 0.15, 0.11, 0.07, 0.12]
     )
     before, after = reach_px * rng.uniform(1.0, 1.5, 2)
     if kind == "ends":
         after = reach_px * rng.uniform(0.05, 0.45)
     segment = _along(centre, theta, -before, after)
     # In terms of the whole line in the field; 6 to 15 is barely seen by eye.
-    snr = log_uniform(rng, 12.0, 150.0) if rng.random() < 0.75 else log_uniform(rng, 100.0, 3000.0)
-    wide = rng.random() < 0.35
+    bright = rng.random()
+    snr = log_uniform(rng, 18.0, 90.0)
+    if bright < 0.18:
+        snr = log_uniform(rng, 60.0, 400.0) if bright > 0.05 else log_uniform(rng, 300.0, 3000.0)
+    wide = rng.random() < 0.15
     trail = Trail(
         segment,
         snr,

@@ -142,7 +142,7 @@ def _add_wobbling(image: Float, segment: Segment, flux: float, psf: Psf, trail: 
 
 
 def _sprinkle_stars(
-    sky: Sky, *, median: float = 9.0, spread: float = 1.0, faintest: float = 400.0
+    sky: Sky, *, median: float = 16.0, spread: float = 0.8, faintest: float = 900.0
 ) -> None:
     n = int(min(sky.rng.lognormal(math.log(median), spread), 150))
     stars = draw_stars(sky.rng, sky.shape, n, faintest=faintest)
@@ -281,9 +281,9 @@ def _cosmic_ray(sky: Sky) -> None:
 
 
 def _ghost(sky: Sky) -> None:
-    _sprinkle_stars(sky, median=4.0)
+    _sprinkle_stars(sky, median=6.0)
     _add_clutter(sky, probability=0.25)
-    peak = log_uniform(sky.rng, 1.0, 4.0) if sky.rng.random() < 0.7 else log_uniform(sky.rng, 3, 15)
+    peak = log_uniform(sky.rng, 1.5, 7.0) if sky.rng.random() < 0.8 else log_uniform(sky.rng, 4, 15)
     light = draw_ghost(sky.rng, sky.shape, sky.near_middle(4.0)) * np.float32(peak * sky.sigma)
     sky.added += light
     sky.subject = light
@@ -291,16 +291,16 @@ def _ghost(sky: Sky) -> None:
 
 def _masked_star(sky: Sky) -> None:
     rng = sky.rng
-    naked = rng.random() < 0.2
+    naked = rng.random() < 0.08
     if naked:
         sky.conditions = _naked_conditions(rng, sky.conditions)
         _sprinkle_stars(sky, median=14.0)
     else:
-        _sprinkle_stars(sky, median=9.0)
+        _sprinkle_stars(sky, median=20.0)
     _add_clutter(sky, probability=0.15, nearest_px=40.0)
     # Finders trigger on the rim, a fan or a spike: the block itself stands beside the middle.
     star = draw_bright_star(rng, (0.0, 0.0), naked=naked)
-    angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, 28)
+    angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(1, 28)
     away = math.hypot(star.half_width * math.cos(angle), star.half_height * math.sin(angle))
     if rng.random() < 0.1:
         away = distance = 0.0
@@ -317,7 +317,7 @@ def _masked_star(sky: Sky) -> None:
 
 def _naked_conditions(rng: np.random.Generator, conditions: Conditions) -> Conditions:
     """A subtraction that failed for all stars of a field."""
-    kind = rng.choice(["haze", "soft", "missing", "standing"], p=[0.55, 0.15, 0.15, 0.15])
+    kind = rng.choice(["haze", "soft", "missing", "standing"], p=[0.7, 0.1, 0.08, 0.12])
     if kind == "haze":
         # Light scattered out of the core: light cores in broad dark halos, a little lopsided.
         angle, shift = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2.5)
@@ -341,13 +341,13 @@ def _naked_conditions(rng: np.random.Generator, conditions: Conditions) -> Condi
 
 def _naked_star(sky: Sky) -> None:
     rng = sky.rng
-    if rng.random() < 0.85:
+    if rng.random() < 0.9:
         sky.conditions = _naked_conditions(rng, sky.conditions)
-        _sprinkle_stars(sky, median=20.0, spread=0.8, faintest=log_uniform(rng, 400, 4000))
+        _sprinkle_stars(sky, median=32.0, spread=0.5, faintest=log_uniform(rng, 1000, 5000))
         _add_clutter(sky, probability=0.15)
-        if rng.random() < 0.2:
+        if rng.random() < 0.15:
             _add_bright_star(sky, sky.off_middle(25.0), naked=True)
-        _put_star(sky, sky.near_middle(1.0), log_uniform(rng, 7, 300))
+        _put_star(sky, sky.near_middle(1.0), log_uniform(rng, 9, 300))
         if rng.random() < 0.35:
             _put_star(sky, sky.near_middle(9.0), log_uniform(rng, 5, 200))
         return
@@ -380,16 +380,16 @@ def _residual_peak(conditions: Conditions) -> float:
 
 def _yin_yang(sky: Sky) -> None:
     rng = sky.rng
-    _sprinkle_stars(sky, median=14.0, spread=1.1)
-    _add_clutter(sky, probability=0.3)
+    _sprinkle_stars(sky, median=40.0, spread=0.6, faintest=log_uniform(rng, 700, 2500))
+    _add_clutter(sky, probability=0.35)
     x, y = sky.near_middle(1.5)
-    brightest = log_uniform(rng, 9, 250)
-    if rng.random() < 0.3:
+    brightest = log_uniform(rng, 15, 180)
+    if rng.random() < 0.22:
         _put_star(sky, (x, y), brightest)
         return
     # A few close together, in a row more often than by chance: that is what finders trigger on.
     angle = rng.uniform(0, math.pi)
-    apart = log_uniform(rng, 3.5, 11.0)
+    apart = log_uniform(rng, 2.2, 6.5)
     n = int(rng.integers(2, 5))
     for k in range(n):
         s = apart * (k - (n - 1) / 2 + rng.normal(0, 0.25))
@@ -398,7 +398,7 @@ def _yin_yang(sky: Sky) -> None:
             x + s * math.cos(angle) - t * math.sin(angle),
             y + s * math.sin(angle) + t * math.cos(angle),
         )
-        _put_star(sky, place, brightest * rng.uniform(0.4, 1.0))
+        _put_star(sky, place, brightest * rng.uniform(0.5, 1.0))
 
 
 def _skip(sky: Sky) -> None:
@@ -407,11 +407,11 @@ def _skip(sky: Sky) -> None:
     # Only faint stars: blank means that nothing stands at the trigger.
     keep = np.hypot(sky.stars.x - sky.middle, sky.stars.y - sky.middle) > 25
     sky.stars = Stars(sky.stars.x[keep], sky.stars.y[keep], sky.stars.flux[keep])
-    if rng.random() < 0.8:
-        sky.added += draw_gradient(rng, sky.shape, sky.sigma)
-    if rng.random() < 0.35:
-        sky.mask |= _draw_block(rng, sky.shape, sky.off_middle(15.0))
-    if rng.random() < 0.12:
+    if rng.random() < 0.9:
+        sky.added += draw_gradient(rng, sky.shape, 1.6 * sky.sigma)
+    if rng.random() < 0.3:
+        sky.mask |= _draw_block(rng, sky.shape, sky.off_middle(25.0))
+    if rng.random() < 0.06:
         ghost = draw_ghost(rng, sky.shape, sky.off_middle(20.0))
         sky.added += ghost * np.float32(rng.uniform(0.1, 0.35) * sky.sigma)
 
@@ -444,18 +444,32 @@ def expose(sky: Sky) -> Float:
 def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
     """Exposure conditions under which a class occurs."""
     if label != "yin_yang":
-        return draw_conditions(rng, mismatch=log_uniform(rng, 0.5, 3.0))
+        return draw_conditions(
+            rng, mismatch=log_uniform(rng, 0.5, 3.0), misregistration=log_uniform(rng, 0.7, 7.0)
+        )
+    if rng.random() < 0.5:
+        # All stars of a field are out of register alike: lobes of both signs, hardly sharpened.
+        smooth = draw_conditions(
+            rng, mismatch=log_uniform(rng, 0.3, 1.5), misregistration=log_uniform(rng, 2.0, 10.0)
+        )
+        ringing = replace(smooth.ringing, sharpening=0.4 * smooth.ringing.sharpening)
+        return _with_haze(rng, replace(smooth, ringing=ringing))
     conditions = draw_conditions(
-        rng, mismatch=log_uniform(rng, 0.3, 4.0), misregistration=log_uniform(rng, 0.7, 8.0)
+        rng, mismatch=log_uniform(rng, 0.3, 3.0), misregistration=log_uniform(rng, 1.2, 8.0)
     )
     ringing = conditions.ringing
     sharper = replace(ringing, sharpening=ringing.sharpening * log_uniform(rng, 1.0, 5.0))
-    if rng.random() < 0.3:
-        angle, shift = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2.0)
-        conditions = replace(
-            conditions,
-            halo=log_uniform(rng, 0.005, 0.08),
-            halo_fwhm_px=float(rng.uniform(6, 18)),
-            halo_shift_px=(shift * math.cos(angle), shift * math.sin(angle)),
-        )
-    return replace(conditions, ringing=sharper)
+    return _with_haze(rng, replace(conditions, ringing=sharper))
+
+
+def _with_haze(rng: np.random.Generator, conditions: Conditions) -> Conditions:
+    """Now and then a little of the stars' light is scattered beside them."""
+    if rng.random() > 0.25:
+        return conditions
+    angle, shift = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2.0)
+    return replace(
+        conditions,
+        halo=log_uniform(rng, 0.005, 0.05),
+        halo_fwhm_px=float(rng.uniform(6, 18)),
+        halo_shift_px=(shift * math.cos(angle), shift * math.sin(angle)),
+    )

@@ -177,9 +177,9 @@ def _mistaken(rng: np.random.Generator, psf: Psf, by: float) -> Psf:
 def _draw_correlation(rng: np.random.Generator) -> float:
     """Nearly white in ZTF's differences; strongly resampled images beside them."""
     kind = rng.random()
-    if kind < 0.1:
+    if kind < 0.04:
         return float(rng.uniform(0.1, 0.3))
-    return float(rng.uniform(0.05, 0.12)) if kind < 0.25 else float(rng.uniform(0.0, 0.06))
+    return float(rng.uniform(0.03, 0.1)) if kind < 0.15 else float(rng.uniform(-0.02, 0.02))
 
 
 def _draw_ringing(rng: np.random.Generator) -> Ringing:
@@ -341,7 +341,7 @@ def add_noise(
 
 def correlate_noise(noise: Float, correlation: float) -> Float:
     """Noise mixed with its four neighbours so that lag 1 has this correlation."""
-    if correlation <= 0:
+    if correlation == 0:
         return noise
     # With neighbours weighted a, lag 1 correlates by 2a / (1 + 4 a^2).
     a = (1.0 - math.sqrt(max(1.0 - 4.0 * correlation**2, 0.0))) / (4.0 * correlation)
