@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from streaks.known import (
     predict,
     read_orbits,
     stack_orbits,
+    stale_spells,
     write_mpcorb,
 )
 from streaks.readers.alerts import read_alerts
@@ -111,18 +113,67 @@ def test_an_object_missing_from_the_catalogue_is_not_judged(orbits: Orbits) -> N
     assert "777 is not in the catalogue: cannot tell" in note
 
 
-def test_a_designation_may_be_a_number_by_now(orbits: Orbits) -> None:
-    verdict, note = _verdict(orbits, _claim(orbits, 2, name="1996YN2"))
-    assert verdict == "agree"
-    assert "may be (24421) Djorgovski by now" in note
+@pytest.mark.parametrize(
+    ("number", "name", "claimed", "verdict"),
+    [
+        ("612345", "(612345) 2002 MA6", "2002MA06", "agree"),
+        ("612345", "(612345) 2002 MA6", "1996YN2", "wrong_name"),
+        ("612345", "(612345) Fairhaven", "1996YN2", "agree"),
+        # It had its number before the survey began, and would have been called by it.
+        ("24421", "(24421) Djorgovski", "1996YN2", "wrong_name"),
+    ],
+)
+def test_a_designation_may_be_a_number_by_now(
+    orbits: Orbits, number: str, name: str, claimed: str, verdict: str
+) -> None:
+    numbered = replace(
+        orbits.select(np.array([2])), designation=np.array([number]), name=np.array([name])
+    )
+    assert _verdict(numbered, _claim(numbered, 0, name=claimed))[0] == verdict
 
 
 def test_an_orbit_too_far_from_its_epoch_is_not_judged(orbits: Orbits) -> None:
+    later = Time(START.jd + 200.0, format="jd", scale="utc")
+    place = predict(orbits, later, "I41")[2]
     claim = _claim(orbits, 2)
-    claim["jd"] = [START.jd + 1500.0]
+    claim["jd"], claim["ra"] = [later.jd], [place["ra"].value]
+    claim["dec"] = [place["dec"].value + 60.0 / 3600]
     verdict, note = _verdict(orbits, claim)
     assert verdict == "none"
     assert "too poor or too far from its epoch" in note
+
+
+def test_what_an_alert_names_counts_however_faint(orbits: Orbits) -> None:
+    faint = replace(orbits, h_mag=orbits.h_mag + 8.0)
+    assert _verdict(faint, _claim(faint, 2))[0] == "agree"
+    assert _verdict(faint, _claim(faint, 2, distance=-999.0, name="null"))[0] == "none"
+
+
+def _checked(nights: dict[str, list[float]]) -> QTable:
+    rows = [(Time(day).jd + 0.3, claim) for day, claims in nights.items() for claim in claims]
+    jd, claims = zip(*rows, strict=True)
+    return QTable({
+        "jd": jd, "ssdistnr": claims, "sep": np.full(len(rows), 0.1),
+        "verdict": ["agree" if c < 1.5 else "wrong_distance" for c in claims],
+    })  # fmt: skip
+
+
+def test_a_run_of_wrong_distances_is_a_spell_with_its_dates() -> None:
+    quiet = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+    spells = stale_spells(_checked({
+        "2021-07-30": quiet, "2021-07-31": quiet, "2021-08-01": [1.0, 2.0, 1.0, 0.0, 1.0],
+        "2021-08-02": [2.0, 1.0, 5.0], "2021-08-09": [1.0, 1.0, 2.0], "2021-08-10": quiet,
+    }))  # fmt: skip
+    assert [(s["start"], s["end"], s["alerts"], s["stale"]) for s in spells] == [
+        ("2021-08-01", "2021-08-09", 11, 10)
+    ]
+
+
+def test_lone_wrong_distances_are_no_spell() -> None:
+    quiet = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+    checked = _checked({"2021-07-30": quiet, "2021-07-31": [*quiet, 7.0], "2021-08-01": quiet})
+    assert len(stale_spells(checked)) == 0
+    assert stale_spells(checked[:0]).colnames[:2] == ["start", "end"]
 
 
 def test_null_and_masked_fields_never_stop_a_check(orbits: Orbits) -> None:
@@ -180,6 +231,8 @@ def test_real_alerts_get_the_verdicts_their_history_tells(
     assert np.count_nonzero(verdict == "agree") == 5
     assert np.nanmax(sep) < 0.3
     assert set(verdict) == {"agree", "wrong_distance", "none"}
+    (spell,) = stale_spells(checked)
+    assert (spell["start"], spell["end"], spell["stale"]) == ("2018-02-09", "2018-02-09", 3)
 
 
 @pytest.fixture

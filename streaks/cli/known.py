@@ -116,12 +116,16 @@ def check(
     obscodes: SiteFile = None,
     ephemeris: EphemerisFile = None,
     two_body: TwoBody = False,
+    spells: Annotated[
+        Path | None,
+        typer.Option(help="Table of the spells in which the survey's own orbits were stale."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Recompute what alerts say of known asteroids, and name each claim that is wrong."""
     from streaks.errors import InputError
-    from streaks.known import check_alerts
+    from streaks.known import check_alerts, stale_spells
     from streaks.reporting import write_table
 
     claims, failures = _read_claims(alerts)
@@ -146,7 +150,10 @@ def check(
         ephemeris=bodies,
     )
     write_table(checked, output)
-    _summarise(checked, failures, output, as_json=as_json, quiet=quiet)
+    found = stale_spells(checked)
+    if spells is not None:
+        write_table(found, spells)
+    _summarise(checked, found, failures, output, as_json=as_json, quiet=quiet)
     if failures:
         raise typer.Exit(1)
 
@@ -349,7 +356,13 @@ def _claims_of(alerts: list[Any]) -> QTable:
 
 
 def _summarise(
-    checked: QTable, failures: list[Any], output: Path, *, as_json: bool, quiet: bool
+    checked: QTable,
+    spells: QTable,
+    failures: list[Any],
+    output: Path,
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     import json
     from collections import Counter
@@ -357,7 +370,8 @@ def _summarise(
     verdicts = Counter(str(v) for v in checked["verdict"])
     if as_json:
         answer = {"alerts": len(checked), "failed": len(failures), "verdicts": dict(verdicts)}
-        typer.echo(json.dumps({**answer, "output": str(output)}))
+        stale = json.loads(_as_json(spells))
+        typer.echo(json.dumps({**answer, "stale_spells": stale, "output": str(output)}))
     elif not quiet:
         from streaks.known import VERDICTS
 
@@ -367,3 +381,9 @@ def _summarise(
                      zip(checked["note"], checked["verdict"], strict=True))  # fmt: skip
         if untold:
             typer.echo(f"{untold} of them cannot be judged; the column note says why")
+        for spell in spells:
+            typer.echo(
+                f"stale orbits {spell['start']} to {spell['end']}: the survey's distances are too "
+                f"large in {spell['stale']} of {spell['alerts']} alerts, by "
+                f"{spell['excess'].value:.1f} arcsec in the median"
+            )

@@ -2,8 +2,9 @@
 
 The rooms inside, each replaceable behind its face: ``orbits`` and ``mpcorb`` (the catalogue),
 ``kepler`` and ``engine`` (how orbits move), ``solar_system`` and ``observatories`` (from where we
-look), ``places`` (where things appear), ``index`` (a whole night, fast), ``check`` (alerts'
-claims against predictions), ``names``, ``packed``.
+look), ``places`` (where things appear), ``index`` (a whole night, fast) and ``cache`` (kept on
+disk), ``check`` (alerts' claims against predictions), ``walk`` (alerts of years), ``stale`` (spells
+of wrong claims), ``update`` (a catalogue of one's own), ``names``, ``packed``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _FACE = {
     "CheckConfig": "check",
     "VERDICTS": "check",
     "check_alerts": "check",
+    "stale_spells": "stale",
+    "cache_folder": "cache",
     "KnownObjects": "index",
     "prepare_night": "index",
     "normalise_name": "names",

@@ -17,37 +17,46 @@ __all__ = ["advance"]
 #: Give up on an orbit that needs steps shorter than this share of a common step (11 s of 16 d).
 _SHORTEST = 2.0**-17
 _MAX_ITERATIONS = 12
-_CONVERGED = 1e-12
+_CONVERGED = 1e-10
+#: Ratio of the planets' tugs to the whole pull below which they are looked at but once.
+_CALM = 1e-3
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "arcp"})
-def _acceleration(  # type: ignore[no-untyped-def]
-    x, y, z, vx, vy, vz, bodies, gm, own, c2_inverse, out
-):
-    """Barycentric acceleration: the Sun (the first body) with its relativistic term, and others.
+def _pull_of_sun(x, y, z, vx, vy, vz, sun, gm, c2_inverse, out):  # type: ignore[no-untyped-def]
+    """Acceleration by the Sun with its relativistic term; barycentric coordinates.
 
     Barycentric, because in heliocentric axes the small planets' tugs on the Sun are the fastest
     terms of all and would set the step.
     """
-    dx, dy, dz = x - bodies[0, 0], y - bodies[0, 1], z - bodies[0, 2]
+    dx, dy, dz = x - sun[0], y - sun[1], z - sun[2]
     r2 = dx * dx + dy * dy + dz * dz
     r = math.sqrt(r2)
-    pull = gm[0] / (r2 * r)
+    pull = gm / (r2 * r)
     # Schwarzschild term of the Sun (Moyer 2003, eq. 4-26, test particle); that the Sun itself
     # moves at 1e-3 of the orbit's speed is nothing in a term of 1e-8.
-    along = pull * (c2_inverse * (4.0 * gm[0] / r - (vx * vx + vy * vy + vz * vz)) - 1.0)
+    along = pull * (c2_inverse * (4.0 * gm / r - (vx * vx + vy * vy + vz * vz)) - 1.0)
     across = pull * c2_inverse * 4.0 * (dx * vx + dy * vy + dz * vz)
-    ax = along * dx + across * vx
-    ay = along * dy + across * vy
-    az = along * dz + across * vz
+    out[0] = along * dx + across * vx
+    out[1] = along * dy + across * vy
+    out[2] = along * dz + across * vz
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _tugs(x, y, z, bodies, gm, own, out):  # type: ignore[no-untyped-def]
+    """Acceleration by all bodies but the Sun (the first); bodies are (3, b)."""
+    ax = 0.0
+    ay = 0.0
+    az = 0.0
     for j in range(1, gm.shape[0]):
-        if j != own:
-            dx, dy, dz = bodies[j, 0] - x, bodies[j, 1] - y, bodies[j, 2] - z
-            d2 = dx * dx + dy * dy + dz * dz
-            tug = gm[j] / (d2 * math.sqrt(d2))
-            ax += tug * dx
-            ay += tug * dy
-            az += tug * dz
+        dx, dy, dz = bodies[0, j] - x, bodies[1, j] - y, bodies[2, j] - z
+        d2 = dx * dx + dy * dy + dz * dz
+        # Never itself: a body at its own place would pull without bound.
+        mass = 0.0 if j == own else gm[j]
+        tug = mass / (d2 * math.sqrt(d2) + (1.0 if j == own else 0.0))
+        ax += tug * dx
+        ay += tug * dy
+        az += tug * dz
     out[0] = ax
     out[1] = ay
     out[2] = az
@@ -65,7 +74,7 @@ def _place_bodies(share, series, bodies):  # type: ignore[no-untyped-def]
                 b0 = series[j, axis, k] + 2.0 * x * b1 - b2
                 b2 = b1
                 b1 = b0
-            bodies[j, axis] = series[j, axis, 0] + x * b1 - b2
+            bodies[axis, j] = series[j, axis, 0] + x * b1 - b2
 
 
 @njit(cache=True, nogil=True)
@@ -102,7 +111,7 @@ def advance(  # type: ignore[no-untyped-def]
         Which body an orbit is itself; -1 for none.
     series : (b, 3, order)
         Chebyshev coefficients of the massive bodies over the step, the Sun first.
-    table : (m, b, 3)
+    table : (m, 3, b)
         The same at the nodes of the whole step.
     nodes, to_... : the collocation's constants, see `streaks.known.nbody`.
     """
@@ -110,7 +119,8 @@ def advance(  # type: ignore[no-untyped-def]
     acc = np.empty((m, 3))
     ahead = np.empty((m, 3))
     out = np.empty(3)
-    local = np.empty((m, gm.shape[0], 3))
+    tug = np.empty((m, 3))
+    local = np.empty((m, 3, gm.shape[0]))
     p = np.empty(3)
     v = np.empty(3)
     for i in range(position.shape[0]):
@@ -130,18 +140,26 @@ def advance(  # type: ignore[no-untyped-def]
                 for k in range(m):
                     _place_bodies(done + share * nodes[k], series, local[k])
                 places = local
-            _acceleration(
+            _pull_of_sun(
                 position[i, 0], position[i, 1], position[i, 2],
                 velocity[i, 0], velocity[i, 1], velocity[i, 2],
-                places[0], gm, own[i], c2_inverse, out,
+                places[0, :, 0], gm[0], c2_inverse, out,
             )  # fmt: skip
+            _tugs(position[i, 0], position[i, 1], position[i, 2], places[0], gm, own[i], tug[0])
+            # Far from all planets their tugs need no second look: where the first guess errs by
+            # 1e-6 of the way, a tug of 1e-4 of the whole errs by 1e-10 at most.
+            calm = 0.0
+            for axis in range(3):
+                out[axis] += tug[0, axis]
+                calm = max(calm, abs(tug[0, axis]))
             size = math.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2)
             use_guess = whole and math.isfinite(guess[i, 0, 0])
             for k in range(m):
                 for axis in range(3):
                     acc[k, axis] = guess[i, k, axis] if use_guess and k > 0 else out[axis]
             converged = False
-            for _ in range(_MAX_ITERATIONS):
+            looks = _MAX_ITERATIONS if calm > _CALM * size else (1 if use_guess else 2)
+            for turn in range(_MAX_ITERATIONS):
                 change = 0.0
                 for k in range(1, m):
                     for axis in range(3):
@@ -152,11 +170,14 @@ def advance(  # type: ignore[no-untyped-def]
                             vx += to_velocity[k, q] * acc[q, axis]
                         p[axis] = position[i, axis] + h * (nodes[k] * velocity[i, axis] + h * px)
                         v[axis] = velocity[i, axis] + h * vx
-                    _acceleration(
+                    _pull_of_sun(
                         p[0], p[1], p[2], v[0], v[1], v[2],
-                        places[k], gm, own[i], c2_inverse, out,
+                        places[k, :, 0], gm[0], c2_inverse, out,
                     )  # fmt: skip
+                    if turn < looks:
+                        _tugs(p[0], p[1], p[2], places[k], gm, own[i], tug[k])
                     for axis in range(3):
+                        out[axis] += tug[k, axis]
                         change = max(change, abs(out[axis] - acc[k, axis]))
                         acc[k, axis] = out[axis]
                 if not math.isfinite(change):

@@ -1,20 +1,31 @@
 """A survey's own word on known objects, held against predictions.
 
 ZTF writes into each alert the nearest known object: distance ``ssdistnr``, magnitude ``ssmagnr``
-and name ``ssnamenr``. These come from orbits that go stale. Here each claim gets a verdict:
+and name ``ssnamenr``. These come from orbits that go stale. Here each claim gets a verdict, by
+these rules in this order:
 
-``agree``
-    the object named is there, at that distance and magnitude (or about: see `CheckConfig`);
-``wrong_name``
-    the nearest known object is another one;
-``wrong_distance``, ``wrong_magnitude``
-    the right object, but not there, or not so bright;
-``missed``
-    the alert names nothing where a known object is;
-``not_there``
-    the object named is not within the radius, and nothing else is;
 ``none``
-    nothing named and nothing there; or no verdict is possible, and ``note`` says why.
+    nothing named and nothing there. Also where no verdict is possible, and ``note`` says why: no
+    time or place, the object named is not in the catalogue and nothing else is there, or the
+    orbit is so poor that it may or may not be there;
+``missed``
+    the alert names nothing, and a known object is within the radius;
+``not_there``
+    the alert names something, and nothing is within the radius: the object named is elsewhere
+    (``note``: how far), whatever distance the alert claims;
+``wrong_name``
+    another object is within the radius, and the one named is not, or is farther, or is not in the
+    catalogue (unless the name may be a former one: see `_former_name`);
+``wrong_distance``
+    the right object, but the claimed distance is not the true one;
+``wrong_magnitude``
+    the right object at the right distance, but not so bright;
+``agree``
+    all of it is right, or about (see `CheckConfig`).
+
+Distance goes before magnitude. Where a prediction is uncertain, a claim may differ from it by
+three times its error, but never by more than what separates prediction and detection: an object
+that is found where the alert is shows by itself that its orbit is good.
 """
 
 from __future__ import annotations
@@ -30,13 +41,14 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from streaks.errors import ConfigError, TableError
-from streaks.known.engine import Engine
-from streaks.known.index import KnownObjects, prepare_night
+from streaks.known.engine import Engine, TwoBodyEngine
+from streaks.known.index import KnownObjects
 from streaks.known.names import normalise_name, same_object
 from streaks.known.observatories import Observatory
 from streaks.known.orbits import Orbits
-from streaks.known.places import near
-from streaks.known.solar_system import Ephemeris
+from streaks.known.places import as_observatory, near, single_jd_tdb, unit_vector
+from streaks.known.solar_system import BuiltinEphemeris, Ephemeris
+from streaks.known.walk import NightWalk
 from streaks.matching import separation_arcsec
 from streaks.tables import ColumnSpec, build_table
 
@@ -66,6 +78,11 @@ CHECK_COLUMNS = (
 )
 #: One index serves alerts this far apart.
 _NIGHT_DAYS = 0.7
+#: Two objects whose distances differ by less are both the nearest: claims are rounded to 1 arcsec.
+_SAME_DISTANCE = 1.0
+#: Asteroids with lower numbers had them before ZTF's first alerts (2018): it never calls them by a
+#: provisional designation.
+_NUMBERED_BEFORE = 500_000
 #: A claim of nothing.
 _NO_NAMES = frozenset({"", "null", "none", "nan"})
 
@@ -77,7 +94,7 @@ class CheckConfig:
     #: ZTF's own radius for its ss fields.
     radius_arcsec: float = 30.0
     #: Distances are rounded to 1 arcsec (0.5), and the survey's fresh orbits are good to 0.5;
-    #: three times the error of our own prediction comes on top.
+    #: some of the error of our own prediction comes on top.
     distance_arcsec: float = 1.0
     #: H of one asteroid differs by some tenths between catalogues.
     magnitude: float = 1.0
@@ -159,12 +176,50 @@ def check_alerts(
         (None, "none", "the alert has no time or place")
     ] * len(claims)
     usable = np.isfinite(mid_jd) & np.isfinite(given["ra"]) & np.isfinite(given["dec"])
+    walk = NightWalk(
+        orbits,
+        TwoBodyEngine() if engine is None else engine,
+        as_observatory(observatory),
+        BuiltinEphemeris() if ephemeris is None else ephemeris,
+    )
+    named = _rows_of_names(orbits, given["ssnamenr"])
     for rows in _nights(mid_jd, np.flatnonzero(usable), orbits):
-        middle = Time(0.5 * (mid_jd[rows].min() + mid_jd[rows].max()), format="jd", scale="utc")
-        night = prepare_night(orbits, middle, observatory, engine=engine, ephemeris=ephemeris)
+        night = _night(walk, given, mid_jd, rows, named, config)
         for exposure in _by_value(mid_jd, rows):
             _check_exposure(night, given, mid_jd, exposure, config, answers)
     return _with_answers(claims, answers)
+
+
+def _rows_of_names(orbits: Orbits, names: list[str]) -> dict[str, NDArray[np.intp]]:
+    """Where each name of the alerts is in the catalogue."""
+    rows = {str(key): i for i, key in enumerate(orbits.designation.tolist())}
+    found = {}
+    for name in set(names):
+        row = rows.get(normalise_name(name)) if name else None
+        found[name] = np.array([] if row is None else [row], dtype=np.intp)
+        if name and row is None:
+            found[name] = orbits.find(name)
+    return found
+
+
+def _night(
+    walk: NightWalk,
+    given: dict[str, Any],
+    mid_jd: Floats,
+    rows: NDArray[np.intp],
+    named: dict[str, NDArray[np.intp]],
+    config: CheckConfig,
+) -> KnownObjects:
+    """An index of what may be near the alerts of a night, and of what they name."""
+    middle = Time(0.5 * (mid_jd[rows].min() + mid_jd[rows].max()), format="jd", scale="utc")
+    places = np.stack([unit_vector(given["ra"][i], given["dec"][i]) for i in rows])
+    wanted = [named[name] for name in sorted({given["ssnamenr"][i] for i in rows})]
+    return walk.night(
+        single_jd_tdb(middle),
+        places,
+        config.radius_arcsec,
+        np.concatenate(wanted).astype(np.intp),
+    )
 
 
 def _read_claims(claims: QTable) -> dict[str, Any]:
@@ -230,7 +285,11 @@ def _check_exposure(
     reach = float(separation_arcsec(ra, dec, ra[0], dec[0]).max()) + config.radius_arcsec
     time = Time(mid_jd[rows[0]], format="jd", scale="utc")
     around = night.near(ra[0], dec[0], reach + 1.0, time)
-    around = around[~(around["vmag"].to_value("mag") > config.limiting_mag)]
+    # What an alert names counts, however faint; what it does not name must be visible.
+    claimed = {normalise_name(given["ssnamenr"][i]) for i in rows}
+    visible = ~(around["vmag"].to_value("mag") > config.limiting_mag)
+    named_here = [normalise_name(str(d)) in claimed for d in around["designation"]]
+    around = around[visible | np.array(named_here, dtype=bool)]
     for i in rows:
         here = near(around, given["ra"][i], given["dec"][i], config.radius_arcsec)
         nearest = _object(here, 0) if len(here) else None
@@ -268,24 +327,35 @@ def _named(
 def _judge(
     claim: _Claim, nearest: _Object | None, named: _Object | None, config: CheckConfig
 ) -> tuple[str, str]:
-    """Verdict and note."""
-    for known in (named, nearest):
-        if known is not None and not 3.0 * known.error_arcsec <= config.radius_arcsec:
-            return "none", (
-                f"the place of {known.name} is uncertain by {known.error_arcsec:.3g} arcsec "
-                "(1 sigma): its orbit is too poor or too far from its epoch to tell"
-            )
+    """Verdict and note; the rules stand at the top of this file."""
     if claim.is_none:
-        return ("none", "") if nearest is None else ("missed", "")
+        if nearest is None:
+            return "none", ""
+        return _unless_unsure("missed", "", nearest, config)
     if nearest is None:
         if claim.name and named is None:
             return "none", f"{claim.name} is not in the catalogue: cannot tell"
-        return "not_there", "" if named is None else _where(named)
+        if named is None:
+            return "not_there", ""
+        return _unless_unsure("not_there", _where(named), named, config)
     if named is not None and named.designation != nearest.designation:
-        return "wrong_name", _where(named)
-    if claim.name and named is None and not _may_be_numbered_since(claim.name, nearest):
+        # Of two at the same distance, by the survey's rounding, either is the nearest.
+        if named.sep_arcsec - nearest.sep_arcsec > _SAME_DISTANCE:
+            return _unless_unsure("wrong_name", _where(named), named, config)
+        nearest = named
+    if claim.name and named is None and not _former_name(claim.name, nearest):
         return "wrong_name", f"{claim.name} is not in the catalogue"
     return _judge_numbers(claim, nearest, config, known_name=named is not None)
+
+
+def _unless_unsure(verdict: str, note: str, known: _Object, config: CheckConfig) -> tuple[str, str]:
+    """The verdict, unless the object may as well be on the other side of the radius."""
+    if abs(known.sep_arcsec - config.radius_arcsec) > 3.0 * known.error_arcsec:
+        return verdict, note
+    return "none", (
+        f"the place of {known.name} is uncertain by {known.error_arcsec:.3g} arcsec "
+        "(1 sigma): its orbit is too poor or too far from its epoch to tell"
+    )
 
 
 def _where(named: _Object) -> str:
@@ -294,9 +364,20 @@ def _where(named: _Object) -> str:
     return f"{named.name} is {named.sep_arcsec:.1f} arcsec away"
 
 
-def _may_be_numbered_since(name: str, nearest: _Object) -> bool:
-    """Whether a designation may have become a number that does not tell of it."""
-    return not normalise_name(name).isdigit() and nearest.designation.isdigit()
+def _former_name(name: str, nearest: _Object) -> bool:
+    """Whether a provisional designation may be what the nearest object was called.
+
+    The catalogue tells where it gives the designation beside the number; where it gives a name
+    instead, only for objects that had no number when the survey began: one that had is called by
+    it.
+    """
+    key = normalise_name(name)
+    if key.isdigit() or not nearest.designation.isdigit():
+        return False
+    behind = nearest.name.partition(")")[2].strip()
+    if behind and any(c.isdigit() for c in behind):
+        return same_object(behind, key)
+    return int(nearest.designation) > _NUMBERED_BEFORE
 
 
 def _judge_numbers(
@@ -304,7 +385,8 @@ def _judge_numbers(
 ) -> tuple[str, str]:
     """Verdict on the distance and magnitude of the right object."""
     off_by = abs(claim.distance_arcsec - nearest.sep_arcsec)
-    if off_by > config.distance_arcsec + 3.0 * nearest.error_arcsec:
+    unsure = min(3.0 * nearest.error_arcsec, nearest.sep_arcsec)
+    if off_by > config.distance_arcsec + unsure:
         return "wrong_distance", f"off by {off_by:.1f} arcsec"
     if abs(claim.magnitude - nearest.vmag) > config.magnitude:
         return "wrong_magnitude", f"off by {claim.magnitude - nearest.vmag:+.1f} mag"

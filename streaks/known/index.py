@@ -1,13 +1,18 @@
 """A whole night's known objects, followed once and asked often.
 
-The engine brings every orbit to the middle of the night once. From there a straight line in space
-tells coarsely who can be near a field; only those few get an exact place.
+The engine brings every orbit to the middle of the night once. There the objects are sorted by
+declination and right ascension, so that a field looks at its own part of the sky only; a straight
+line in space tells coarsely who can be in it, and only those few get an exact place.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import QTable
@@ -16,8 +21,9 @@ from numpy.typing import NDArray
 
 from streaks.errors import CatalogueError
 from streaks.frame import Frame
+from streaks.known.cache import states_of_night
 from streaks.known.engine import Engine, TwoBodyEngine
-from streaks.known.kepler import GM_SUN_AU3_PER_DAY2, propagate_state
+from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.observatories import Observatory
 from streaks.known.orbits import Orbits
 from streaks.known.places import (
@@ -29,9 +35,11 @@ from streaks.known.places import (
 )
 from streaks.known.solar_system import BuiltinEphemeris, Ephemeris
 
-__all__ = ["KnownObjects", "prepare_night"]
+__all__ = ["KnownObjects", "index_of_states", "prepare_night"]
 
 Floats = NDArray[np.float64]
+
+_log = logging.getLogger(__name__)
 
 #: Two-body motion from an integrated state holds to 0.0002 arcsec within 6 h and some 0.001
 #: within 12; beyond, ask for an index of that night.
@@ -40,6 +48,31 @@ _REACH_DAYS = 0.5
 _EARTH_AU = 4.4e-5
 #: Nearer than this everything is looked at exactly.
 _CLOSE_AU = 0.02
+#: Nearer than this at any moment of the night, the Earth bends a way visibly: 0.02 arcsec in half a
+#: day at 0.1 au, 4 arcsec at 0.02. Such bodies are followed through the night with full dynamics.
+_BENT_AU = 0.1
+#: Instants of that; between them a cubic through states errs by 0.0005 arcsec at 0.003 au.
+_BENT_TIMES = np.linspace(-_REACH_DAYS, _REACH_DAYS, 25)
+#: Height of a band of declination.
+_BAND_DEG = 2.0
+#: What moves farther than this in the reach of the index, or is as uncertain, is looked at for
+#: every field. Main-belt asteroids move 0.15 degrees in half a day.
+_WANDER_DEG = 0.5
+#: Room for what distances change in half a day, and for brightening at opposition.
+_MAGNITUDE_ROOM = 0.3
+
+
+class _Sorted(NamedTuple):
+    """Rows of an index by band of declination, and by right ascension in each; wanderers last."""
+
+    row: NDArray[np.int64]  # of the catalogue
+    ra_deg: Floats
+    band_starts: NDArray[np.int64]  # of each band, then of the wanderers, then the end
+    line: Floats
+    drift: Floats
+    slack: Floats  # au
+    growth: Floats  # au/day^2
+    brightest: Floats  # mag
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +95,8 @@ class KnownObjects:
         Where frames that do not say were taken.
     ephemeris
         Where Sun and Earth are.
+    engine
+        What brought the orbits here; one with full dynamics also follows what passes the Earth.
     """
 
     orbits: Orbits
@@ -73,6 +108,7 @@ class KnownObjects:
     drift: Floats
     observatory: Observatory
     ephemeris: Ephemeris
+    engine: Engine
 
     def near(
         self,
@@ -83,6 +119,7 @@ class KnownObjects:
         *,
         exposure_s: float = 0.0,
         observatory: str | Observatory | None = None,
+        limiting_mag: float = math.inf,
     ) -> QTable:
         """What is within a radius of a place at a time, nearest first.
 
@@ -92,6 +129,8 @@ class KnownObjects:
             MID-exposure.
         observatory
             Where from; the night's own by default.
+        limiting_mag
+            Fainter objects (V) are left out; those of unknown brightness never are.
 
         Returns
         -------
@@ -105,15 +144,20 @@ class KnownObjects:
         """
         site = self.observatory if observatory is None else as_observatory(observatory)
         jd_tdb = self._reachable_jd(time)
-        few = self._candidates(unit_vector(ra_deg, dec_deg), radius_arcsec, jd_tdb)
-        return near(self._predict(few, jd_tdb, site, exposure_s), ra_deg, dec_deg, radius_arcsec)
+        few = self._candidates(ra_deg, dec_deg, radius_arcsec, jd_tdb, limiting_mag)
+        found = near(self._predict(few, jd_tdb, site, exposure_s), ra_deg, dec_deg, radius_arcsec)
+        if math.isinf(limiting_mag):
+            return found
+        return found[~(found["vmag"].to_value("mag") > limiting_mag)]
 
     def place_of(self, name: str, time: Time, *, exposure_s: float = 0.0) -> QTable:
         """Where one object is at a time, by its name in any spelling; no rows for none."""
         few = self.orbits.find(name)
         return self._predict(few, self._reachable_jd(time), self.observatory, exposure_s)
 
-    def near_frame(self, frame: Frame, *, margin_arcsec: float = 60.0) -> QTable:
+    def near_frame(
+        self, frame: Frame, *, margin_arcsec: float = 60.0, limiting_mag: float = math.inf
+    ) -> QTable:
         """What is within the circle around an image at its mid-exposure.
 
         Returns
@@ -132,6 +176,7 @@ class KnownObjects:
             frame.time,
             exposure_s=frame.exposure_s if math.isfinite(frame.exposure_s) else 0.0,
             observatory=frame.observatory or None,
+            limiting_mag=limiting_mag,
         )
 
     def _reachable_jd(self, time: Time) -> float:
@@ -147,10 +192,17 @@ class KnownObjects:
     def _predict(
         self, rows: NDArray[np.intp], jd_tdb: float, site: Observatory, exposure_s: float
     ) -> QTable:
+        from streaks.known._motion import propagate
+
         dt = jd_tdb - self.jd_tdb
+        position, velocity = propagate(
+            self.position[rows], self.velocity[rows], dt, GM_SUN_AU3_PER_DAY2
+        )
+        self._bend(rows, dt, (position, velocity))
         return predictions_from_states(
             self.orbits.select(rows),
-            *propagate_state(self.position[rows], self.velocity[rows], dt),
+            position,
+            velocity,
             jd_tdb,
             site,
             exposure_s=exposure_s,
@@ -158,21 +210,124 @@ class KnownObjects:
             ephemeris=self.ephemeris,
         )
 
-    def _candidates(self, towards: Floats, radius_arcsec: float, jd_tdb: float) -> NDArray[np.intp]:
+    def _candidates(
+        self, ra_deg: float, dec_deg: float, radius_arcsec: float, jd_tdb: float, limit: float
+    ) -> NDArray[np.int64]:
         """Rows that may lie within a radius: all that do, and few others."""
-        dt = jd_tdb - self.jd_tdb
-        if radius_arcsec < 0:
-            return np.zeros(0, np.intp)
-        line = self.line + dt * self.drift
-        distance = np.linalg.norm(line, axis=-1)
+        from streaks.known._motion import select_near
+
+        if radius_arcsec < 0 or len(self.orbits) == 0:
+            return np.zeros(0, np.int64)
+        table = self._sorted
+        starts, stops = _ranges(table, ra_deg, dec_deg, radius_arcsec / 3600.0 + _WANDER_DEG)
+        found = select_near(
+            table.line, table.drift, table.slack, table.growth, table.brightest, starts, stops,
+            unit_vector(ra_deg, dec_deg), math.radians(radius_arcsec / 3600.0),
+            jd_tdb - self.jd_tdb, limit, _CLOSE_AU,
+        )  # fmt: skip
+        return np.sort(table.row[found])
+
+    def _bend(self, rows: NDArray[np.intp], dt: float, states: tuple[Floats, Floats]) -> None:
+        """Put bodies that pass the Earth where full dynamics have them, in place."""
+        bent, positions, velocities = self._passing
+        at = np.searchsorted(bent, rows)
+        hit = np.flatnonzero(bent[np.minimum(at, len(bent) - 1)] == rows) if len(bent) else ()
+        if len(hit):
+            k = int(np.clip(np.searchsorted(_BENT_TIMES, dt) - 1, 0, len(_BENT_TIMES) - 2))
+            which = at[hit]
+            states[0][hit], states[1][hit] = _between(
+                positions[k : k + 2, which], velocities[k : k + 2, which],
+                _BENT_TIMES[k], _BENT_TIMES[k + 1], dt,
+            )  # fmt: skip
+
+    @cached_property
+    def _passing(self) -> tuple[NDArray[np.intp], Floats, Floats]:
+        """Rows of bodies that pass the Earth, and their states (times, rows, 3)."""
+        none = np.zeros(0, np.intp), np.zeros((0, 0, 3)), np.zeros((0, 0, 3))
+        follow = getattr(self.engine, "follow", None)
+        if follow is None or len(self.orbits) == 0:
+            return none
+        way = np.linalg.norm(self.drift, axis=-1) * _REACH_DAYS
+        rows = np.flatnonzero(np.linalg.norm(self.line, axis=-1) - way < _BENT_AU)
+        if rows.size == 0:
+            return none
+        some, here = self.orbits.select(rows), (self.position[rows], self.velocity[rows])
+        states = [follow(some, here, self.jd_tdb, self.jd_tdb + dt) for dt in _BENT_TIMES]
+        return rows, np.stack([s[0] for s in states]), np.stack([s[1] for s in states])
+
+    @cached_property
+    def _sorted(self) -> _Sorted:
+        """Made at the first question."""
+        distance = np.maximum(np.linalg.norm(self.line, axis=-1), 1e-9)
         r = np.linalg.norm(self.position, axis=-1)
-        bend = 0.5 * GM_SUN_AU3_PER_DAY2 * (1.0 + r**-2.0) * dt**2
-        travel = np.linalg.norm(self.velocity, axis=-1) * distance / 173.0  # light-time
-        slack = (_EARTH_AU + bend + travel) / np.maximum(distance, 1e-6)
-        reach = np.radians(radius_arcsec / 3600.0) + slack
-        cosine = line @ towards / np.maximum(distance, 1e-12)
-        hit = (reach > np.pi) | (cosine >= np.cos(np.minimum(reach, np.pi)))
-        return np.flatnonzero(hit | (distance < _CLOSE_AU))
+        # Where the observer stands, and the way made during the light's travel.
+        slack = _EARTH_AU + np.linalg.norm(self.velocity, axis=-1) * distance / 173.0
+        growth = 0.5 * GM_SUN_AU3_PER_DAY2 * (1.0 + r**-2.0)
+        ra = np.mod(np.degrees(np.arctan2(self.line[:, 1], self.line[:, 0])), 360.0)
+        dec = np.degrees(np.arcsin(np.clip(self.line[:, 2] / distance, -1.0, 1.0)))
+        band = ((dec + 90.0) / _BAND_DEG).astype(np.int64)
+        last = int(180.0 / _BAND_DEG) + 1
+        speed = np.linalg.norm(self.drift, axis=-1)
+        way = speed * _REACH_DAYS + slack + growth * _REACH_DAYS**2
+        wanders = (way / distance > math.radians(_WANDER_DEG)) | (distance < 3.0 * _CLOSE_AU)
+        band[wanders] = last
+        order = np.lexsort((ra, band))
+        # At full phase, and as near as it gets; for wanderers that is not known beforehand.
+        brightest = self.orbits.h_mag + 5.0 * np.log10(r * distance) - _MAGNITUDE_ROOM
+        brightest[wanders] = -np.inf
+        starts = np.searchsorted(band[order], np.arange(last + 2)).astype(np.int64)
+        return _Sorted(
+            order, ra[order], starts, self.line[order], self.drift[order],
+            slack[order], growth[order], brightest[order],
+        )  # fmt: skip
+
+
+def _between(
+    position: Floats, velocity: Floats, start: float, end: float, time: float
+) -> tuple[Floats, Floats]:
+    """The cubic through two states (2, n, 3): position and velocity at a time."""
+    h = end - start
+    s = (time - start) / h
+    p0, p1, m0, m1 = position[0], position[1], h * velocity[0], h * velocity[1]
+    place = (
+        (2 * s**3 - 3 * s**2 + 1) * p0 + (s**3 - 2 * s**2 + s) * m0
+        + (3 * s**2 - 2 * s**3) * p1 + (s**3 - s**2) * m1
+    )  # fmt: skip
+    slope = (6 * s**2 - 6 * s) * (p0 - p1) + (3 * s**2 - 4 * s + 1) * m0 + (3 * s**2 - 2 * s) * m1
+    return place, slope / h
+
+
+def _ranges(
+    table: _Sorted, ra_deg: float, dec_deg: float, radius_deg: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ranges of rows that hold all within a radius of a place, and all wanderers."""
+    wanderers = len(table.band_starts) - 2
+    low = max(0, int((dec_deg - radius_deg + 90.0) // _BAND_DEG))
+    high = min(wanderers - 1, int((dec_deg + radius_deg + 90.0) // _BAND_DEG))
+    half = 180.0
+    if abs(dec_deg) + radius_deg < 90.0:
+        # Meridians that touch the circle.
+        sine = math.sin(math.radians(radius_deg)) / math.cos(math.radians(dec_deg))
+        half = math.degrees(math.asin(min(1.0, sine)))
+    spans = _spans(ra_deg, half)
+    starts, stops = [], []
+    for band in range(low, high + 1):
+        first, end = table.band_starts[band], table.band_starts[band + 1]
+        for left, right in spans:
+            edges = np.searchsorted(table.ra_deg[first:end], (left, right))
+            starts.append(first + edges[0])
+            stops.append(first + edges[1])
+    starts.append(table.band_starts[wanderers])
+    stops.append(table.band_starts[wanderers + 1])
+    return np.array(starts, dtype=np.int64), np.array(stops, dtype=np.int64)
+
+
+def _spans(ra_deg: float, half_deg: float) -> list[tuple[float, float]]:
+    """Right ascensions about one, in [0, 360), cut where they come round."""
+    if half_deg >= 180.0:
+        return [(0.0, 361.0)]
+    left, right = (ra_deg - half_deg) % 360.0, (ra_deg + half_deg) % 360.0
+    return [(left, right)] if left <= right else [(left, 361.0), (0.0, right)]
 
 
 def prepare_night(
@@ -182,6 +337,7 @@ def prepare_night(
     *,
     engine: Engine | None = None,
     ephemeris: Ephemeris | None = None,
+    cache: Path | None = None,
 ) -> KnownObjects:
     """Follow every orbit of a catalogue to a night.
 
@@ -197,6 +353,9 @@ def prepare_night(
         Dynamics; two-body by default.
     ephemeris
         Where Sun and Earth are; the built-in series by default.
+    cache
+        Folder in which what the engine found is kept for the next time (see
+        `streaks.known.cache`); not kept by default.
 
     Returns
     -------
@@ -204,12 +363,28 @@ def prepare_night(
         Orbits that cannot be followed are left out.
     """
     engine = TwoBodyEngine() if engine is None else engine
-    ephemeris = BuiltinEphemeris() if ephemeris is None else ephemeris
     jd_tdb = single_jd_tdb(time)
-    position, velocity = engine.states(orbits, jd_tdb)
+    states = states_of_night(engine, orbits, jd_tdb, cache)
+    return index_of_states(orbits, states, jd_tdb, observatory, engine=engine, ephemeris=ephemeris)
+
+
+def index_of_states(
+    orbits: Orbits,
+    states: tuple[Floats, Floats],
+    jd_tdb: float,
+    observatory: str | Observatory = "I41",
+    *,
+    engine: Engine,
+    ephemeris: Ephemeris | None = None,
+) -> KnownObjects:
+    """An index of orbits whose heliocentric states (ICRS axes) at the instant are known."""
+    ephemeris = BuiltinEphemeris() if ephemeris is None else ephemeris
+    position, velocity = states
     good = np.isfinite(position).all(axis=-1) & np.isfinite(velocity).all(axis=-1)
-    orbits = orbits.select(np.flatnonzero(good))
-    position, velocity = position[good], velocity[good]
+    if not good.all():
+        _log.warning("%d orbits cannot be followed to this night", np.count_nonzero(~good))
+        orbits = orbits.select(np.flatnonzero(good))
+        position, velocity = position[good], velocity[good]
     sun, sun_velocity = ephemeris.state("sun", jd_tdb)
     earth, earth_velocity = ephemeris.state("earth", jd_tdb)
     return KnownObjects(
@@ -222,6 +397,7 @@ def prepare_night(
         velocity + (sun_velocity - earth_velocity),
         as_observatory(observatory),
         ephemeris,
+        engine,
     )
 
 

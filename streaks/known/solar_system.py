@@ -6,7 +6,9 @@ is the precise one. States are barycentric, in the axes of the ICRS, au and au/d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -138,7 +140,15 @@ def observer_state(
 
 
 def _ut1_minus_tt_days(jd_tt: float) -> float:
-    """UT1 - TT from the tables that come with astropy; never from the network."""
+    """UT1 - TT; smooth (leap seconds are in neither), so that one look-up a day is enough."""
+    day = math.floor(jd_tt)
+    before, after = _ut1_minus_tt_at(day), _ut1_minus_tt_at(day + 1)
+    return before + (jd_tt - day) * (after - before)
+
+
+@lru_cache(maxsize=4096)
+def _ut1_minus_tt_at(jd_tt: int) -> float:
+    """From the tables that come with astropy; never from the network."""
     from astropy.time import Time
     from astropy.utils import iers
 

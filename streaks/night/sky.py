@@ -13,7 +13,7 @@ from astropy.time import Time
 from streaks.frame import Frame
 
 if TYPE_CHECKING:
-    from streaks.known import KnownObjects, Orbits
+    from streaks.known import Engine, Ephemeris, KnownObjects, Orbits
 
 __all__ = ["KnownSky", "load_sky"]
 
@@ -23,13 +23,16 @@ _log = logging.getLogger(__name__)
 _GEOCENTRE = "500"
 #: Nights kept at once; frames come sorted by name, which is by date in every survey.
 _MAX_NIGHTS = 3
+#: Orbits of these very days need no planets: two bodies err by 0.003 arcsec after three days.
+_TWO_BODY_DAYS = 3.0
 
 
 class KnownSky:
     """An orbit catalogue, followed to each night that a frame asks for."""
 
-    def __init__(self, orbits: Orbits) -> None:
+    def __init__(self, orbits: Orbits, ephemeris: Ephemeris | None = None) -> None:
         self._orbits = orbits
+        self._ephemeris = ephemeris
         self._nights: dict[float, KnownObjects] = {}
 
     def near_frame(self, frame: Frame) -> QTable:
@@ -45,6 +48,7 @@ class KnownSky:
 
     def _night(self, frame: Frame) -> KnownObjects:
         from streaks.known import prepare_night
+        from streaks.known.cache import cache_folder
 
         # The night depends on the frame alone, never on which frames came before it.
         mjd = 60000.0 if frame.time is None else float(frame.time.tdb.mjd)
@@ -53,18 +57,44 @@ class KnownSky:
             if len(self._nights) >= _MAX_NIGHTS:
                 self._nights.pop(next(iter(self._nights)))
             time = Time(middle, format="mjd", scale="tdb")
-            self._nights[middle] = prepare_night(self._orbits, time, _GEOCENTRE)
+            self._nights[middle] = prepare_night(
+                self._orbits,
+                time,
+                _GEOCENTRE,
+                engine=self._engine(float(time.jd)),
+                ephemeris=self._ephemeris,
+                cache=cache_folder(),
+            )
         return self._nights[middle]
 
+    def _engine(self, jd_tdb: float) -> Engine:
+        """Full dynamics, unless all orbits are of these very days."""
+        from streaks.known import NBodyEngine, TwoBodyEngine
 
-def load_sky(orbits: str | os.PathLike[str]) -> KnownSky:
+        if np.all(np.abs(self._orbits.epoch_jd - jd_tdb) <= _TWO_BODY_DAYS):
+            return TwoBodyEngine()
+        return NBodyEngine(self._ephemeris)
+
+
+def load_sky(
+    orbits: str | os.PathLike[str], ephemeris: str | os.PathLike[str] | None = None
+) -> KnownSky:
     """The sky of an orbit file.
+
+    Parameters
+    ----------
+    orbits
+        A catalogue.
+    ephemeris
+        A JPL kernel, or a folder of them; else what ``STREAKS_EPHEMERIS`` names, else built-in
+        series.
 
     Raises
     ------
     CatalogueError
-        If the file is no orbit catalogue.
+        If the file is no orbit catalogue, or the kernel no kernel.
     """
-    from streaks.known import read_orbits
+    from streaks.known import open_ephemeris, read_orbits
 
-    return KnownSky(read_orbits(orbits))
+    kernel = ephemeris or os.environ.get("STREAKS_EPHEMERIS")
+    return KnownSky(read_orbits(orbits), open_ephemeris(kernel) if kernel else None)
