@@ -5,7 +5,8 @@ No machine-learning framework is imported here: anything with `Classifier`'s fac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +14,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
-from streaks.errors import ModelError
+from streaks.errors import ConfigError, ModelError
 from streaks.tables import (
     CLASS_COLUMNS,
     CLASSES,
@@ -28,17 +29,26 @@ __all__ = [
     "OUTPUTS",
     "Classifier",
     "Ensemble",
+    "LabelRule",
+    "NoveltyClassifier",
     "classify_cutouts",
+    "correct_mix",
+    "estimate_mix",
     "labels_from_probabilities",
+    "predict",
     "real_bogus",
 ]
 
 #: Columns of every probability array: the classes, then "nothing there to name".
 OUTPUTS = (*CLASSES, SKIP)
 
-#: Below this the best class is a guess: with eight outputs and balanced training, a probability
-#: of 0.4 is right less than half of the time.
+#: For classifiers without a rule of their own. Below this the best class is a guess: with eight
+#: outputs and balanced training, a probability of 0.4 is right less than half of the time.
 _MIN_PROBABILITY = 0.4
+
+#: With three candidates or more the name would be a guess; two are often twins (naked star and
+#: yin-yang) of which the likelier is worth saying.
+_MOST_CANDIDATES = 2
 
 #: Light in the sky (asteroid, satellite) against what telescope and software make.
 _REAL = np.array([CLASSES.index("asteroid"), CLASSES.index("satellite")])
@@ -55,6 +65,88 @@ class Classifier(Protocol):
         ...
 
 
+@runtime_checkable
+class NoveltyClassifier(Protocol):
+    """A classifier that can also say how unlike its training set a cutout is."""
+
+    name: str
+
+    def predict_with_novelty(
+        self, cutouts: Cutouts
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Probabilities as `Classifier.predict_proba` gives them, and novelty, (n,).
+
+        Novelty is the share of cutouts like those trained on that lie nearer to a class than
+        this one: 0.5 is ordinary, above 0.99 of no known kind. NaN where unknown.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """When a class is a candidate, and when there are too many to name one.
+
+    Conformal sets by class: on cutouts like those that the rule was fitted on, what is truly of a
+    class has it among the candidates in a share ``coverage`` of all cases, whatever the quality
+    of the probabilities.
+
+    Parameters
+    ----------
+    coverage
+        The promised share, for each output.
+    thresholds : (8,)
+        Least probability that makes an output a candidate, in the order of `OUTPUTS`.
+
+    References
+    ----------
+    Vovk, Gammerman & Shafer 2005, Algorithmic Learning in a Random World, section 4.5 (Mondrian
+    conformal predictors); Sadinle, Lei & Wasserman 2019, JASA 114, 223 (least ambiguous sets).
+    """
+
+    coverage: float
+    thresholds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.coverage < 1.0:
+            raise ConfigError(f"coverage is {self.coverage}; it must lie between 0.5 and 1")
+        if len(self.thresholds) != len(OUTPUTS) or not all(0 <= t <= 1 for t in self.thresholds):
+            raise ConfigError(
+                f"thresholds are {self.thresholds}; expected {len(OUTPUTS)} between 0 and 1"
+            )
+
+    @classmethod
+    def fit(
+        cls, probabilities: NDArray[Any], truth: NDArray[np.integer], coverage: float = 0.95
+    ) -> LabelRule:
+        """The highest thresholds that keep the promise.
+
+        Parameters
+        ----------
+        probabilities : (n, 8)
+            Of cutouts that the classifier was not trained on.
+        truth : (n,)
+            Index of the true output of each. Of an output with fewer than 19 examples (at 95 %)
+            the lowest probability seen is the threshold, which promises n / (n + 1); one
+            without any example is never a candidate.
+        """
+        thresholds = []
+        for output in range(len(OUTPUTS)):
+            own = np.sort(probabilities[truth == output, output])
+            missed = max(int((len(own) + 1) * (1.0 - coverage) + 1e-9), 1)
+            thresholds.append(float(np.clip(own[missed - 1], 0.0, 1.0)) if len(own) else 1.0)
+        return cls(coverage, tuple(thresholds))
+
+    def candidates(self, probabilities: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which outputs are candidates, (n, 8)."""
+        return np.asarray(probabilities >= np.array(self.thresholds))
+
+    def labels(self, probabilities: NDArray[Any]) -> NDArray[np.str_]:
+        """Class of highest probability; `skip` with no candidate, or more than two."""
+        count = self.candidates(probabilities).sum(axis=1)
+        named = labels_from_probabilities(probabilities, 0.0)
+        return np.where((count > 0) & (count <= _MOST_CANDIDATES), named, SKIP)
+
+
 class Ensemble:
     """Weighted geometric mean of several classifiers (a product of experts).
 
@@ -69,6 +161,8 @@ class Ensemble:
     sharpness
         Power of the mean. Members that err apart are together surer than their mean says; a value
         above 1, fitted on labelled cutouts, puts that right.
+    rule
+        How its probabilities become labels; see `LabelRule`.
     """
 
     def __init__(
@@ -77,6 +171,7 @@ class Ensemble:
         weights: Sequence[float] | None = None,
         *,
         sharpness: float = 1.0,
+        rule: LabelRule | None = None,
     ):
         if not members:
             raise ModelError("an ensemble needs at least one classifier; it got none")
@@ -90,16 +185,93 @@ class Ensemble:
         if not 0 < sharpness < np.inf:
             raise ModelError(f"an ensemble's sharpness is {sharpness}; it must be positive")
         self.sharpness = sharpness
+        self.rule = rule
         self.name = "+".join(member.name for member in self.members)
 
     def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        return self.predict_with_novelty(cutouts)[0]
+
+    def predict_with_novelty(
+        self, cutouts: Cutouts
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Novelty is the largest of those members that know it."""
         total = sum(self.weights)
-        log_p = np.zeros((len(cutouts), len(OUTPUTS)))
+        log_p, novelty = np.zeros((len(cutouts), len(OUTPUTS))), np.full(len(cutouts), np.nan)
         for member, weight in zip(self.members, self.weights, strict=True):
-            p = np.clip(member.predict_proba(cutouts), 1e-9, 1.0)
-            log_p += self.sharpness * weight / total * np.log(p)
+            p, found = predict(member, cutouts)
+            log_p += self.sharpness * weight / total * np.log(np.clip(p, 1e-9, 1.0))
+            novelty = np.fmax(novelty, found)
         p = np.exp(log_p - log_p.max(axis=1, keepdims=True, initial=-np.inf))
-        return p / p.sum(axis=1, keepdims=True)
+        return p / p.sum(axis=1, keepdims=True), novelty
+
+
+def predict(
+    classifier: Classifier, cutouts: Cutouts
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities, (n, 8), and novelty, (n,): NaN from a classifier that does not know it."""
+    if isinstance(classifier, NoveltyClassifier):
+        return classifier.predict_with_novelty(cutouts)
+    return classifier.predict_proba(cutouts), np.full(len(cutouts), np.nan)
+
+
+def correct_mix(
+    probabilities: NDArray[Any],
+    mix: Mapping[str, float],
+    trained: Mapping[str, float] | None = None,
+) -> NDArray[np.float64]:
+    """Probabilities for a sky where the classes are mixed otherwise than in training.
+
+    Parameters
+    ----------
+    probabilities : (n, 8)
+        Of a classifier trained on the mix ``trained``.
+    mix, trained
+        Share of each output; those not named have none. Training is balanced when not given.
+
+    Raises
+    ------
+    ConfigError
+        If a share is negative, all are 0, or a name is no output.
+
+    References
+    ----------
+    Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21, section 2.1.
+    """
+    ratio = _shares(mix) / (1.0 / len(OUTPUTS) if trained is None else _shares(trained))
+    p = np.asarray(probabilities, dtype=float) * ratio
+    total = p.sum(axis=1, keepdims=True)
+    return np.divide(p, total, out=np.full_like(p, 1.0 / len(OUTPUTS)), where=total > 0)
+
+
+def _shares(mix: Mapping[str, float]) -> NDArray[np.float64]:
+    unknown = sorted(set(mix) - set(OUTPUTS))
+    shares = np.array([float(mix.get(name, 0.0)) for name in OUTPUTS])
+    if unknown or not (shares >= 0).all() or not shares.sum() > 0:
+        raise ConfigError(
+            f"mix is {dict(mix)}; expected shares of 0 or more, not all 0, of {', '.join(OUTPUTS)}"
+        )
+    return shares / shares.sum()
+
+
+def estimate_mix(probabilities: NDArray[Any], *, n_steps: int = 100) -> dict[str, float]:
+    """The mix of classes under which the probabilities of many cutouts agree with themselves.
+
+    Parameters
+    ----------
+    probabilities : (n, 8)
+        Of a classifier trained on a balanced mix; calibrated, or the answer is worthless.
+    n_steps
+        Of expectation and maximisation.
+
+    References
+    ----------
+    Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21, section 2.2.
+    """
+    shares = np.full(len(OUTPUTS), 1.0 / len(OUTPUTS))
+    for _ in range(n_steps if len(probabilities) else 0):
+        p = correct_mix(probabilities, dict(zip(OUTPUTS, shares.tolist(), strict=True)))
+        shares = p.mean(axis=0)
+    return dict(zip(OUTPUTS, shares.tolist(), strict=True))
 
 
 def labels_from_probabilities(
@@ -125,8 +297,25 @@ def real_bogus(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     return np.clip(np.asarray(probabilities, dtype=float)[:, _REAL].sum(axis=1), 0.0, 1.0)
 
 
-def classify_cutouts(classifier: Classifier, cutouts: Cutouts, *, batch: int = 1024) -> QTable:
+def classify_cutouts(
+    classifier: Classifier,
+    cutouts: Cutouts,
+    *,
+    batch: int = 1024,
+    mix: Mapping[str, float] | None = None,
+    details: bool = False,
+) -> QTable:
     """Label, probabilities and real/bogus score of each cutout.
+
+    Labels follow the classifier's own ``rule`` where it has one (`LabelRule`).
+
+    Parameters
+    ----------
+    mix
+        Share of each output on the sky that the cutouts are of; as in training when not given.
+    details
+        Add ``candidates`` (the outputs that cannot be ruled out, likeliest first; only with a
+        rule) and ``novelty``.
 
     Returns
     -------
@@ -138,23 +327,41 @@ def classify_cutouts(classifier: Classifier, cutouts: Cutouts, *, batch: int = 1
     ModelError
         If the classifier's answer is not (n, 8) finite probabilities.
     """
-    if len(cutouts) == 0:
-        table = empty_table(CLASS_COLUMNS)
-        table.add_column(np.zeros(0, dtype="U1"), name="streak_id", index=0)
-        return table
-    parts = []
-    for part in cutouts.batches(batch):
-        p = np.asarray(classifier.predict_proba(part), dtype=float)
-        if p.shape != (len(part), len(OUTPUTS)) or not np.isfinite(p).all():
-            raise ModelError(
-                f"{classifier.name} answered {p.shape} (finite: {bool(np.isfinite(p).all())}); "
-                f"expected finite probabilities of shape ({len(part)}, {len(OUTPUTS)})"
-            )
-        parts.append(p)
-    p = np.concatenate(parts)
+    answers = [_checked_answer(classifier, part) for part in cutouts.batches(batch)]
+    p = np.concatenate([np.zeros((0, len(OUTPUTS))), *(a[0] for a in answers)])
+    novelty = np.concatenate([np.zeros(0), *(a[1] for a in answers)])
+    rule: LabelRule | None = getattr(classifier, "rule", None)
+    # The rule's promise is about probabilities as they were when it was fitted.
+    labels = labels_from_probabilities(p) if rule is None else rule.labels(p)
+    columns = {"candidates": _candidate_names(rule, p), "novelty": novelty} if details else {}
+    if mix is not None:
+        p = correct_mix(p, mix)
     values: dict[str, Any] = {c: p[:, i] for i, c in enumerate(PROBABILITY_COLUMNS)}
-    values["label"] = labels_from_probabilities(p)
-    values["rb"] = real_bogus(p)
-    table = build_table(CLASS_COLUMNS, values)
-    table.add_column(np.array(cutouts.names), name="streak_id", index=0)
+    values |= {"label": labels, "rb": real_bogus(p)}
+    table = build_table(CLASS_COLUMNS, values) if len(p) else empty_table(CLASS_COLUMNS)
+    table.add_column(np.array(cutouts.names, dtype=str), name="streak_id", index=0)
+    for name, column in columns.items():
+        table[name] = column
     return table
+
+
+def _checked_answer(
+    classifier: Classifier, cutouts: Cutouts
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    answer, novelty = predict(classifier, cutouts)
+    p = np.asarray(answer, dtype=float)
+    if p.shape != (len(cutouts), len(OUTPUTS)) or not np.isfinite(p).all():
+        raise ModelError(
+            f"{classifier.name} answered {p.shape} (finite: {bool(np.isfinite(p).all())}); "
+            f"expected finite probabilities of shape ({len(cutouts)}, {len(OUTPUTS)})"
+        )
+    return p, novelty
+
+
+def _candidate_names(rule: LabelRule | None, p: NDArray[np.float64]) -> NDArray[np.str_]:
+    """Names joined by spaces; empty without a rule."""
+    if rule is None:
+        return np.full(len(p), "", dtype=str)
+    inside, order = rule.candidates(p), np.argsort(-p, axis=1)
+    names = (" ".join(OUTPUTS[k] for k in order[i] if inside[i, k]) for i in range(len(p)))
+    return np.array(list(names), dtype=str)

@@ -5,16 +5,30 @@ Pure functions of arrays; `streaks.models.evaluation_page` draws them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.classification import OUTPUTS, Classifier, labels_from_probabilities
+from streaks.classification import (
+    OUTPUTS,
+    Classifier,
+    LabelRule,
+    labels_from_probabilities,
+)
 from streaks.cutouts import Cutouts
 from streaks.errors import InputError
+from streaks.models.evaluation_detail import (
+    EDGES,
+    bootstrap_interval,
+    breakdown,
+    kept_by_object,
+    recall_by_measure,
+    set_figures,
+    threshold_at_fpr,
+)
 
 __all__ = [
     "Evaluation",
@@ -61,6 +75,18 @@ class Evaluation:
         ``(mean probability, share right, count)`` of each bin behind it.
     roc
         The ROC curve of asteroids, ``(false-positive rate, true-positive rate)``.
+    sets
+        Of the classifier's own rule (`set_figures`, with names of outputs); empty without one.
+    intervals
+        95 % intervals by objects drawn again; empty when no objects were given.
+    object_tpr
+        By false-positive rate: mean over objects of the share of their cutouts kept.
+    objects
+        Cutouts of each object kept at 1 %, and how many there are.
+    nights
+        Rows of `breakdown`.
+    recall
+        By measure (S/N, length): rows of `recall_by_measure` at 1 %.
     """
 
     model: str
@@ -80,6 +106,12 @@ class Evaluation:
     reliability: tuple[tuple[float, float, int], ...]
     roc: tuple[tuple[float, float], ...]
     confusion: NDArray[np.int64]
+    sets: dict[str, Any] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    object_tpr: dict[str, float] = field(default_factory=dict)
+    objects: dict[str, tuple[int, int]] = field(default_factory=dict)
+    nights: list[dict[str, Any]] = field(default_factory=list)
+    recall: dict[str, list[dict[str, float]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: unknown numbers are None, and the ROC curve is left out."""
@@ -137,10 +169,7 @@ def tpr_at_fpr(positive: NDArray[np.float64], negative: NDArray[np.float64], fpr
     """
     if not len(positive) or not len(negative):
         return float("nan")
-    allowed = int(np.floor(fpr * len(negative) + 1e-9))
-    ordered = np.sort(negative)[::-1]
-    threshold = ordered[allowed] if allowed < len(ordered) else -np.inf
-    return float(np.mean(positive > threshold))
+    return float(np.mean(positive > threshold_at_fpr(negative, fpr)))
 
 
 def area_under_curve(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
@@ -183,6 +212,10 @@ def evaluate_probabilities(
     positive: NDArray[np.bool_] | None = None,
     negative: NDArray[np.bool_] | None = None,
     min_count: int = 1,
+    rule: LabelRule | None = None,
+    objects: Sequence[str] | None = None,
+    nights: Sequence[str] | None = None,
+    measures: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Evaluation:
     """All figures of one classifier on one set.
 
@@ -197,6 +230,15 @@ def evaluate_probabilities(
         labels when not given.
     min_count
         Classes with fewer examples do not enter the macro-F1.
+    rule
+        The classifier's own, by which its labels are given.
+    objects : (n,), optional
+        What each cutout shows: the asteroid's name; any other text, such as the image's name,
+        for what is none. Intervals draw objects, not cutouts.
+    nights : (n,), optional
+        For a breakdown.
+    measures
+        ``snr`` and ``length`` of each cutout's streak; NaN where it has none.
 
     Raises
     ------
@@ -216,25 +258,111 @@ def evaluate_probabilities(
         negative = labelled & ~positive
     if not labelled.any() and not (positive.any() and negative.any()):
         raise InputError("no cutout has a label and there are no known asteroids: nothing to judge")
-    return _figures(probabilities, labels, labelled, positive, negative, model, min_count)
+    said = labels_from_probabilities(probabilities) if rule is None else rule.labels(probabilities)
+    judged = _Judged(probabilities, labels, said, np.asarray(positive), np.asarray(negative))
+    details = _details(judged, min_count, rule, objects, nights, measures)
+    return replace(_figures(judged, model, min_count), **details)
 
 
-def _figures(
-    p: NDArray[np.float64],
-    labels: NDArray[np.str_],
-    labelled: NDArray[np.bool_],
-    positive: NDArray[np.bool_],
-    negative: NDArray[np.bool_],
-    model: str,
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    p: NDArray[np.float64]
+    labels: NDArray[np.str_]
+    said: NDArray[np.str_]
+    positive: NDArray[np.bool_]
+    negative: NDArray[np.bool_]
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        return self.p[:, _ASTEROID]
+
+
+def _details(
+    judged: _Judged,
     min_count: int,
-) -> Evaluation:
-    said = labels_from_probabilities(p)[labelled]
+    rule: LabelRule | None,
+    objects: Sequence[str] | None,
+    nights: Sequence[str] | None,
+    measures: Mapping[str, NDArray[np.float64]] | None,
+) -> dict[str, Any]:
+    """The fields of an evaluation that need more than labels."""
+    j, details = judged, dict[str, Any]()
+    kept = j.score > threshold_at_fpr(j.score[j.negative], 0.01)
+    labelled = j.labels != ""
+    if rule is not None:
+        truth = np.array([OUTPUTS.index(label) for label in j.labels[labelled]], dtype=int)
+        sets = set_figures(rule, j.p[labelled], truth)
+        sets["by_output"] = {OUTPUTS[k]: share for k, share in sets["by_output"].items()}
+        details["sets"] = sets
+    if objects is not None:
+        names = np.asarray(objects, dtype=str)
+        details |= _by_objects(j, names, min_count)
+        details["objects"] = kept_by_object(kept[j.positive], names[j.positive].tolist())
+    if nights is not None:
+        details["nights"] = breakdown(
+            nights,
+            score=j.score,
+            positive=j.positive,
+            negative=j.negative,
+            labels=j.labels,
+            said=j.said,
+        )
+    if measures is not None:
+        details["recall"] = {
+            name: recall_by_measure(
+                np.asarray(values)[j.positive],
+                EDGES[name],
+                kept=kept[j.positive],
+                named=(j.said == "asteroid")[j.positive],
+            )
+            for name, values in measures.items()
+        }
+    return details
+
+
+def _by_objects(judged: _Judged, objects: NDArray[np.str_], min_count: int) -> dict[str, Any]:
+    """Intervals of the main figures, and shares kept averaged over objects."""
+    j = judged
+    confusion = _confusion(j, np.arange(len(j.p)))
+    scored = confusion.sum(axis=1) >= max(min_count, 1)
+
+    def tpr(rate: float) -> Any:
+        return lambda rows: tpr_at_fpr(
+            j.score[rows][j.positive[rows]], j.score[rows][j.negative[rows]], rate
+        )
+
+    def macro_f1(rows: NDArray[np.int64]) -> float:
+        return float(np.nanmean(f1_scores(_confusion(j, rows))[scored])) if scored.any() else np.nan
+
+    figures = {f"tpr_{rate:g}": tpr(rate) for rate in FALSE_POSITIVE_RATES}
+    figures["macro_f1"] = macro_f1
+    names = objects[j.positive].tolist()
+    object_tpr = {}
+    for rate in FALSE_POSITIVE_RATES:
+        kept = j.score[j.positive] > threshold_at_fpr(j.score[j.negative], rate)
+        shares = [n / of for n, of in kept_by_object(kept, names).values()]
+        object_tpr[f"{rate:g}"] = float(np.mean(shares)) if shares else float("nan")
+    return {
+        "intervals": {key: bootstrap_interval(f, objects.tolist()) for key, f in figures.items()},
+        "object_tpr": object_tpr,
+    }
+
+
+def _confusion(judged: _Judged, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    rows = rows[judged.labels[rows] != ""]
+    return confusion_matrix(judged.labels[rows].tolist(), judged.said[rows].tolist())
+
+
+def _figures(judged: _Judged, model: str, min_count: int) -> Evaluation:
+    p, labels, positive, negative = judged.p, judged.labels, judged.positive, judged.negative
+    labelled = labels != ""
+    said = judged.said[labelled]
     confusion = confusion_matrix(labels[labelled].tolist(), said.tolist())
     f1 = f1_scores(confusion)
     scored = confusion.sum(axis=1) >= max(min_count, 1)
     best = np.array(OUTPUTS)[p.argmax(axis=1)]
     bins = reliability(p.max(axis=1)[labelled], (best == labels)[labelled])
-    score = p[:, _ASTEROID]
+    score = judged.score
     fpr, tpr = roc_curve(score[positive], score[negative])
     return Evaluation(
         model=model,
@@ -270,4 +398,5 @@ def evaluate_classifier(
 ) -> Evaluation:
     """`evaluate_probabilities` of what a classifier says about cutouts."""
     p = classifier.predict_proba(cutouts)
-    return evaluate_probabilities(p, truth, model=classifier.name, **options)
+    rule = getattr(classifier, "rule", None)
+    return evaluate_probabilities(p, truth, model=classifier.name, rule=rule, **options)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.classification import OUTPUTS
+from streaks.classification import OUTPUTS, LabelRule
 from streaks.cutouts import Cutouts
 from streaks.models.calibration import Calibration, fit_calibration
 from streaks.models.evaluation import evaluate_probabilities
@@ -97,7 +97,9 @@ def train_forest_on_features(
     scores = np.log(votes + _FLOOR)
     calibration = fit_calibration(scores, truth[judged])
     p = _cross_calibrated(scores, truth[judged])
-    figures = evaluate_probabilities(p, np.array(OUTPUTS)[truth[judged]].tolist(), model="forest")
+    rule = LabelRule.fit(p, truth[judged])
+    names = np.array(OUTPUTS)[truth[judged]].tolist()
+    figures = evaluate_probabilities(p, names, model="forest", rule=rule)
     return TrainedModel(
         kind="forest",
         onnx=forest_to_onnx(forest, len(OUTPUTS), floor=_FLOOR, calibration=calibration),
@@ -110,6 +112,7 @@ def train_forest_on_features(
             "temperature": calibration.temperature,
         },
         figures={"measured_on": "out-of-bag votes of the training set", **figures.to_dict()},
+        rule=rule,
     )
 
 

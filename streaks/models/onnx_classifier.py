@@ -13,7 +13,8 @@ from streaks.classification import OUTPUTS, Classifier, Ensemble
 from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
 from streaks.models.inputs import feature_input, image_input
-from streaks.models.store import read_card, read_weights, weights_folder
+from streaks.models.novelty import novelty_of
+from streaks.models.store import read_card, read_weights, rule_of_card, weights_folder
 
 __all__ = ["OnnxClassifier", "load_classifier"]
 
@@ -49,6 +50,7 @@ class OnnxClassifier:
         if self.card["kind"] not in _INPUTS:
             raise ModelError(f"{folder} is an ensemble; open it with load_classifier")
         self.name = str(self.card["name"])
+        self.rule = rule_of_card(self.folder, self.card)
         self._prepare = _INPUTS[self.card["kind"]]
         self._session = _open_session(read_weights(self.folder, self.card), folder, threads)
 
@@ -57,12 +59,22 @@ class OnnxClassifier:
 
     def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
         """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
-        parts = [np.zeros((0, len(OUTPUTS)))]
+        return self.predict_with_novelty(cutouts)[0]
+
+    def predict_with_novelty(
+        self, cutouts: Cutouts
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Probabilities, and how unlike the training set each cutout is (NaN: not known)."""
+        scale = self.card.get("novelty")
+        wanted = ["probabilities", "distance"] if scale else ["probabilities"]
+        parts, novelty = [np.zeros((0, len(OUTPUTS)))], [np.zeros(0)]
         for batch in cutouts.batches(_BATCH):
-            p = self._session.run(["probabilities"], {"input": self._prepare(batch)})[0]
-            parts.append(p.astype(np.float64))
+            found = self._session.run(wanted, {"input": self._prepare(batch)})
+            parts.append(found[0].astype(np.float64))
+            unknown = np.full(len(batch), np.nan)
+            novelty.append(novelty_of(found[1], scale) if scale else unknown)
         p = np.concatenate(parts)
-        return p / p.sum(axis=1, keepdims=True)
+        return p / p.sum(axis=1, keepdims=True), np.concatenate(novelty)
 
 
 def _reopen(folder: Path, threads: int) -> OnnxClassifier:
@@ -123,6 +135,7 @@ def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classi
         [OnnxClassifier(member, threads=threads) for member, _ in members],
         [weight for _, weight in members],
         sharpness=sharpness,
+        rule=rule_of_card(folder, card),
     )
     ensemble.name = str(card["name"])
     return ensemble

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from streaks.errors import MissingExtraError
 from streaks.models.calibration import Calibration
+from streaks.models.novelty import NoveltySpace
 
-__all__ = ["forest_to_onnx", "network_to_onnx"]
+__all__ = ["forest_to_onnx", "network_to_onnx", "read_constants"]
 
 #: Versions of the operator sets: old enough for every ONNX Runtime that we allow.
 _OPSET, _OPSET_ML, _IR = 17, 3, 8
@@ -46,7 +47,13 @@ def _calibration_nodes(onnx: Any, calibration: Calibration, scores: str) -> tupl
 
 
 def _finish(
-    onnx: Any, nodes: list, constants: list, shape: Sequence[Any], n_outputs: int, name: str
+    onnx: Any,
+    nodes: list,
+    constants: list,
+    shape: Sequence[Any],
+    n_outputs: int,
+    name: str,
+    more_outputs: Sequence[str] = (),
 ) -> bytes:
     """The checked bytes of a model with these nodes."""
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
@@ -54,7 +61,10 @@ def _finish(
         nodes,
         name,
         [helper.make_tensor_value_info("input", float32, ["n", *shape])],
-        [helper.make_tensor_value_info("probabilities", float32, ["n", n_outputs])],
+        [
+            helper.make_tensor_value_info("probabilities", float32, ["n", n_outputs]),
+            *(helper.make_tensor_value_info(more, float32, ["n"]) for more in more_outputs),
+        ],
         constants,
     )
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", _OPSET_ML)]
@@ -97,6 +107,13 @@ def forest_to_onnx(forest: Any, n_outputs: int, *, floor: float, calibration: Ca
     constants.append(onnx.numpy_helper.from_array(np.array([floor], np.float32), "floor"))
     n_features = int(forest.n_features_in_)
     return _finish(onnx, nodes + tail, constants, [n_features], n_outputs, "forest")
+
+
+def read_constants(data: bytes) -> dict[str, NDArray[Any]]:
+    """The named arrays of a graph: weights to start from."""
+    onnx = _onnx()
+    graph = onnx.load_model_from_string(data).graph
+    return {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
 
 
 def _tree_attributes(trees: Sequence[Any], classes: NDArray[np.int64]) -> dict[str, list]:
@@ -142,6 +159,7 @@ def network_to_onnx(
     *,
     size_px: int,
     calibration: Calibration,
+    novelty: NoveltySpace | None = None,
 ) -> bytes:
     """Convolutions, rectifiers and poolings, then mean and maximum over the image, then a layer.
 
@@ -155,6 +173,8 @@ def network_to_onnx(
         Side of the images.
     calibration
         Applied to the last layer's output.
+    novelty
+        Of the last layer's input; adds the output ``distance``, (n,).
     """
     onnx = _onnx()
     make, nodes, arrays, last = onnx.helper.make_node, [], {}, "input"
@@ -187,8 +207,33 @@ def network_to_onnx(
         make("Gemm", ["flat", "dense", "dense_bias"], ["scores"]),
     ]
     tail, constants = _calibration_nodes(onnx, calibration, "scores")
+    outputs: tuple[str, ...] = ()
+    if novelty is not None:
+        outputs = ("distance",)
+        more_nodes, more_constants = _distance_nodes(onnx, novelty, "flat")
+        tail, constants = tail + more_nodes, constants + more_constants
     for key, value in arrays.items():
         contiguous = np.ascontiguousarray(value, dtype=np.float32)
         constants.append(onnx.numpy_helper.from_array(contiguous, key))
     shape = [int(convolutions[0][0].shape[1]), size_px, size_px]
-    return _finish(onnx, nodes + tail, constants, shape, len(dense[1]), "network")
+    return _finish(onnx, nodes + tail, constants, shape, len(dense[1]), "network", outputs)
+
+
+def _distance_nodes(onnx: Any, novelty: NoveltySpace, features: str) -> tuple[list, list]:
+    """Nodes and constants of the squared distance to the nearest class."""
+    make = onnx.helper.make_node
+    constants = {
+        "whitening": novelty.whitening,
+        "centres": novelty.centres[None],
+        "axis_1": np.array([1], np.int64),
+        "axis_2": np.array([2], np.int64),
+    }
+    nodes = [
+        make("MatMul", [features, "whitening"], ["white"]),
+        make("Unsqueeze", ["white", "axis_1"], ["white_3d"]),
+        make("Sub", ["white_3d", "centres"], ["offsets"]),
+        make("Mul", ["offsets", "offsets"], ["squares"]),
+        make("ReduceSum", ["squares", "axis_2"], ["distances"], keepdims=0),
+        make("ReduceMin", ["distances"], ["distance"], axes=[1], keepdims=0),
+    ]
+    return nodes, [onnx.numpy_helper.from_array(v, k) for k, v in constants.items()]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.classification import Classifier
+from streaks.classification import Classifier, LabelRule
 from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
 from streaks.models.calibration import softmax
@@ -55,8 +55,10 @@ def train_ensemble(
     names = [member.name for member in members]
     if not powers.min() > 0:
         raise ModelError(f"of {', '.join(names)} those without use got no weight: {powers}")
+    rule = LabelRule.fit(softmax(np.tensordot(powers, log_p[:, fitted], 1)), truth[fitted])
     p = softmax(np.tensordot(powers, log_p[:, judged], 1))
-    figures = evaluate_probabilities(p, np.asarray(labels)[judged].tolist(), model="ensemble")
+    names_judged = np.asarray(labels)[judged].tolist()
+    figures = evaluate_probabilities(p, names_judged, model="ensemble", rule=rule)
     total = float(powers.sum())
     return TrainedModel(
         kind="ensemble",
@@ -73,6 +75,7 @@ def train_ensemble(
             ],
             "sharpness": round(total, 4),
         },
+        rule=rule,
     )
 
 

@@ -21,8 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from streaks.classification import OUTPUTS
-from streaks.errors import ModelError
+from streaks.classification import OUTPUTS, LabelRule
+from streaks.errors import ConfigError, ModelError
 from streaks.models.inputs import input_description
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "library_versions",
     "read_card",
     "read_weights",
+    "rule_of_card",
     "save_model",
     "shipped_names",
     "weights_folder",
@@ -57,6 +58,10 @@ class TrainedModel:
         What was measured on cutouts kept back from training.
     pool
         Of an ensemble: its members and sharpness, in place of an ONNX file.
+    rule
+        When a class is named; none where there was nothing to fit it on.
+    novelty
+        The scale of the network's distances (`streaks.models.novelty`); empty for others.
     """
 
     kind: str
@@ -64,6 +69,8 @@ class TrainedModel:
     training: Mapping[str, Any]
     figures: Mapping[str, Any]
     pool: Mapping[str, Any] = field(default_factory=dict)
+    rule: LabelRule | None = None
+    novelty: Mapping[str, Any] = field(default_factory=dict)
 
 
 def weights_folder(name: str | Path = "default") -> Path:
@@ -175,6 +182,8 @@ def save_model(
         "limits": limits,
         "versions": library_versions(),
         "outputs": list(OUTPUTS),
+        **_of_rule(model.rule),
+        **({"novelty": dict(model.novelty)} if model.novelty else {}),
         **(dict(model.pool) if model.kind == "ensemble" else _of_file(model)),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -190,6 +199,35 @@ def save_model(
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _of_rule(rule: LabelRule | None) -> dict[str, Any]:
+    if rule is None:
+        return {}
+    thresholds = dict(zip(OUTPUTS, (round(t, 6) for t in rule.thresholds), strict=True))
+    return {"rule": {"coverage": rule.coverage, "thresholds": thresholds}}
+
+
+def rule_of_card(folder: Path, card: Mapping[str, Any]) -> LabelRule | None:
+    """The rule for labels that a card holds; None without one.
+
+    Raises
+    ------
+    ModelError
+        If it is not one for this version's outputs.
+    """
+    if "rule" not in card:
+        return None
+    try:
+        thresholds = card["rule"]["thresholds"]
+        return LabelRule(
+            float(card["rule"]["coverage"]), tuple(float(thresholds[name]) for name in OUTPUTS)
+        )
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise ModelError(
+            f"{folder}: the card's rule needs a coverage and a threshold for each of "
+            f"{', '.join(OUTPUTS)} ({error}); train the model again"
+        ) from None
 
 
 def _of_file(model: TrainedModel) -> dict[str, Any]:
