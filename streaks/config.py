@@ -21,6 +21,7 @@ __all__ = [
     "MatchConfig",
     "NoiseConfig",
     "Settings",
+    "TrackletConfig",
     "settings_from_mapping",
 ]
 
@@ -138,12 +139,54 @@ class LabelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrackletConfig:
+    """What belongs together across the frames of a night."""
+
+    #: Longest time between two streaks of one motion: what is seen again later in the night is
+    #: found by its orbit.
+    max_gap_s: float = 10800.0
+    #: A rate of 5 arcsec/s is 33 deg/day; faster ones leave the field between exposures.
+    max_rate_arcsec_per_s: float = 5.0
+    max_distance_arcsec: float = 10800.0
+    #: Beyond 4 sigma, a trail's own rate may differ from the motion's by this share: errors of
+    #: faint, blended trails are underestimated.
+    rate_tolerance: float = 0.15
+    #: Likewise its direction...
+    angle_tolerance_deg: float = 4.0
+    #: ...but never by more: any pair of short trails would do.
+    max_angle_deg: float = 25.0
+    #: Asteroids tumble: lightcurves of fast rotators reach 1.5 mag.
+    mag_tolerance: float = 1.5
+    #: Change of velocity an hour as a share of it; close passers seen from a turning Earth reach
+    #: a few per cent.
+    curvature_per_h: float = 0.05
+    #: Pieces of a satellite's trail: gap between them (ZTF's widest is 0.21 deg), and how far
+    #: their directions and lines may differ.
+    max_piece_gap_arcsec: float = 1000.0
+    piece_angle_deg: float = 0.3
+    piece_offset_arcsec: float = 3.0
+    #: The same place of a chip: midpoints this near and directions this close in this many images.
+    repeat_px: float = 8.0
+    repeat_angle_deg: float = 5.0
+    repeat_images: int = 3
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            _require(value > 0, f"tracklet setting {name} is {value}; it must be > 0")
+        _require(
+            self.repeat_images >= 3,
+            f"repeat_images is {self.repeat_images}; at least 3, two may be chance",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a whole run."""
 
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     cutouts: CutoutConfig = field(default_factory=CutoutConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
+    tracklets: TrackletConfig = field(default_factory=TrackletConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
 
     def fingerprint(self) -> str:

@@ -80,6 +80,7 @@ class StreakFlag(IntFlag):
     FIT_FAILED = 512  # no trail fit; ends are those of the search
     NEGATIVE = 1024  # fainter than the reference: a negative streak
     BLENDED = 2048  # crosses or touches another streak
+    REPEAT = 4096  # the same place of the chip shows one in several images
 
 
 def flag_names(flags: int) -> str:

@@ -18,7 +18,8 @@ from streaks.config import DetectionConfig, Settings
 from streaks.errors import InputError, LedgerError, ReadError
 from streaks.night import NightFolder, Progress, read_night, run_night
 from streaks.night.ledger import open_ledger
-from streaks.tables import CLASS_COLUMNS, STREAK_COLUMNS, check_table
+from streaks.tables import CLASS_COLUMNS, STREAK_COLUMNS, StreakFlag, check_table
+from tests.ades_schema import problems
 from tests.frame_files import add_trail, noise_image, write_ztf_frame
 from tests.night_fakes import DeadlyClassifier, EvenClassifier, SlowClassifier, no_classifier
 
@@ -91,6 +92,47 @@ def test_a_night_is_read_back_whole(tmp_path: Path) -> None:
         assert (night.overview(image) or b"").startswith(b"\x89PNG")
     assert night.run["classifier"] == "even"
     assert night.run["settings"]["detection"]["threshold_snr"] == 9.0
+
+
+def write_moving(folder: Path, times_s: tuple[float, ...], step_px: float = 60.0) -> None:
+    """One object in several exposures of one field: a trail of 30 px in 30 s, moved on in each."""
+    for k, time_s in enumerate(times_s):
+        data = noise_image((301, 412), seed=20 + k)
+        x = 60.0 + step_px * k
+        add_trail(data, (x, 120.0, x + 30.0, 120.0), flux=12000.0)
+        stem = f"ztf_2018060719917{k}_000663_zr_c04_o_q2"
+        write_ztf_frame(folder, data, stem=stem, OBSJD=2458276.6991782 + time_s / 86400)
+
+
+def test_an_object_of_three_exposures_is_one_tracklet_in_all_tables(tmp_path: Path) -> None:
+    write_moving(tmp_path / "in", (0.0, 60.0, 120.0))
+    run_night(tmp_path / "in", tmp_path / "out", SURE, workers=0)
+    night = read_night(tmp_path / "out")
+    (row,) = night.tracklets
+    assert row["n"] == 3
+    # 60 px of 1.01 arcsec in 60 s.
+    assert row["rate"].to_value("arcsec/s") == pytest.approx(1.01, rel=0.01)
+    # East is at smaller x, and the object moves towards larger x.
+    assert row["pa"].to_value("deg") == pytest.approx(270.0, abs=0.5)
+    assert set(night.streaks["tracklet"]) == {str(row["tracklet"])}
+    told = night.folder.submittable.read_text(encoding="utf-8")
+    assert problems(told, complete=False) == []
+    assert told.count(str(row["tracklet"])) == 3
+    assert not night.folder.candidates.exists()
+
+
+def test_what_stays_at_one_place_of_the_chip_is_flagged_and_no_tracklet(tmp_path: Path) -> None:
+    for k in range(3):
+        data = noise_image((301, 412), seed=20 + k)
+        add_trail(data, (60.0, 120.0, 90.0, 120.0), flux=12000.0)
+        stem = f"ztf_2018060719917{k}_00066{k}_zr_c04_o_q2"
+        write_ztf_frame(
+            tmp_path / "in", data, stem=stem, OBSJD=2458276.7 + k / 1440, CRVAL1=250.0 + k
+        )
+    run_night(tmp_path / "in", tmp_path / "out", SURE, workers=0)
+    night = read_night(tmp_path / "out")
+    assert [int(flags) & StreakFlag.REPEAT for flags in night.streaks["flags"]] == [4096] * 3
+    assert len(night.tracklets) == 0
 
 
 def test_a_night_of_bad_frames_only_has_tables_of_no_rows(tmp_path: Path) -> None:

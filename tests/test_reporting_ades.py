@@ -13,9 +13,17 @@ from regions import LinePixelRegion, LineSkyRegion, Regions
 
 from streaks.errors import ConfigError, TableError
 from streaks.geometry import Segment
-from streaks.reporting import AdesContext, ades_psv, ds9_regions, with_station, write_table
+from streaks.reporting import (
+    AdesContext,
+    ades_psv,
+    ds9_regions,
+    split_submittable,
+    with_station,
+    write_table,
+)
 from streaks.reporting.ades import tracklet_name
 from streaks.tables import StreakFlag, empty_streaks
+from tests.ades_schema import problems
 from tests.made_streaks import SEGMENTS, made_streaks
 
 I41 = AdesContext(observatory="I41", band="r")
@@ -280,3 +288,97 @@ def test_regions_of_a_table_without_ends_are_refused():
 
 def test_no_streaks_make_an_empty_region_file():
     assert len(Regions.parse(ds9_regions(empty_streaks()), format="ds9")) == 0
+
+
+# ------------------------------------------------------------------ schema, and what is submittable
+
+FULL = AdesContext(
+    observatory="I41",
+    band="r",
+    rms_time_s=0.0,
+    submitter="A. Person",
+    institution="An Institute",
+    observers=("B. Person",),
+    measurers=("A. Person", "C. Person"),
+    telescope={"design": "Schmidt", "aperture": "1.2", "detector": "CCD"},
+)
+
+
+def in_tracklets(names: list[str], times: list[str]):
+    streaks = made_streaks(SEGMENTS[: len(names)], ["asteroid"] * len(names))
+    streaks["tracklet"] = names
+    streaks["time"] = times
+    return streaks
+
+
+TIMES = [f"2018-04-12T07:{minute}:22.500" for minute in (31, 34, 37)]
+
+
+def test_a_file_for_submission_passes_the_schema():
+    streaks = in_tracklets(["TABCDEF0"] * 3 + ["", ""], [*TIMES, TIMES[0], TIMES[0]])
+    assert problems(ades_psv(streaks, FULL)) == []
+
+
+def test_values_at_their_limits_pass_the_schema():
+    streaks = one_asteroid()
+    streaks["mag_err"] = 0.0 * u.mag
+    streaks["across_err"] = streaks["along0_err"] = streaks["along1_err"] = 0.0 * u.pix
+    streaks["ra"] = 359.9999999 * u.deg
+    sharp = AdesContext(**{**vars(FULL), "astrometric_floor_arcsec": 0.0})
+    assert problems(ades_psv(streaks, sharp)) == []
+
+
+def test_a_file_of_candidates_lacks_only_the_names_of_people():
+    said = problems(ades_psv(one_asteroid(), I41))
+    assert said == ["no submitter", "no measurers", "no telescope"]
+    assert problems(ades_psv(one_asteroid(), I41), complete=False) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("|CCD", "|CCCD", "mode is"),
+        ("Z|", "|", "obsTime is"),
+        ("# version=2022", "", "first line"),
+        ("|r   |", "|    |", "magnitude and band go together"),
+        ("! mpcCode I41", "! name Palomar", "no mpcCode"),
+    ],
+)
+def test_the_validator_refuses_what_is_wrong(old, new, said):
+    text = ades_psv(one_asteroid(), FULL)
+    assert old in text
+    assert any(said in problem for problem in problems(text.replace(old, new)))
+
+
+def test_streaks_of_one_tracklet_share_its_name():
+    streaks = in_tracklets(["TABCDEF0"] * 3, TIMES)
+    records = observations(ades_psv(streaks, I41))
+    assert [record["trkSub"] for record in records] == ["TABCDEF0"] * 3
+
+
+def test_three_positions_are_submittable_two_are_candidates():
+    names = ["T3", "T3", "T3", "T2", "T2", ""]
+    streaks = in_tracklets(names, [*TIMES, *TIMES[:2], TIMES[0]])
+    ready, rest = split_submittable(streaks)
+    assert list(ready["tracklet"]) == ["T3"] * 3
+    assert sorted(rest["tracklet"]) == ["", "T2", "T2"]
+
+
+def test_a_cut_streak_does_not_count_as_a_position():
+    streaks = in_tracklets(["T3"] * 3, TIMES)
+    streaks["flags"][1] = int(StreakFlag.MASKED_0)
+    ready, rest = split_submittable(streaks)
+    assert (len(ready), len(rest)) == (0, 2)
+
+
+def test_three_pieces_of_one_exposure_are_no_three_positions():
+    ready, rest = split_submittable(in_tracklets(["S3"] * 3, [TIMES[0]] * 3))
+    assert (len(ready), len(rest)) == (0, 3)
+
+
+def test_a_tracklets_misnamed_visit_counts_as_its_asteroid():
+    streaks = in_tracklets(["T3"] * 3, TIMES)
+    streaks["label"][2] = "ghost"
+    ready, _ = split_submittable(streaks)
+    assert list(ready["label"]) == ["asteroid"] * 3
+    assert list(streaks["label"]) == ["asteroid", "asteroid", "ghost"]

@@ -255,3 +255,25 @@ def test_sexagesimal_of_the_unknown_is_empty():
 
 def _every(picture: bytes) -> dict[str, bytes]:
     return {f"made_frame-{i + 1:04d}": picture for i in range(len(SEGMENTS))}
+
+
+def test_streaks_of_one_tracklet_stand_together_under_its_motion(tmp_path):
+    streaks = made_streaks(SEGMENTS[:3], ["asteroid"] * 3)
+    streaks["ssdistnr"].value[:] = -999.0
+    streaks["tracklet"] = ["TABCDEF0", "", "TABCDEF0"]
+    row = {"tracklet": ["TABCDEF0"], "kind": ["motion"], "n": [2], "arc": [180.0]}
+    row |= {"rate": [0.5], "rate_err": [0.001], "pa": [295.1], "pa_err": [0.2], "rms": [np.nan]}
+    write_report(
+        tmp_path / "page.html",
+        NightSummary(title="night"),
+        streaks,
+        QTable({"image": ["made_frame"], "state": ["done"]}),
+        tracklets=QTable(row),
+    )
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "one object in 2 streaks over 3.0 min: 0.5000 ± 0.0010″/s" in html
+    ids = [str(name) for name in streaks["streak_id"]]
+    places = [html.index(f'id="c-{name}"') for name in ids]
+    heading = html.index('id="t-TABCDEF0"')
+    assert heading < min(places[0], places[2])
+    assert not places[0] < places[1] < places[2]

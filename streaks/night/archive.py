@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from streaks.errors import ReadError
 from streaks.night.folder import NightFolder
 from streaks.night.outputs import load_cutouts
 from streaks.readers import read_table
+from streaks.tables import empty_table
+from streaks.tracklets import TRACKLET_COLUMNS
 
 __all__ = ["Night", "read_night"]
 
@@ -34,12 +36,15 @@ class Night:
         One row a frame: ``image, path, state, reason, ...``.
     run
         What decided the results (settings, classifier, catalogue, version) and when it began.
+    tracklets
+        One row for each object of several streaks; of no rows for a night of an older version.
     """
 
     folder: NightFolder
     streaks: QTable
     frames: QTable
     run: Mapping[str, Any]
+    tracklets: QTable = field(default_factory=lambda: empty_table(TRACKLET_COLUMNS))
 
     @property
     def name(self) -> str:
@@ -69,7 +74,10 @@ def read_night(path: str | os.PathLike[str]) -> Night:
     if not folder.streaks.is_file() or not folder.frames.is_file():
         state = "was not finished; run it again" if folder.ledger.is_file() else "is no night"
         raise ReadError(f"{path} {state}: it has no {folder.streaks.name}, {folder.frames.name}")
-    return Night(folder, read_table(folder.streaks), read_table(folder.frames), _run(folder))
+    tables = read_table(folder.streaks), read_table(folder.frames), _run(folder)
+    if not folder.tracklets.is_file():
+        return Night(folder, *tables)
+    return Night(folder, *tables, read_table(folder.tracklets))
 
 
 def _run(folder: NightFolder) -> dict[str, Any]:

@@ -25,6 +25,21 @@ class NightFolder:
         return self.root / "frames.parquet"
 
     @property
+    def tracklets(self) -> Path:
+        """One row for each object of several streaks."""
+        return self.root / "tracklets.parquet"
+
+    @property
+    def submittable(self) -> Path:
+        """ADES observations of what the MPC would take: three positions an object or more."""
+        return self.root / "ades_submittable.psv"
+
+    @property
+    def candidates(self) -> Path:
+        """ADES observations of the other asteroid candidates."""
+        return self.root / "ades_candidates.psv"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
 
@@ -40,6 +55,19 @@ class NightFolder:
     def lock(self) -> Path:
         """Held by the run that is at work here."""
         return self.root / ".lock"
+
+    @property
+    def night_files(self) -> tuple[Path, ...]:
+        """What the night as a whole leaves, the ledger aside."""
+        return (
+            self.streaks,
+            self.frames,
+            self.tracklets,
+            self.submittable,
+            self.candidates,
+            self.report,
+            self.settings,
+        )
 
     def part(self, image: str) -> Path:
         """The streaks of one frame."""

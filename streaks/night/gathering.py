@@ -1,19 +1,25 @@
-"""The parts of a night as two tables."""
+"""The parts of a night as its tables: what was found, where, and what belongs together."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
+from streaks.config import TrackletConfig
+from streaks.errors import TableError
 from streaks.night.folder import NightFolder
 from streaks.night.ledger import DONE, Entry
-from streaks.reporting import write_table
-from streaks.tables import empty_streaks
+from streaks.reporting import AdesContext, split_submittable, write_table
+from streaks.tables import StreakFlag, empty_streaks, order_columns
+from streaks.tracklets import find_repeats, link_streaks
 
 __all__ = ["frames_table", "write_night_tables"]
+
+_log = logging.getLogger(__name__)
 
 _TEXTS = ("time", "band", "observatory", "field", "ccd", "quadrant")
 _NUMBERS = {
@@ -26,12 +32,23 @@ _NUMBERS = {
 }
 
 
-def write_night_tables(folder: NightFolder, entries: Sequence[Entry]) -> int:
-    """Write ``streaks.parquet`` and ``frames.parquet``; the number of streaks."""
+def write_night_tables(
+    folder: NightFolder,
+    entries: Sequence[Entry],
+    config: TrackletConfig | None = None,
+    ades: AdesContext | None = None,
+) -> int:
+    """Write the tables of a night and its ADES files; the number of streaks."""
     done = [entry for entry in entries if entry.state == DONE]
     streaks = _gather(folder, [entry.image for entry in done]) if done else empty_streaks()
+    streaks = _repeats_flagged(streaks, done, config)
+    links = link_streaks(streaks, config)
+    streaks["tracklet"] = links.names
+    streaks = order_columns(streaks)
     write_table(streaks, folder.streaks)
+    write_table(links.tracklets, folder.tracklets)
     write_table(frames_table(entries), folder.frames)
+    _write_ades(folder, streaks, done, ades)
     return len(streaks)
 
 
@@ -72,3 +89,42 @@ def _gather(folder: NightFolder, images: Sequence[str]) -> QTable:
     # Read as single files: a reader of data sets would take folder names for columns.
     parts = [pq.ParquetFile(folder.part(image)).read() for image in images]
     return arrow_to_table(pa.concat_tables(parts))
+
+
+def _repeats_flagged(
+    streaks: QTable, done: Sequence[Entry], config: TrackletConfig | None
+) -> QTable:
+    """The streaks with a flag on those that come back at one place of their chip."""
+    chips = {entry.image: _chip(entry) for entry in done}
+    again = find_repeats(streaks, [chips[str(image)] for image in streaks["image"]], config)
+    flagged = streaks.copy(copy_data=False)
+    flagged["flags"] = streaks["flags"] | np.where(again, int(StreakFlag.REPEAT), 0)
+    return flagged
+
+
+def _chip(entry: Entry) -> str:
+    """CCD and quadrant; empty where the header tells no CCD."""
+    about = entry.about
+    ccd = str(about.get("ccd", ""))
+    return f"{ccd}/{about.get('quadrant', '')} {about.get('nx')}x{about.get('ny')}" if ccd else ""
+
+
+def _write_ades(
+    folder: NightFolder, streaks: QTable, done: Sequence[Entry], ades: AdesContext | None
+) -> None:
+    """The two ADES files; neither is left from an earlier run when there is nothing to tell."""
+    told = streaks.copy(copy_data=False)
+    about = {entry.image: entry.about for entry in done}
+    for name in ("observatory", "band"):
+        told[name] = np.array([str(about[str(i)].get(name, "")) for i in streaks["image"]], "U16")
+    can_tell = np.isfinite(told["ra"].value) & (np.char.str_len(told["time"].astype(str)) > 0)
+    can_tell &= np.char.str_len(told["observatory"].astype(str)) > 0
+    for path, table in zip(
+        (folder.submittable, folder.candidates), split_submittable(told[can_tell]), strict=True
+    ):
+        path.unlink(missing_ok=True)
+        if len(table):
+            try:
+                write_table(table, path, ades=ades)
+            except TableError as error:
+                _log.warning("%s not written: %s", path.name, error)

@@ -65,12 +65,13 @@ def run_identity(settings: Settings, **parts: str) -> dict[str, Any]:
     Parameters
     ----------
     settings
-        Of detection, cutouts and matching; those of labels change no frame.
+        Of detection, cutouts and matching; those of labels and tracklets change no frame.
     parts
         Names of classifier, catalogue and so on.
     """
     values = dataclasses.asdict(settings)
-    values.pop("labels", None)
+    for name in ("labels", "tracklets"):
+        values.pop(name, None)
     return {"settings": _plain(values), **parts}
 
 

@@ -76,6 +76,7 @@ def write_night_report(
         night.streaks,
         night.frames,
         pictures=_pictures(night, truth, found),
+        tracklets=night.tracklets,
         truth=truth,
         found=found,
     )

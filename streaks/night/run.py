@@ -159,7 +159,7 @@ def run_night(
             ledger.record(entry)
             counter.count(entry)
         entries = ledger.entries()
-        n_streaks = write_night_tables(folder, entries)
+        n_streaks = write_night_tables(folder, entries, settings.tracklets)
     given = {str(files.image.absolute()) for files in frames}
     failures = tuple((e.path, e.reason) for e in entries if e.state == FAILED and e.path in given)
     return NightRun(
@@ -217,7 +217,7 @@ def _sweep(folder: NightFolder) -> None:
     for place in {path.parent for path in folder.outputs("any")}:
         for leftover in place.glob(".*"):
             leftover.unlink(missing_ok=True)
-    for path in (folder.streaks, folder.frames, folder.report, folder.settings):
+    for path in folder.night_files:
         for leftover in folder.root.glob(f".{path.stem}-*{path.suffix}"):
             leftover.unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
 """What leaves the program: tables, regions, ADES observations, and the night's page."""
 
-from streaks.reporting.ades import AdesContext, ades_psv, with_station
+from streaks.reporting.ades import AdesContext, ades_psv, split_submittable, with_station
 from streaks.reporting.page import NightSummary, PagePictures, select_rows, write_report
 from streaks.reporting.regions import ds9_regions
 from streaks.reporting.tables import TABLE_SUFFIXES, table_suffix, write_table
@@ -13,6 +13,7 @@ __all__ = [
     "ades_psv",
     "ds9_regions",
     "select_rows",
+    "split_submittable",
     "table_suffix",
     "with_station",
     "write_report",

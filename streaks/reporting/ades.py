@@ -25,12 +25,15 @@ from numpy.typing import NDArray
 from streaks.errors import ConfigError, TableError
 from streaks.tables import StreakFlag
 
-__all__ = ["AdesContext", "ades_psv", "tracklet_name", "with_station"]
+__all__ = ["AdesContext", "ades_psv", "split_submittable", "tracklet_name", "with_station"]
 
 _log = logging.getLogger(__name__)
 
 #: Ends cut by an edge or a mask: the midpoint is not where the object was at mid-exposure.
 _CUT = StreakFlag.EDGE_0 | StreakFlag.EDGE_1 | StreakFlag.MASKED_0 | StreakFlag.MASKED_1
+
+#: Of an object and a night, before the Minor Planet Center takes them.
+_MIN_POSITIONS = 3
 
 _NEEDED = ("streak_id", "ra", "dec", "ra0", "dec0", "ra1", "dec1", "time", "length")
 _COLUMNS = (
@@ -112,6 +115,56 @@ def tracklet_name(streak_id: str) -> str:
         number, digit = divmod(number, 36)
         name += digits[digit]
     return "S" + name
+
+
+def _track_name(table: QTable, row: int) -> str:
+    """The tracklet's own name where ADES can hold it; a streak alone has one of its own."""
+    name = _text(table, row, "tracklet", "")
+    if re.fullmatch(r"[A-Za-z0-9]{1,8}", name):
+        return name
+    return tracklet_name(name or str(table["streak_id"][row]))
+
+
+def split_submittable(table: QTable) -> tuple[QTable, QTable]:
+    """Streaks to report, as those that the MPC takes and the rest.
+
+    The Minor Planet Center asks for three positions an object and night: submittable are streaks
+    of a ``tracklet`` that has at least three times of exposure among them. All streaks of a
+    tracklet of several times count as the asteroid that one of them was called.
+
+    Returns
+    -------
+    submittable, candidates
+        Tables of the same columns.
+    """
+    told = _named_by_tracklet(table)
+    keep = _reportable(told)
+    names = [_text(table, row, "tracklet", "") for row in range(len(table))]
+    times: dict[str, set[str]] = {}
+    for row in np.flatnonzero(keep):
+        times.setdefault(names[row], set()).add(str(table["time"][row]))
+    enough = {name for name, seen in times.items() if name and len(seen) >= _MIN_POSITIONS}
+    ready = np.array([name in enough for name in names], dtype=bool)
+    return told[keep & ready], told[keep & ~ready]
+
+
+def _named_by_tracklet(table: QTable) -> QTable:
+    """The table with one class a motion: asteroid, where any of its streaks is called so."""
+    if "label" not in table.colnames or "tracklet" not in table.colnames:
+        return table
+    times: dict[str, set[str]] = {}
+    for row, name in enumerate(table["tracklet"]):
+        times.setdefault(str(name), set()).add(str(table["time"][row]))
+    labels = [str(label) for label in table["label"]]
+    asteroids = {str(n) for n, label in zip(table["tracklet"], labels, strict=True)
+                 if label == "asteroid" and str(n) and len(times[str(n)]) > 1}  # fmt: skip
+    told = table.copy(copy_data=False)
+    told["label"] = np.array(
+        ["asteroid" if str(name) in asteroids else label
+         for name, label in zip(table["tracklet"], labels, strict=True)],
+        dtype="U16",
+    )  # fmt: skip
+    return told
 
 
 def ades_psv(table: QTable, context: AdesContext | None = None) -> str:
@@ -216,19 +269,19 @@ def _record(table: QTable, row: int, station: str, context: AdesContext) -> dict
     band = _text(table, row, "band", context.band)
     record = dict.fromkeys(_COLUMNS, "")
     record |= {
-        "trkSub": tracklet_name(_text(table, row, "tracklet", "") or str(table["streak_id"][row])),
+        "trkSub": _track_name(table, row),
         "mode": "CCD",
         "stn": station,
         "obsTime": str(table["time"][row]).rstrip("Z") + "Z",
-        "rmsTime": _fixed(context.rms_time_s, 2),
-        "ra": _fixed(_number(table, row, "ra") % 360.0, 6),
+        "rmsTime": _error(context.rms_time_s, 2),
+        "ra": _fixed(round(_number(table, row, "ra") % 360.0, 6) % 360.0, 6),
         "dec": f"{_number(table, row, 'dec'):+.6f}",
-        "rmsRA": _fixed(rms_ra, 3),
-        "rmsDec": _fixed(rms_dec, 3),
-        "rmsCorr": _fixed(rms_corr, 4),
+        "rmsRA": _error(rms_ra, 3),
+        "rmsDec": _error(rms_dec, 3),
+        "rmsCorr": _fixed(min(max(rms_corr, -0.9999), 0.9999), 4),
         "astCat": context.astrometric_catalogue,
         "logSNR": _fixed(math.log10(snr), 3) if snr > 0 else "",
-        "exp": _fixed(_exposure_s(table, row), 1),
+        "exp": _error(_exposure_s(table, row), 1),
         "notes": "t",
         "remarks": _clean(f"{table['streak_id'][row]}{_known(table, row)}")[:200],
     }
@@ -236,7 +289,7 @@ def _record(table: QTable, row: int, station: str, context: AdesContext) -> dict
     if math.isfinite(mag) and re.fullmatch(r"\w{1,3}", band, flags=re.ASCII):
         record |= {
             "mag": _fixed(mag, 2),
-            "rmsMag": _fixed(_number(table, row, "mag_err"), 2),
+            "rmsMag": _error(_number(table, row, "mag_err"), 2),
             "band": band,
             "photCat": context.photometric_catalogue,
         }
@@ -307,6 +360,11 @@ def _text(table: QTable, row: int, name: str, given: str) -> str:
 
 def _fixed(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else ""
+
+
+def _error(value: float, digits: int) -> str:
+    """A number that must be above 0 in the schema, however it rounds; blank where unknown."""
+    return _fixed(max(value, 10.0**-digits), digits) if value >= 0 else ""
 
 
 def _clean(text: str) -> str:

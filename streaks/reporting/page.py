@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from streaks.palette import CLASS_COLOURS, class_colour
 from streaks.reporting.files import written_whole
-from streaks.reporting.rows import bare_columns, frame_row, streak_row
+from streaks.reporting.rows import bare_columns, finite, frame_row, number, streak_row, text
 from streaks.reporting.truth import truth_section
 from streaks.tables import CLASSES, PROBABILITY_COLUMNS, SKIP
 
@@ -93,6 +93,7 @@ def write_report(
     frames: QTable,
     *,
     pictures: PagePictures | None = None,
+    tracklets: QTable | None = None,
     truth: QTable | None = None,
     found: Sequence[int] | NDArray[np.int64] | None = None,
     max_cards: int = 100,
@@ -117,6 +118,8 @@ def write_report(
         ``reason, seconds``.
     pictures
         By name.
+    tracklets
+        Objects of several streaks (`streaks.tracklets`); their streaks stand together.
     truth, found
         True streaks, and for each the row of `streaks` that found it or -1
         (`streaks.completeness.match_truth`).
@@ -127,6 +130,10 @@ def write_report(
     view = _view(
         summary, streaks, frames, pictures, truth, found, max_cards, max_rows, max_overviews
     )
+    about = _tracklet_lines(tracklets)
+    for section in ("unknown", "known"):
+        view[section] = _grouped(view[section], about)
+    view["n_tracklets"] = sum(line["kind"] == "motion" for line in about.values())
     html = _template().render(view)
     with written_whole(path) as beside:
         beside.write_text(html, encoding="utf-8")
@@ -205,6 +212,36 @@ def _cards(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dic
         card["bars"] = _bars(streaks, i)
         cards.append(card)
     return cards
+
+
+def _tracklet_lines(tracklets: QTable | None) -> dict[str, dict[str, Any]]:
+    """What a heading says of each tracklet, by its name."""
+    if tracklets is None:
+        return {}
+    columns = bare_columns(tracklets)
+    names = ("n", "arc", "rate", "rate_err", "pa", "pa_err", "rms")
+    return {
+        text(columns, i, "tracklet"): {
+            "name": text(columns, i, "tracklet"),
+            "kind": text(columns, i, "kind"),
+            **{name: finite(number(columns, i, name)) for name in names},
+        }
+        for i in range(len(tracklets))
+    }
+
+
+def _grouped(
+    cards: list[dict[str, Any]], about: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Cards of one tracklet together and in order of time, at the place of its surest one."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for card in cards:
+        name = card["tracklet"] if card["tracklet"] in about else ""
+        groups.setdefault(name or card["streak_id"], []).append(card)
+    return [
+        {"tracklet": about.get(name), "cards": sorted(members, key=lambda card: card["time"])}
+        for name, members in groups.items()
+    ]
 
 
 def _bars(streaks: QTable, row: int) -> list[dict[str, Any]]:
