@@ -10,12 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["app"]
+from streaks.cli.compare import compare
+
+__all__ = ["app", "show_progress"]
 
 app = typer.Typer(
     help="Make synthetic cutouts, nights, and streaks in real images, always with the truth.",
     no_args_is_help=True,
 )
+
+app.command()(compare)
 
 Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
 Workers = Annotated[int, typer.Option(help="Processes.")]
@@ -23,7 +27,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 @contextmanager
-def _progress(total: int, what: str, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+def show_progress(total: int, what: str, quiet: bool) -> Iterator[Callable[[int], None] | None]:
     """A bar on a terminal, a line every tenth otherwise."""
     if quiet:
         yield None
@@ -68,14 +72,29 @@ def cutouts(
         str, typer.Option(help="balanced, astreaks, or asteroid=0.5,ghost=0.5.")
     ] = "balanced",
     size: Annotated[int, typer.Option(help="Side of a cutout, px.")] = 128,
+    look: Annotated[
+        str,
+        typer.Option(
+            help="mixed: as users' cutouts spread over formats; picture: all as ZTF's pictures."
+        ),
+    ] = "mixed",
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="One JPEG each, as ZTF stores them, no .npz.")
+    ] = False,
     workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Labelled cutouts of every class: .npz shards with truth and provenance."""
-    from streaks.synth import write_set
+    """Labelled cutouts of every class: .npz shards, or pictures, with truth and provenance."""
+    from streaks.synth import write_pictures, write_set
 
-    with _progress(n, "cutouts", quiet) as progress:
-        write_set(output, n, seed=seed, mix=mix, size_px=size, workers=workers, progress=progress)
+    with show_progress(n, "cutouts", quiet) as progress:
+        options: dict[str, Any] = {
+            "seed": seed, "mix": mix, "size_px": size, "workers": workers, "progress": progress,
+        }  # fmt: skip
+        if pictures:
+            write_pictures(output, n, **options)
+        else:
+            write_set(output, n, look=look, **options)
     print(f"{n} cutouts in {output}")
 
 
@@ -103,7 +122,7 @@ def night(
         from streaks.known import read_orbits
 
         catalogue = read_orbits(orbits)
-    with _progress(frames, "frames", quiet) as progress:
+    with show_progress(frames, "frames", quiet) as progress:
         make_night(
             output,
             frames=frames,

@@ -454,7 +454,8 @@ def _expose(canvas: _Canvas, rng: np.random.Generator) -> SimulatedFrame:
     np.minimum(canvas.reference, c.reference_saturation, out=canvas.reference)
     shape = canvas.science.shape
     photons = np.maximum(canvas.science, 0) + np.maximum(canvas.new, 0)
-    noise: Float = np.sqrt(noise_sky**2 + photons / c.gain).astype(np.float32)
+    variance: Float = (noise_sky**2 + photons / c.gain).astype(np.float32)
+    noise = np.sqrt(variance)
     noise *= rng.standard_normal(shape, dtype=np.float32)
     # All visits of a field share one reference, noise included.
     plate = np.random.default_rng((canvas.plan.field_seed, 1))

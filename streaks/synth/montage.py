@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError, InputError
 
-__all__ = ["draw_montage", "write_montage"]
+__all__ = ["draw_montage", "draw_tile", "write_montage"]
 
 #: Dark on light, clipped a fifth below and four above, as ZTF's stored cutouts are.
 _LOW_SIGMA, _HIGH_SIGMA = 2.5, 10.0
@@ -41,7 +41,8 @@ def draw_montage(cutouts: Cutouts, truth: QTable, *, per_class: int = 12) -> NDA
     labels = np.asarray(truth["label"])
     rows = []
     for label in dict.fromkeys(sorted(labels.tolist())):
-        tiles = [_tile(cutouts, int(i)) for i in np.flatnonzero(labels == label)[:per_class]]
+        chosen = np.flatnonzero(labels == label)[:per_class]
+        tiles = [draw_tile(cutouts.difference[i], cutouts.mask[i]) for i in chosen]
         for start in range(0, per_class, _PER_ROW):
             part = tiles[start : start + _PER_ROW]
             blank = np.full_like(tiles[0], 255)
@@ -54,8 +55,8 @@ def draw_montage(cutouts: Cutouts, truth: QTable, *, per_class: int = 12) -> NDA
     return np.vstack(rows)
 
 
-def _tile(cutouts: Cutouts, index: int) -> NDArray[np.uint8]:
-    values, mask = cutouts.difference[index], cutouts.mask[index]
+def draw_tile(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """One cutout as BGR, dark on light, masked areas tinted, row 0 at the bottom."""
     good = values[~mask]
     middle = float(np.median(good)) if good.size else 0.0
     sigma = 1.4826 * float(np.median(np.abs(good - middle))) if good.size else 0.0

@@ -8,14 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts, fit_to_size
 from streaks.errors import InputError
+from streaks.features import FEATURE_NAMES, measure_features
+from streaks.tables import ColumnSpec, build_table
 
-__all__ = ["STATISTICS", "Tell", "cutout_statistics", "tell_apart"]
+__all__ = [
+    "STATISTICS",
+    "STATISTICS_COLUMNS",
+    "Comparison",
+    "LabelledCutouts",
+    "Tell",
+    "compare",
+    "cutout_statistics",
+    "tell_apart",
+]
 
 #: What `cutout_statistics` measures, with what it means.
 STATISTICS: Mapping[str, str] = {
@@ -245,3 +258,131 @@ def _most_telling(
         real, synthetic = (float(np.median(features[made == m, k])) for m in (0, 1))
         rows.append((name, max(auc, 1 - auc), real, synthetic))
     return tuple(sorted(rows, key=lambda row: -row[1])[:_TELLING])
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCutouts:
+    """Cutouts with what is known of each.
+
+    Parameters
+    ----------
+    cutouts
+        All of one size.
+    labels : (n,)
+        Classes.
+    groups : (n,)
+        What hangs together (nights); empty texts for synthetic ones.
+    """
+
+    cutouts: Cutouts
+    labels: NDArray[np.str_]
+    groups: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        if not len(self.cutouts) == len(self.labels) == len(self.groups):
+            raise InputError(
+                f"{len(self.cutouts)} cutouts have {len(self.labels)} labels and "
+                f"{len(self.groups)} groups; each needs one"
+            )
+
+    def of_class(self, label: str) -> LabelledCutouts:
+        chosen = self.labels == label
+        return LabelledCutouts(
+            self.cutouts.select(chosen), self.labels[chosen], self.groups[chosen]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What `compare` found.
+
+    Parameters
+    ----------
+    tells
+        One a class.
+    statistics : QTable
+        `STATISTICS_COLUMNS`: one row a class and statistic.
+    """
+
+    tells: tuple[Tell, ...]
+    statistics: QTable
+
+
+STATISTICS_COLUMNS = (
+    ColumnSpec("label", str, None, "class"),
+    ColumnSpec("statistic", str, None, "what was measured"),
+    *(
+        ColumnSpec(f"{kind}_{quantile}", float, None, f"percentile of the {kind} cutouts")
+        for kind in ("real", "synthetic")
+        for quantile in ("p16", "p50", "p84")
+    ),
+    ColumnSpec("distance", float, None, "largest difference of the cumulative shares (KS), 0 to 1"),
+)
+
+
+def compare(real: LabelledCutouts, synthetic: LabelledCutouts) -> Comparison:
+    """Real and synthetic cutouts side by side, class by class.
+
+    Parameters
+    ----------
+    real, synthetic
+        Read from files of the same kind.
+
+    Returns
+    -------
+    Comparison
+        Of the classes that both have.
+
+    Raises
+    ------
+    InputError
+        If they have no class in common.
+    """
+    classes = sorted(set(real.labels.tolist()) & set(synthetic.labels.tolist()))
+    if not classes:
+        raise InputError(
+            f"real cutouts are {', '.join(sorted(set(real.labels.tolist()))) or 'none'}, synthetic "
+            f"ones {', '.join(sorted(set(synthetic.labels.tolist()))) or 'none'}; they need a "
+            "class in common"
+        )
+    tells, rows = [], []
+    for label in classes:
+        one, other = real.of_class(label), synthetic.of_class(label)
+        tells.append(
+            tell_apart(
+                label,
+                measure_features(one.cutouts),
+                measure_features(other.cutouts),
+                one.groups.tolist(),
+                FEATURE_NAMES,
+            )
+        )
+        rows.extend(_statistics_rows(label, one.cutouts, other.cutouts))
+    columns = {c.name: [row[c.name] for row in rows] for c in STATISTICS_COLUMNS}
+    return Comparison(tuple(tells), build_table(STATISTICS_COLUMNS, columns))
+
+
+def _statistics_rows(label: str, real: Cutouts, synthetic: Cutouts) -> list[dict[str, Any]]:
+    measured = {"real": cutout_statistics(real), "synthetic": cutout_statistics(synthetic)}
+    rows = []
+    for k, name in enumerate(STATISTICS):
+        row: dict[str, Any] = {"label": label, "statistic": name}
+        for kind, values in measured.items():
+            finite = values[np.isfinite(values[:, k]), k]
+            for quantile in (16, 50, 84):
+                row[f"{kind}_p{quantile}"] = (
+                    float(np.percentile(finite, quantile)) if finite.size else math.nan
+                )
+        row["distance"] = _distance(*(values[:, k] for values in measured.values()))
+        rows.append(row)
+    return rows
+
+
+def _distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Kolmogorov's and Smirnov's; NaN where one side has nothing."""
+    one, other = (np.sort(values[np.isfinite(values)]) for values in (one, other))
+    if not one.size or not other.size:
+        return math.nan
+    at = np.concatenate([one, other])
+    shares = [np.searchsorted(v, at, side="right") / v.size for v in (one, other)]
+    return float(np.max(np.abs(shares[0] - shares[1])))

@@ -316,7 +316,9 @@ def _masked_star(sky: Sky) -> None:
 
 
 def _naked_conditions(rng: np.random.Generator, conditions: Conditions) -> Conditions:
-    """A subtraction that failed for all stars of a field."""
+    """A subtraction that failed for all stars of a field, though they are in register."""
+    sx, sy = conditions.shift_px
+    conditions = replace(conditions, shift_px=(0.3 * sx, 0.3 * sy))
     kind = rng.choice(["haze", "soft", "missing", "standing"], p=[0.7, 0.1, 0.08, 0.12])
     if kind == "haze":
         # Light scattered out of the core: light cores in broad dark halos, a little lopsided.
@@ -383,22 +385,26 @@ def _yin_yang(sky: Sky) -> None:
     _sprinkle_stars(sky, median=40.0, spread=0.6, faintest=log_uniform(rng, 700, 2500))
     _add_clutter(sky, probability=0.35)
     x, y = sky.near_middle(1.5)
-    brightest = log_uniform(rng, 15, 180)
+    brightest = log_uniform(rng, 18, 200)
     if rng.random() < 0.22:
         _put_star(sky, (x, y), brightest)
         return
     # A few close together, in a row more often than by chance: that is what finders trigger on.
-    angle = rng.uniform(0, math.pi)
-    apart = log_uniform(rng, 2.2, 6.5)
-    n = int(rng.integers(2, 5))
+    # Lobes of one sign line up where the stars stand across the shift between the images.
+    shift_x, shift_y = sky.conditions.shift_px
+    angle = math.atan2(shift_y, shift_x) + 0.5 * math.pi + rng.normal(0, 0.5)
+    if rng.random() < 0.3:
+        angle = rng.uniform(0, math.pi)
+    apart = log_uniform(rng, 2.2, 6.0)
+    n = int(rng.choice([2, 3, 4], p=[0.5, 0.35, 0.15]))
     for k in range(n):
         s = apart * (k - (n - 1) / 2 + rng.normal(0, 0.25))
-        t = rng.normal(0, 1.5)
+        t = rng.normal(0, 0.8)
         place = (
             x + s * math.cos(angle) - t * math.sin(angle),
             y + s * math.sin(angle) + t * math.cos(angle),
         )
-        _put_star(sky, place, brightest * rng.uniform(0.5, 1.0))
+        _put_star(sky, place, brightest * rng.uniform(0.6, 1.0))
 
 
 def _skip(sky: Sky) -> None:
@@ -447,12 +453,12 @@ def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
         return draw_conditions(
             rng, mismatch=log_uniform(rng, 0.5, 3.0), misregistration=log_uniform(rng, 0.7, 7.0)
         )
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         # All stars of a field are out of register alike: lobes of both signs, hardly sharpened.
         smooth = draw_conditions(
-            rng, mismatch=log_uniform(rng, 0.3, 1.5), misregistration=log_uniform(rng, 2.0, 10.0)
+            rng, mismatch=log_uniform(rng, 0.3, 1.5), misregistration=log_uniform(rng, 2.0, 14.0)
         )
-        ringing = replace(smooth.ringing, sharpening=0.4 * smooth.ringing.sharpening)
+        ringing = replace(smooth.ringing, sharpening=0.15 * smooth.ringing.sharpening)
         return _with_haze(rng, replace(smooth, ringing=ringing))
     conditions = draw_conditions(
         rng, mismatch=log_uniform(rng, 0.3, 3.0), misregistration=log_uniform(rng, 1.2, 8.0)

@@ -177,9 +177,9 @@ def _mistaken(rng: np.random.Generator, psf: Psf, by: float) -> Psf:
 def _draw_correlation(rng: np.random.Generator) -> float:
     """Nearly white in ZTF's differences; strongly resampled images beside them."""
     kind = rng.random()
-    if kind < 0.04:
+    if kind < 0.03:
         return float(rng.uniform(0.1, 0.3))
-    return float(rng.uniform(0.03, 0.1)) if kind < 0.15 else float(rng.uniform(-0.02, 0.02))
+    return float(rng.uniform(0.03, 0.1)) if kind < 0.12 else float(rng.uniform(-0.02, 0.02))
 
 
 def _draw_ringing(rng: np.random.Generator) -> Ringing:
