@@ -49,6 +49,7 @@ _MIN_PROBABILITY = 0.4
 #: With three candidates or more the name would be a guess; two are often twins (naked star and
 #: yin-yang) of which the likelier is worth saying.
 _MOST_CANDIDATES = 2
+_SURE = 0.5
 
 #: Light in the sky (asteroid, satellite) against what telescope and software make.
 _REAL = np.array([CLASSES.index("asteroid"), CLASSES.index("satellite")])
@@ -133,7 +134,9 @@ class LabelRule:
         for output in range(len(OUTPUTS)):
             own = np.sort(probabilities[truth == output, output])
             missed = max(int((len(own) + 1) * (1.0 - coverage) + 1e-9), 1)
-            thresholds.append(float(np.clip(own[missed - 1], 0.0, 1.0)) if len(own) else 1.0)
+            lowest = float(own[missed - 1]) if len(own) else 1.0
+            # What has more than half of the probability is a candidate in any case.
+            thresholds.append(min(max(lowest, 0.0), _SURE if len(own) else 1.0))
         return cls(coverage, tuple(thresholds))
 
     def candidates(self, probabilities: NDArray[Any]) -> NDArray[np.bool_]:

@@ -53,7 +53,7 @@ def test_classify_names_every_picture(pictures, model, tmp_path):
     assert _run("classify", folder, "-o", tmp_path / "out.csv", "-m", model) == 0
     table = Table.read(tmp_path / "out.csv")
     assert table.colnames[:3] == ["name", "label", "p_asteroid"]
-    assert table.colnames[-1] == "rb"
+    assert table.colnames[-3:] == ["rb", "candidates", "novelty"]
     assert list(table["label"]) == labels
 
 
@@ -127,8 +127,10 @@ def test_train_forest_on_synthetic_cutouts_writes_a_model_with_its_recipe(tmp_pa
     words = ("--n", 160, "--seed", 4, "--trees", 5, "-o", out, "-q")
     assert _run("train", "forest", *words) == 0
     card = json.loads((out / "card.json").read_text())
-    assert card["recipe"] == "streaks train forest --n 160 --seed 4 --trees 5 --leaves 400 -o DIR"
-    assert card["training"]["n"] == 160
+    options = "--n 160 --min-snr 6 --seed 4 --trees 5 --leaves 400"
+    assert card["recipe"] == f"streaks train forest {options} -o DIR"
+    # Too faint ones are left out.
+    assert 140 < card["training"]["n"] <= card["training"]["n_made"] == 160
     assert len(card["sha256"]) == 64
 
 

@@ -136,7 +136,7 @@ def test_a_mixed_night_ends_with_1_and_names_every_bad_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad = write_mixed_folder(tmp_path / "in")
-    words = ["night", tmp_path / "in", "-o", tmp_path / "out", "--classifier", "none"]
+    words = ["night", tmp_path / "in", "-o", tmp_path / "out", "--model", "none"]
     assert run(*words, "--workers", 1) == 1
     said = capsys.readouterr()
     for name in bad:
@@ -153,7 +153,7 @@ def test_a_clean_night_ends_with_0_and_answers_in_json(
     add_trail(data, (60.0, 40.0, 95.0, 70.0), flux=12000.0)
     write_ztf_frame(tmp_path / "in", data, context=True)
     (tmp_path / "settings.toml").write_text("[detection]\nthreshold_snr = 9.0\n")
-    words = ["night", tmp_path / "in", "-o", tmp_path / "out", "--classifier", "none", "--json"]
+    words = ["night", tmp_path / "in", "-o", tmp_path / "out", "--model", "none", "--json"]
     assert run(*words, "--workers", 1, "--config", tmp_path / "settings.toml") == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["frames"], answer["done"], answer["streaks"]) == (1, 1, 1)
@@ -168,7 +168,7 @@ def test_a_clean_night_ends_with_0_and_answers_in_json(
         (["in", "-o", "out", "--config", "bad.toml"], "settings has no setting colour"),
         (["in", "-o", "out", "--truth", "none.csv"], "does not exist"),
         (["in", "-o", "in/one.fits"], "cannot write to"),
-        (["in", "-o", "out", "--classifier", "unheard-of"], "unheard-of"),
+        (["in", "-o", "out", "--model", "unheard-of"], "unheard-of"),
     ],
 )
 def test_night_says_wrong_words_in_one_line(
@@ -182,7 +182,7 @@ def test_night_says_wrong_words_in_one_line(
     write_frame(tmp_path / "in" / "one.fits", seed=1)
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.toml").write_text("colour = 'red'")
-    extra = [] if "--classifier" in words else ["--classifier", "none"]
+    extra = [] if "--model" in words else ["--model", "none"]
     assert run("night", *words, *extra, "--workers", 1) == 2
     error = capsys.readouterr().err
     assert said in error

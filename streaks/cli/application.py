@@ -11,7 +11,18 @@ __all__ = ["build_app", "usage_error"]
 
 def build_app() -> typer.Typer:
     """All commands, mounted."""
-    from streaks.cli import demo, detect, known, labels, models, night, report, synth
+    from streaks.cli import (
+        demo,
+        detect,
+        evaluation,
+        known,
+        labels,
+        models,
+        night,
+        report,
+        synth,
+        training,
+    )
 
     app = typer.Typer(
         name="streaks",
@@ -31,8 +42,8 @@ def build_app() -> typer.Typer:
     app.command("classify")(models.classify)
     app.add_typer(known.app, name="known")
     app.add_typer(synth.app, name="synth")
-    app.add_typer(models.train_app, name="train")
-    app.command("evaluate")(models.evaluate)
+    app.add_typer(training.train_app, name="train")
+    app.command("evaluate")(evaluation.evaluate)
     app.add_typer(labels.app, name="labels")
     app.command("report")(report.report)
     return app

@@ -30,7 +30,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated sky.", min=0)] = 2018,
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)] = 0,
     classifier: Annotated[
-        str, typer.Option(help="Classifier: default, forest, cnn, a folder, or none.")
+        str,
+        typer.Option("--model", "-m", help="default, forest, cnn, a folder, or none."),
     ] = "default",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the report's path.")] = False,
 ) -> int:

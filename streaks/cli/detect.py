@@ -40,7 +40,7 @@ def detect(
     ] = None,
     classify: Annotated[bool, typer.Option(help="Name the streaks by class.")] = True,
     classifier: Annotated[
-        str, typer.Option(help="Classifier: default, forest, cnn, or a folder.")
+        str, typer.Option("--model", "-m", help="Classifier: default, forest, cnn, or a folder.")
     ] = "default",
     orbits: Annotated[
         Path | None, typer.Option(help="Orbit catalogue in MPCORB columns to match with.")

@@ -38,7 +38,8 @@ def night(
     ] = False,
     config: Annotated[Path | None, typer.Option(help="Settings, a TOML file.")] = None,
     classifier: Annotated[
-        str, typer.Option(help="Classifier: default, forest, cnn, a folder, or none.")
+        str,
+        typer.Option("--model", "-m", help="default, forest, cnn, a folder, or none."),
     ] = "default",
     profile: Annotated[
         str,

@@ -29,6 +29,7 @@ from streaks.models.evaluation_detail import (
     set_figures,
     threshold_at_fpr,
 )
+from streaks.tables import SKIP
 
 __all__ = [
     "Evaluation",
@@ -75,6 +76,8 @@ class Evaluation:
         ``(mean probability, share right, count)`` of each bin behind it.
     roc
         The ROC curve of asteroids, ``(false-positive rate, true-positive rate)``.
+    named
+        Share of labelled cutouts with a class that were given one, right or wrong.
     sets
         Of the classifier's own rule (`set_figures`, with names of outputs); empty without one.
     intervals
@@ -106,6 +109,7 @@ class Evaluation:
     reliability: tuple[tuple[float, float, int], ...]
     roc: tuple[tuple[float, float], ...]
     confusion: NDArray[np.int64]
+    named: float = float("nan")
     sets: dict[str, Any] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     object_tpr: dict[str, float] = field(default_factory=dict)
@@ -353,6 +357,10 @@ def _confusion(judged: _Judged, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return confusion_matrix(judged.labels[rows].tolist(), judged.said[rows].tolist())
 
 
+def _share(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
 def _figures(judged: _Judged, model: str, min_count: int) -> Evaluation:
     p, labels, positive, negative = judged.p, judged.labels, judged.positive, judged.negative
     labelled = labels != ""
@@ -388,6 +396,7 @@ def _figures(judged: _Judged, model: str, min_count: int) -> Evaluation:
         },
         calibration_error=calibration_error(bins),
         reliability=bins,
+        named=_share(said[labels[labelled] != SKIP] != SKIP),
         roc=tuple(zip(fpr.tolist(), tpr.tolist(), strict=True)),
         confusion=confusion,
     )

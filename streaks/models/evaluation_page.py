@@ -18,7 +18,11 @@ _LOWEST_RATE = 1e-4
 
 
 def evaluation_page(
-    evaluations: Sequence[Evaluation], *, title: str, about: Mapping[str, Any]
+    evaluations: Sequence[Evaluation],
+    *,
+    title: str,
+    about: Mapping[str, Any],
+    galleries: Sequence[Mapping[str, Sequence[tuple[str, str]]]] = (),
 ) -> str:
     """HTML with figures, ROC and reliability diagrams and confusion matrices.
 
@@ -28,6 +32,8 @@ def evaluation_page(
         One a model, all on the same set.
     title, about
         Heading, and what the set is; both are escaped.
+    galleries
+        One a model: by heading, data URIs of pictures with their captions.
     """
     from jinja2 import Environment
     from markupsafe import Markup
@@ -38,6 +44,7 @@ def evaluation_page(
     )
     return template.render(
         evaluations=evaluations,
+        galleries=list(galleries) or [{}] * len(evaluations),
         title=title,
         about=about,
         outputs=list(OUTPUTS),

@@ -1,0 +1,149 @@
+"""Labelled cutouts for training and evaluation: made, read from a folder, or a user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+    from streaks.cutouts import Cutouts
+
+__all__ = [
+    "column_by_name",
+    "first_column",
+    "match_name",
+    "name_failures",
+    "read_labelled",
+    "read_set",
+    "synthetic_set",
+    "training_set",
+]
+
+
+def training_set(
+    data: Path | None, n: int, seed: int, min_snr: float, workers: int, quiet: bool
+) -> tuple[Cutouts, list[str], dict[str, Any]]:
+    """Cutouts, labels, and what the card says of them."""
+    if data is not None:
+        cutouts, labels = read_set(data)
+        return cutouts, labels, {"set": data.name, "cutouts": "given by the user"}
+    import numpy as np
+
+    from streaks import __version__
+
+    cutouts, truth = synthetic_set(n, seed, None, workers, quiet)
+
+    faint = np.isin(truth["label"], ["asteroid", "satellite"]) & ~(truth["snr"] >= min_snr)
+    source = {
+        "set": "streaks.synth.make_cutouts",
+        "n_made": n,
+        "min_snr": min_snr,
+        "seed": seed,
+        "streaks": __version__,
+    }
+    labels = np.asarray(truth["label"], dtype=str)[~faint]
+    return cutouts.select(~faint), labels.tolist(), source
+
+
+def synthetic_set(
+    n: int, seed: int, mix: str | None, workers: int, quiet: bool
+) -> tuple[Cutouts, QTable]:
+    """Synthetic cutouts with their truth, and a line for each tenth."""
+    from streaks.synth import make_cutouts
+
+    step = max(n // 10, 1)
+    said = 0
+
+    def say(done: int) -> None:
+        nonlocal said
+        if not quiet and done // step > said:
+            said = done // step
+            typer.echo(f"{done} of {n} synthetic cutouts", err=True)
+
+    return make_cutouts(n, seed=seed, mix=mix, workers=workers, progress=say)
+
+
+def read_set(folder: Path) -> tuple[Cutouts, list[str]]:
+    """A folder of cutouts with a truth table that has `streak_id` (or `name`) and `label`."""
+    from streaks.errors import ReadError
+
+    candidates = [folder / f"truth{suffix}" for suffix in (".parquet", ".ecsv", ".csv")]
+    path = next((p for p in candidates if p.is_file()), None)
+    if path is None:
+        raise ReadError(
+            f"{folder} holds no labelled set: expected cutouts beside truth.parquet, .ecsv or .csv"
+        )
+    return read_labelled([folder], path)
+
+
+def read_labelled(paths: list[Path], table: Path) -> tuple[Cutouts, list[str]]:
+    """Those of some cutouts to which a table gives a label, by name.
+
+    The table has ``streak_id``, ``name`` or ``filename``, and ``label``.
+    """
+    import numpy as np
+
+    from streaks.cutouts import fit_to_size, stack_cutouts
+    from streaks.errors import ReadError
+    from streaks.readers import read_cutouts, read_table
+
+    truth = read_table(table)
+    id_column = first_column(truth, table, "streak_id", "name", "filename")
+    labels = column_by_name(truth, table, "label", id_column)
+    found = read_cutouts(paths)
+    name_failures(found.failures)
+    cutouts = stack_cutouts([fit_to_size(c, 128) for c in found.cutouts])
+    known = [i for i, name in enumerate(cutouts.names) if match_name(name, labels)]
+    if not known:
+        where = ", ".join(str(path) for path in paths)
+        raise ReadError(f"no cutout in {where} has a label in {table.name}; names must agree")
+    picked = cutouts.select(np.array(known))
+    return picked, [match_name(name, labels) for name in picked.names]
+
+
+def first_column(table: QTable, path: Path, *names: str) -> str:
+    """The first of these columns that a table has.
+
+    Raises
+    ------
+    TableError
+        If it has none of them.
+    """
+    from streaks.errors import TableError
+
+    for name in names:
+        if name in table.colnames:
+            return name
+    raise TableError(
+        f"{path} has no column {' or '.join(names)}; it has {', '.join(table.colnames)}"
+    )
+
+
+def column_by_name(table: QTable, path: Path, column: str, id_column: str) -> dict[str, str]:
+    """Values of a column as text, by the names in another; empty where masked."""
+    first_column(table, path, column)
+    names, values = _texts(table[first_column(table, path, id_column)]), _texts(table[column])
+    return {Path(name).name: value for name, value in zip(names, values, strict=True)}
+
+
+def _texts(column: Any) -> list[str]:
+    import numpy as np
+
+    missing = np.ma.getmaskarray(column) if hasattr(column, "mask") else [False] * len(column)
+    return ["" if gone else str(v) for v, gone in zip(np.ma.getdata(column), missing, strict=True)]
+
+
+def match_name(name: str, by_name: dict[str, str]) -> str:
+    """The value for a cutout, by its file name with or without its suffix."""
+    key = Path(name).name
+    return by_name.get(key) or by_name.get(Path(key).stem) or ""
+
+
+def name_failures(failures: list[tuple[str, str]]) -> None:
+    """One line a file that could not be used."""
+    for name, reason in failures:
+        typer.echo(f"failed: {name}: {reason}", err=True)

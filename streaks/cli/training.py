@@ -1,0 +1,274 @@
+"""`streaks train forest / cnn / ensemble / all`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streaks.cli.labelled_sets import read_labelled, training_set
+
+if TYPE_CHECKING:
+    from streaks.cutouts import Cutouts
+    from streaks.models.store import TrainedModel
+
+__all__ = ["train_app"]
+
+train_app = typer.Typer(
+    no_args_is_help=True, help="Train a classifier and write its weights with a card."
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="A labelled set: a folder of cutouts with truth.parquet, .ecsv or .csv."),
+]
+Count = Annotated[int, typer.Option("--n", min=1, help="Synthetic cutouts to make.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the synthetic cutouts and of training.")]
+Workers = Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes and threads.")]
+LeastSnr = Annotated[
+    float,
+    typer.Option(
+        "--min-snr",
+        min=0.0,
+        help="Leave out synthetic asteroids and satellites below this S/N: no finder would have "
+        "cut them out, and they teach that blank sky is an asteroid.",
+    ),
+]
+NewFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and card.")]
+Trees = Annotated[int, typer.Option(min=1, help="Trees of the forest.")]
+Leaves = Annotated[int, typer.Option(min=2, help="Most leaves of a tree.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the set.")]
+
+#: What the card of a model trained on synthetic cutouts says of its limits.
+_LIMITS = [
+    "Trained on synthetic cutouts alone: figures in this card are about such cutouts; measure on "
+    "your own with `streaks evaluate`.",
+    "Made for difference images of a seeing-limited survey: FWHM 1.6 to 4.5 px, streaks of 3 to "
+    "110 px, cutouts of 31 to 512 px of which the inner 128 px are seen.",
+    "Classes are balanced in training; on the sky asteroids are a few in a thousand: "
+    "`streaks classify --mix` corrects for it.",
+]
+#: Of fine-tuning: gentler than from nothing, so that what was learnt is kept.
+_TUNING_RATE = 5e-4
+
+
+@train_app.command("forest")
+def train_forest_command(
+    output: NewFolder,
+    n: Count = 20000,
+    seed: Seed = 1,
+    data: Data = None,
+    min_snr: LeastSnr = 6.0,
+    trees: Trees = 120,
+    leaves: Leaves = 400,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Random forest on features of cutouts."""
+    from streaks.models import train_forest
+
+    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet)
+    model = train_forest(
+        cutouts, labels, seed=seed, n_trees=trees, max_leaves=leaves, workers=workers
+    )
+    options = f"{_origin(data, n, min_snr)} --seed {seed} --trees {trees} --leaves {leaves}"
+    _save(model, output, f"streaks train forest {options} -o DIR", about, quiet)
+
+
+@train_app.command("cnn")
+def train_cnn_command(
+    output: NewFolder,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", min=1, help="Synthetic cutouts: 20000; 4000 beside --labels."),
+    ] = None,
+    seed: Seed = 1,
+    data: Data = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own labels (as `streaks labels import` writes them): go on from --start "
+            "with them and some synthetic cutouts."
+        ),
+    ] = None,
+    cutouts: Annotated[
+        list[Path] | None, typer.Option(help="The cutouts that --labels are of; repeat.")
+    ] = None,
+    start: Annotated[str, typer.Option(help="With --labels: the network to start from.")] = "cnn",
+    min_snr: LeastSnr = 6.0,
+    epochs: Epochs = 10,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Convolutional network on cutouts; needs the extra `train`."""
+    from streaks.errors import ConfigError
+    from streaks.models import train_cnn
+
+    if (labels is None) != (not cutouts) or (labels is not None and data is not None):
+        raise ConfigError("--labels needs --cutouts and no --data; --cutouts needs --labels")
+    say = None if quiet else _say_epochs(epochs)
+    if labels is None or not cutouts:
+        count = n or 20000
+        made, names, about = training_set(data, count, seed, min_snr, workers, quiet)
+        model = train_cnn(made, names, seed=seed, epochs=epochs, workers=workers, progress=say)
+        options = f"{_origin(data, count, min_snr)} --seed {seed} --epochs {epochs}"
+    else:
+        own = read_labelled(cutouts, labels)
+        about, model = _tuned(own, n or 4000, seed, min_snr, start, epochs, workers, quiet, say)
+        options = (
+            f"--labels {shlex.quote(labels.name)} --cutouts CUTOUTS --start {shlex.quote(start)} "
+            f"--n {n or 4000} --min-snr {min_snr:g} --seed {seed} --epochs {epochs}"
+        )
+    _save(model, output, f"streaks train cnn {options} -o DIR", about, quiet)
+
+
+def _tuned(
+    own: tuple[Cutouts, list[str]],
+    n: int,
+    seed: int,
+    min_snr: float,
+    start: str,
+    epochs: int,
+    workers: int,
+    quiet: bool,
+    say: Callable[[int, float], None] | None,
+) -> tuple[dict[str, Any], TrainedModel]:
+    """A network that goes on with a user's cutouts, shown as often in all as synthetic ones.
+
+    Without these it would forget what the user has no examples of.
+    """
+    import numpy as np
+
+    from streaks.cutouts import stack_cutouts
+    from streaks.models import train_cnn
+    from streaks.models.store import read_card, read_weights, weights_folder
+
+    folder = weights_folder(start)
+    weights = read_weights(folder, read_card(folder))
+    made, names, about = training_set(None, n, seed, min_snr, workers, quiet)
+    times = min(max(round(len(made) / len(own[0])), 2), 50)
+    repeat = np.repeat([times, 1], [len(own[0]), len(made)])
+    model = train_cnn(
+        stack_cutouts([own[0], made]),
+        [*own[1], *names],
+        seed=seed,
+        epochs=epochs,
+        learning_rate=_TUNING_RATE,
+        workers=workers,
+        progress=say,
+        start=weights,
+        repeat=repeat,
+    )
+    about |= {"n_own": len(own[0]), "own_shown_times": times, "start": start}
+    return about | {"set": "a user's own labels and streaks.synth.make_cutouts"}, model
+
+
+@train_app.command("ensemble")
+def train_ensemble_command(
+    output: NewFolder,
+    members: Annotated[
+        list[str],
+        typer.Option("--member", help="Name of a model's folder beside the output; repeat."),
+    ] = ["cnn", "forest"],  # noqa: B006 - typer's way to a list
+    n: Count = 6000,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the cutouts; another one than the members' own.")
+    ] = 2,
+    data: Data = None,
+    min_snr: LeastSnr = 6.0,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """How much each of several models counts in their common answer."""
+    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet)
+    model = _pooled(output.parent, members, cutouts, labels, seed)
+    named = " ".join(f"--member {shlex.quote(name)}" for name in members)
+    recipe = f"streaks train ensemble {_origin(data, n, min_snr)} --seed {seed} {named} -o DIR"
+    _save(model, output, recipe, about, quiet)
+
+
+def _pooled(
+    folder: Path, members: list[str], cutouts: Cutouts, labels: list[str], seed: int
+) -> TrainedModel:
+    from streaks.models import load_classifier, train_ensemble
+
+    classifiers = [load_classifier(folder / name) for name in members]
+    return train_ensemble(classifiers, cutouts, labels, seed=seed)
+
+
+@train_app.command("all")
+def train_all_command(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for forest/, cnn/ and default/.")
+    ],
+    n: Count = 20000,
+    n_pool: Annotated[int, typer.Option(min=100, help="Cutouts that fit the ensemble.")] = 6000,
+    seed: Annotated[int, typer.Option(min=0, help="The ensemble's cutouts get the next.")] = 1,
+    min_snr: LeastSnr = 6.0,
+    epochs: Epochs = 10,
+    trees: Trees = 120,
+    leaves: Leaves = 400,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """The whole recipe of the shipped weights: forest, network, and both together."""
+    from streaks.models import train_cnn, train_forest
+
+    cutouts, labels, about = training_set(None, n, seed, min_snr, workers, quiet)
+    recipe = (
+        f"streaks train all --n {n} --n-pool {n_pool} --seed {seed} --min-snr {min_snr:g} "
+        f"--epochs {epochs} --trees {trees} --leaves {leaves} -o DIR"
+    )
+    forest = train_forest(
+        cutouts, labels, seed=seed, n_trees=trees, max_leaves=leaves, workers=workers
+    )
+    _save(forest, output / "forest", recipe, about, quiet)
+    say = None if quiet else _say_epochs(epochs)
+    network = train_cnn(cutouts, labels, seed=seed, epochs=epochs, workers=workers, progress=say)
+    _save(network, output / "cnn", recipe, about, quiet)
+    del cutouts
+    others, labels, about = training_set(None, n_pool, seed + 1, min_snr, workers, quiet)
+    pool = _pooled(output, ["cnn", "forest"], others, labels, seed + 1)
+    _save(pool, output / "default", recipe, about, quiet)
+
+
+def _say_epochs(epochs: int) -> Callable[[int, float], None]:
+    def say(epoch: int, loss: float) -> None:
+        typer.echo(f"epoch {epoch} of {epochs}: loss {loss:.4f}", err=True)
+
+    return say
+
+
+def _origin(data: Path | None, n: int, min_snr: float) -> str:
+    return f"--data {shlex.quote(data.name)}" if data else f"--n {n} --min-snr {min_snr:g}"
+
+
+def _save(
+    model: TrainedModel, output: Path, recipe: str, about: dict[str, Any], quiet: bool
+) -> None:
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    from streaks.models import save_model
+
+    model = replace(model, training={**about, **model.training})
+    created = datetime.now(UTC).date().isoformat()
+    limits = _LIMITS if about["set"] == "streaks.synth.make_cutouts" else _LIMITS[1:]
+    save_model(model, output, name=output.name, recipe=recipe, created=created, limits=limits)
+    if not quiet:
+        figures = model.figures
+        typer.echo(
+            f"{output}: accuracy {figures['accuracy']:.3f}, macro-F1 {figures['macro_f1']:.3f}, "
+            f"{_asteroids_said(figures)} ({figures['measured_on']})"
+        )
+
+
+def _asteroids_said(figures: Any) -> str:
+    kept = figures["asteroid_tpr"]["0.01"]
+    if kept is None:
+        return "no asteroids among them"
+    return f"asteroids kept at 1 % false positives {kept:.3f}"
