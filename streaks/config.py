@@ -100,8 +100,23 @@ class MatchConfig:
     rate_tolerance: float = 0.3
     #: ...and direction within this angle (a 10 px trail's direction is good to a few degrees).
     angle_tolerance_deg: float = 15.0
+    #: Errors of a measured streak: of an end along it (where the light fades is hard to say),
+    #: across it, and of its magnitude (its band is not V, and asteroids turn).
+    end_error_arcsec: float = 1.5
+    across_error_arcsec: float = 0.7
+    mag_error: float = 0.7
+    #: Known objects a square degree where the predictions do not tell: near the ecliptic 4.8 % of
+    #: random places have one within 30 arcsec.
+    density_per_deg2: float = 220.0
 
     def __post_init__(self) -> None:
+        _require(
+            min(self.end_error_arcsec, self.across_error_arcsec, self.mag_error) > 0
+            and self.density_per_deg2 > 0,
+            "errors and density of a match must be > 0; they are "
+            f"{self.end_error_arcsec}, {self.across_error_arcsec}, {self.mag_error}, "
+            f"{self.density_per_deg2}",
+        )
         _require(self.radius_arcsec > 0, f"match radius is {self.radius_arcsec}; it must be > 0")
         _require(
             self.rate_tolerance > 0 and self.angle_tolerance_deg > 0,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streaks.config import MatchConfig
 from streaks.errors import ConfigError
-from streaks.matching import match_known, separation_arcsec
+from streaks.matching import MATCH_QUALITY_COLUMNS, match_known, separation_arcsec
 from streaks.tables import MATCH_COLUMNS, ColumnSpec, build_table, check_table, empty_streaks
 
 _PREDICTED = [ColumnSpec("name", str, None, ""), ColumnSpec("designation", str, None, "")] + [
@@ -97,7 +97,8 @@ def test_nothing_found_and_nothing_known_are_tables() -> None:
     predictions = _predictions(("7", 0, 0, 0.5, 40, 18.0))
     nothing = match_known(empty_streaks(), predictions)
     assert len(nothing) == 0
-    assert nothing.colnames == ["streak_id", *(spec.name for spec in MATCH_COLUMNS)]
+    columns = (*MATCH_COLUMNS, *MATCH_QUALITY_COLUMNS)
+    assert nothing.colnames == ["streak_id", *(spec.name for spec in columns)]
     assert match_known(_streaks(), predictions[:0])["ssnamenr"][0] == "null"
 
 

@@ -103,13 +103,17 @@ def catalogue_error_arcsec(orbits: Orbits, jd_tdb: float) -> Floats:
     """1-sigma error along the orbit that the catalogue's own U parameter allows.
 
     U counts the runoff in longitude after ten years on a logarithmic scale, each step a factor
-    ``exp(1.49)``; the middle of the step is taken, and U = 0 where the catalogue gives none. To
-    it comes the rounding of the elements, 0.05 arcsec.
+    ``exp(1.49)``; the middle of the step is taken, and U = 0 where the catalogue gives none. The
+    runoff begins at the ends of the observed arc, or at the epoch where the catalogue does not
+    tell the arc: an orbit cannot be far off where it was observed. To it comes the rounding of
+    the elements, 0.05 arcsec.
 
     References
     ----------
     https://www.minorplanetcenter.net/iau/info/UValue.html
     """
-    decades = np.abs(jd_tdb - orbits.epoch_jd) / 3652.5
+    start = np.where(np.isfinite(orbits.arc_start_jd), orbits.arc_start_jd, orbits.epoch_jd)
+    end = np.where(np.isfinite(orbits.arc_end_jd), orbits.arc_end_jd, orbits.epoch_jd)
+    outside = np.maximum(np.maximum(start - jd_tdb, jd_tdb - end), 0.0)
     u = np.where(np.isfinite(orbits.uncertainty), orbits.uncertainty, 0.0)
-    return 0.05 + np.exp(1.49 * (u - 0.5)) * decades
+    return np.asarray(0.05 + np.exp(1.49 * (u - 0.5)) * outside / 3652.5)

@@ -169,15 +169,19 @@ class KnownObjects:
         if frame.wcs is None or frame.time is None:
             return self.near(0.0, 0.0, -1.0, Time(self.jd_tdb, format="jd", scale="tdb"))
         ra_deg, dec_deg, radius_arcsec = _circle_around(frame)
-        return self.near(
+        reach = radius_arcsec + margin_arcsec
+        found = self.near(
             ra_deg,
             dec_deg,
-            radius_arcsec + margin_arcsec,
+            reach,
             frame.time,
             exposure_s=frame.exposure_s if math.isfinite(frame.exposure_s) else 0.0,
             observatory=frame.observatory or None,
             limiting_mag=limiting_mag,
         )
+        found.meta["area_deg2"] = 2.0 * math.pi * (1.0 - math.cos(math.radians(reach / 3600.0)))
+        found.meta["area_deg2"] *= math.degrees(1.0) ** 2
+        return found
 
     def _reachable_jd(self, time: Time) -> float:
         jd_tdb = single_jd_tdb(time)

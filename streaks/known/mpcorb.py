@@ -53,9 +53,11 @@ _COLUMNS = {
     "motion": (80, 91),
     "a": (92, 103),
     "u": (105, 106),
+    "arc": (127, 136),
+    "last": (194, 202),
     "readable": (166, 194),
 }
-_WIDTH = 194
+_WIDTH = 202
 #: Elements end here; a shorter line is no orbit.
 _SHORTEST = 103
 #: Lines parsed at once: keeps the bytes of a full catalogue out of memory.
@@ -180,6 +182,7 @@ def _parse(lines: list[bytes], first_number: int) -> Orbits:
     readable = _readable(table, lines)
     designation, name = _names(raw["packed"][good], readable[good])
     kept = {key: column[good] for key, column in values.items()}
+    arc_start_jd, arc_end_jd = _arcs(raw["arc"][good], raw["last"][good])
     return Orbits(
         designation=designation,
         name=name,
@@ -188,11 +191,13 @@ def _parse(lines: list[bytes], first_number: int) -> Orbits:
         epoch_jd=epoch_jd[good],
         uncertainty=kept["u"],
         failures=failures,
+        arc_start_jd=arc_start_jd,
+        arc_end_jd=arc_end_jd,
         **_elements(kept, epoch_jd[good]),
     )
 
 
-_TEXTS = frozenset({"packed", "epoch", "readable"})
+_TEXTS = frozenset({"packed", "epoch", "readable", "arc", "last"})
 
 
 def _field(table: NDArray[np.uint8], name: str) -> NDArray[np.bytes_]:
@@ -245,6 +250,42 @@ def _epochs(column: NDArray[np.bytes_]) -> Floats:
     return jds[which]
 
 
+def _arcs(arc: NDArray[np.bytes_], last: NDArray[np.bytes_]) -> tuple[Floats, Floats]:
+    """First and last observation (JD) from ``1893-2019`` or ``23 days`` and ``20190509``."""
+    start, end = np.full(len(arc), np.nan), _last_observations(last)
+    if len(arc) == 0:
+        return start, end
+    letters = arc.astype("S9").view("S1").reshape(-1, 9)
+    years = letters[:, 4] == b"-"
+    first_year, last_year = (
+        _numbers(np.ascontiguousarray(letters[years][:, cut]).view("S4").ravel())
+        for cut in (slice(0, 4), slice(5, 9))
+    )
+    start[years] = _new_year_jd(first_year)
+    end[years] = np.where(np.isfinite(end[years]), end[years], _new_year_jd(last_year + 1.0))
+    days = np.flatnonzero(np.char.endswith(arc, b"days"))
+    start[days] = end[days] - _numbers(np.array([a[:-4] for a in arc[days].tolist()], dtype="S5"))
+    return start, end
+
+
+def _last_observations(column: NDArray[np.bytes_]) -> Floats:
+    import erfa
+
+    kinds, which = np.unique(column, return_inverse=True)
+    jds = np.full(len(kinds), np.nan)
+    for i, text in enumerate(kinds.tolist()):
+        if len(text) == 8 and text.isdigit():
+            try:
+                jds[i] = sum(erfa.cal2jd(int(text[:4]), int(text[4:6]), int(text[6:])))
+            except erfa.ErfaError:  # the 31st of February
+                continue
+    return jds[which]
+
+
+def _new_year_jd(year: Floats) -> Floats:
+    return 2451544.5 + 365.25 * (year - 2000.0)
+
+
 def _reasons(values: dict[str, Floats], epoch_jd: Floats, length: NDArray[np.int_]) -> list[str]:
     """Why each line is no orbit; empty where it is one."""
     a, e = values["a"], values["e"]
@@ -286,13 +327,44 @@ def _elements(values: dict[str, Floats], epoch_jd: Floats) -> dict[str, Any]:
 
 
 def _names(packed: NDArray[np.bytes_], readable: NDArray[np.bytes_]) -> tuple[Any, Any]:
-    """Keys and written names."""
-    pairs = [
-        _name(p.decode("ascii", "replace"), r.decode("ascii", "replace"))
-        for p, r in zip(packed.tolist(), readable.tolist(), strict=True)
-    ]
-    keys, names = zip(*pairs, strict=True) if pairs else ((), ())
-    return np.array(keys, dtype=str), np.array(names, dtype=str)
+    """Keys and written names; numbers, most of a catalogue, all at once."""
+    if len(packed) == 0:
+        return np.zeros(0, dtype=str), np.zeros(0, dtype=str)
+    number = _plain_numbers(packed)
+    plain = number >= 0
+    key = np.zeros(len(packed), dtype="U24")
+    name = np.zeros(len(packed), dtype="U40")
+    key[plain] = number[plain].astype("U24")
+    written = np.char.decode(readable[plain], "ascii", "replace")
+    bracketed = np.char.startswith(written, "(")
+    number_in_brackets = np.char.add(np.char.add("(", key[plain]), np.where(written, ") ", ")"))
+    name[plain] = np.where(bracketed, written, np.char.add(number_in_brackets, written))
+    for i in np.flatnonzero(~plain):
+        key[i], name[i] = _name(
+            packed[i].decode("ascii", "replace"), readable[i].decode("ascii", "replace")
+        )
+    return _trimmed(key), _trimmed(name)
+
+
+def _trimmed(texts: NDArray[np.str_]) -> NDArray[np.str_]:
+    """No wider than its longest: four bytes a character, a million times."""
+    return texts.astype(f"U{max(1, int(np.char.str_len(texts).max()))}")
+
+
+def _plain_numbers(packed: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    """Numbers packed as ``24421`` or ``A0000``; -1 for anything else."""
+    letters = packed.astype("S7").view(np.uint8).reshape(-1, 7)
+    digits = letters[:, 1:5].astype(np.int64) - ord("0")
+    head = _HEADS[letters[:, 0]]
+    good = (head >= 0) & np.all((digits >= 0) & (digits <= 9), axis=1)
+    good &= np.all(letters[:, 5:] == 0, axis=1)
+    return np.where(good, head * 10_000 + digits @ np.array([1000, 100, 10, 1]), -1)
+
+
+#: Values of the first letter of a packed number, by its byte.
+_HEADS = np.full(256, -1, dtype=np.int64)
+for _value, _letter in enumerate(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"):
+    _HEADS[_letter] = _value
 
 
 def _name(packed: str, readable: str) -> tuple[str, str]:

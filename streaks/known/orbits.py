@@ -40,6 +40,10 @@ def _no_lines() -> tuple[BadLine, ...]:
     return ()
 
 
+def _not_given() -> Floats:
+    return np.zeros(0)
+
+
 @dataclass(frozen=True, eq=False)
 class Orbits:
     """Heliocentric osculating orbits, ecliptic and equinox of J2000; arrays of one length n.
@@ -61,6 +65,8 @@ class Orbits:
         of perihelion: the one form that also holds comets.
     uncertainty : (n,)
         The MPC's U parameter, 0 (best) to 9; NaN where unknown.
+    arc_start_jd, arc_end_jd : (n,)
+        First and last observation the orbit is made from; NaN where unknown, also where not given.
     failures
         Lines of the file that are no orbits.
 
@@ -83,8 +89,13 @@ class Orbits:
     tp_jd: Floats
     uncertainty: Floats
     failures: tuple[BadLine, ...] = field(default_factory=_no_lines)
+    arc_start_jd: Floats = field(default_factory=_not_given)
+    arc_end_jd: Floats = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
+        for name in ("arc_start_jd", "arc_end_jd"):
+            if getattr(self, name).size == 0:
+                object.__setattr__(self, name, np.full(len(self.designation), np.nan))
         lengths = {f.name: len(getattr(self, f.name)) for f in _array_fields()}
         if len(set(lengths.values())) > 1:
             raise CatalogueError(f"columns of orbits differ in length: {lengths}; give equal ones")
