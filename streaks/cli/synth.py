@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,6 @@ app = typer.Typer(
     help="Make synthetic cutouts, nights, and streaks in real images, always with the truth.",
     no_args_is_help=True,
 )
-
-app.command()(compare)
 
 Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
 Workers = Annotated[int, typer.Option(help="Processes.")]
@@ -162,13 +161,25 @@ def inject(
     gain: Annotated[
         float | None, typer.Option(help="Electrons a count, where the header has none.")
     ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Moffat exponent of the PSF; a Gaussian if absent.")
+    ] = None,
+    mix: Annotated[
+        str, typer.Option(help="Classes to inject, asteroid=0.5,yin_yang=0.5; balanced; astreaks.")
+    ] = "asteroid=1",
+    artifact_snr: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="LOW HIGH", help="Signal-to-noise of what is no asteroid."),
+    ] = (15.0, 150.0),
 ) -> None:
     """Streaks in copies of one's own images, with their PSF, noise and zero point.
 
     Brightness by --snr (default 6 to 40), --counts or --mag; size by --length (default 8 to 60
-    px) or --rate.
+    px) or --rate. Masks, science and reference images that a survey names beside an image are
+    copied along.
     """
-    from streaks.synth import Population, inject_files
+    from streaks.synth import Population, inject_files, parse_mix
+    from streaks.tables import SKIP
 
     population = Population(
         n=n,
@@ -177,6 +188,9 @@ def inject(
         mag=mag,
         length_px=length or (None if rate else (8.0, 60.0)),
         rate_arcsec_per_s=rate,
+        beta=math.inf if beta is None else beta,
+        mix={label: share for label, share in parse_mix(mix).items() if label != SKIP},
+        artifact_snr=artifact_snr,
     )
     overrides = {
         name: value for name, value in (("fwhm_px", psf_fwhm), ("gain", gain)) if value is not None
@@ -195,11 +209,16 @@ def _inject_all(
     inject_files: Callable[..., Any],
 ) -> int:
     from streaks.readers import FrameOverrides, read_frame
+    from streaks.readers.files import companions, profile_of_name
 
     def read(path: Path) -> Any:
         return read_frame(path, overrides=FrameOverrides(**overrides))  # type: ignore[arg-type]
 
-    done, failures = inject_files(images, output, population, seed=seed, read=read)
+    def beside(path: Path) -> dict[str, Path]:
+        profile = profile_of_name(path)
+        return {} if profile is None else companions(path, profile)
+
+    done, failures = inject_files(images, output, population, seed=seed, read=read, beside=beside)
     for path, reason in failures:
         print(f"streaks synth inject: {path}: {reason}", file=sys.stderr)
     if done:
@@ -224,3 +243,6 @@ def montage(
     )
     write_montage(output, cutouts, truth, per_class=per_class)
     print(f"montage in {output}")
+
+
+app.command()(compare)

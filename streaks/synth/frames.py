@@ -460,7 +460,7 @@ def _expose(canvas: _Canvas, rng: np.random.Generator) -> SimulatedFrame:
     # All visits of a field share one reference, noise included.
     plate = np.random.default_rng((canvas.plan.field_seed, 1))
     reference_noise: Float = plate.standard_normal(shape, dtype=np.float32)
-    reference_noise *= np.float32(noise_sky * c.reference_noise)
+    np.multiply(reference_noise, noise_sky * c.reference_noise, out=reference_noise)
     noise = correlate_noise(noise, c.correlation)
     reference_noise = correlate_noise(reference_noise, c.correlation)
     difference = subtract_exposures(

@@ -1,10 +1,11 @@
-"""Streaks put into real images, with the image's own PSF, noise, zero point and exposure."""
+"""Streaks and artifacts put into real images, with the image's own PSF, noise and zero point."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 from streaks.errors import ConfigError, FrameError, ReadError, StreaksError
 from streaks.frame import Frame
 from streaks.geometry import Segment
+from streaks.synth.injected import draw_artifact
 from streaks.synth.populations import log_uniform
 from streaks.synth.psf import Psf, render_trail
 from streaks.synth.sky_geometry import segment_of_motion
 from streaks.synth.storage import staged_folder, write_json
 from streaks.synth.truth import STREAK_TRUTH_COLUMNS, streak_row, table_of
+from streaks.tables import CLASSES
 
 __all__ = ["Population", "inject", "inject_files"]
 
@@ -36,7 +39,8 @@ _EDGE_PX = 4.0
 class Population:
     """Streaks to inject; each range is sampled uniformly in the logarithm (magnitudes: uniformly).
 
-    Exactly one of `snr`, `flux`, `mag` and one of `length_px`, `rate_arcsec_per_s` is given.
+    Exactly one of `snr`, `flux`, `mag` and one of `length_px`, `rate_arcsec_per_s` is given. They
+    are those of the asteroids; things of other classes have their own shapes, and `artifact_snr`.
 
     Parameters
     ----------
@@ -54,6 +58,10 @@ class Population:
         Motion, which with the exposure gives the length.
     beta
         Moffat exponent of the PSF; infinite for a Gaussian of the image's FWHM.
+    mix
+        Shares of the classes, as ``streaks.synth.parse_mix`` gives them; asteroids alone if absent.
+    artifact_snr
+        Matched-filter signal-to-noise of what is no asteroid.
     photon_noise
         Add the streak's own photon noise (needs the gain).
     """
@@ -65,6 +73,8 @@ class Population:
     length_px: Range | None = None
     rate_arcsec_per_s: Range | None = None
     beta: float = math.inf
+    mix: Mapping[str, float] = field(default_factory=lambda: {"asteroid": 1.0})
+    artifact_snr: Range = (15.0, 150.0)
     photon_noise: bool = True
 
     def __post_init__(self) -> None:
@@ -72,6 +82,12 @@ class Population:
             raise ConfigError(f"n is {self.n}; inject at least one streak")
         self._need_one("brightness", "snr", "flux", "mag")
         self._need_one("size", "length_px", "rate_arcsec_per_s")
+        unknown = sorted(set(self.mix) - set(CLASSES))
+        if unknown or not sum(self.mix.values()) > 0:
+            raise ConfigError(
+                f"mix is {dict(self.mix)}; give shares above 0 of {', '.join(CLASSES)}"
+            )
+        _check_range("artifact_snr", self.artifact_snr, positive=True)
         for name in ("snr", "flux", "mag", "length_px", "rate_arcsec_per_s"):
             given = getattr(self, name)
             if given is not None:
@@ -95,7 +111,7 @@ def _check_range(name: str, given: Range, *, positive: bool) -> None:
 
 
 def inject(frame: Frame, population: Population, *, seed: int) -> tuple[Frame, QTable]:
-    """Put streaks of light into an image.
+    """Put streaks of light, and things of other classes, into an image.
 
     Parameters
     ----------
@@ -110,7 +126,8 @@ def inject(frame: Frame, population: Population, *, seed: int) -> tuple[Frame, Q
     Returns
     -------
     frame : Frame
-        A copy with the streaks in its data (and its science image, where it has one).
+        A copy with the streaks in its data (and its science image, where it has one); masked
+        stars are in its mask, and NaN in its data.
     truth : QTable
         `STREAK_TRUTH_COLUMNS`; S/N refers to the image's own noise about the streak.
 
@@ -124,30 +141,90 @@ def inject(frame: Frame, population: Population, *, seed: int) -> tuple[Frame, Q
     _check_frame(frame, population)
     rng = np.random.default_rng([seed, *frame.name.encode()])
     psf = Psf(_bare_fwhm_px(frame.fwhm_px), population.beta)
-    light = np.zeros(frame.shape, np.float64)
-    noise = np.zeros(frame.shape, np.float64)
+    light, mask = np.zeros(frame.shape, np.float64), np.zeros(frame.shape, bool)
+    names = sorted(population.mix)
+    shares = np.array([population.mix[name] for name in names], float)
+    labels = rng.choice(names, population.n, p=shares / shares.sum()) if len(names) > 1 else names
     rows: list[dict[str, Any]] = []
     for number in range(population.n):
-        segment, pa_deg = _draw_segment(rng, frame, population)
-        box, trail = _render(frame, segment, psf)
-        flux, snr = _draw_flux(rng, frame, population, box, trail)
-        light[box] += flux * trail
-        row = streak_row(
-            segment,
-            image=frame.name,
-            label="asteroid",
-            flux=flux,
-            snr=snr,
-            wcs=frame.wcs,
-            exposure_s=frame.exposure_s,
-            zero_point_mag=frame.zero_point_mag,
-            time="" if frame.time is None else str(frame.time.utc.isot),
-            motion_pa_deg=pa_deg,
-        )
+        label = str(labels[number % len(labels)])
+        if label == "asteroid":
+            row = _add_asteroid(rng, frame, population, psf, light)
+        else:
+            row = _add_artifact(rng, frame, population, label, psf, light, mask)
         rows.append({**row, "streak_id": f"i{number:05d}"})
     if population.photon_noise:
-        noise = rng.standard_normal(frame.shape) * np.sqrt(np.maximum(light, 0) / frame.gain)
-    return _with_light(frame, light + noise), table_of(rows, STREAK_TRUTH_COLUMNS)
+        light += rng.standard_normal(frame.shape) * np.sqrt(np.maximum(light, 0) / frame.gain)
+    return _with_light(frame, light, mask), table_of(rows, STREAK_TRUTH_COLUMNS)
+
+
+def _add_asteroid(
+    rng: np.random.Generator,
+    frame: Frame,
+    population: Population,
+    psf: Psf,
+    light: NDArray[np.float64],
+) -> dict[str, Any]:
+    """Adds one trail to the light; its row of truth."""
+    segment, pa_deg = _draw_segment(rng, frame, population)
+    box, trail = _render(frame, segment, psf)
+    flux, snr = _draw_flux(rng, frame, population, box, trail)
+    light[box] += flux * trail
+    return _row(frame, segment, "asteroid", flux, snr, pa_deg)
+
+
+def _row(
+    frame: Frame, segment: Segment, label: str, flux: float, snr: float, pa_deg: float = math.nan
+) -> dict[str, Any]:
+    return streak_row(
+        segment,
+        image=frame.name,
+        label=label,
+        flux=flux,
+        snr=snr,
+        wcs=frame.wcs,
+        exposure_s=frame.exposure_s,
+        zero_point_mag=frame.zero_point_mag,
+        time="" if frame.time is None else str(frame.time.utc.isot),
+        motion_pa_deg=pa_deg,
+    )
+
+
+def _add_artifact(
+    rng: np.random.Generator,
+    frame: Frame,
+    population: Population,
+    label: str,
+    psf: Psf,
+    light: NDArray[np.float64],
+    mask: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """Adds one thing of another class to the light and the mask; its row of truth."""
+    for _ in range(_TRIES):
+        thing = draw_artifact(rng, frame.shape, label, psf)
+        usable = ~frame.mask[thing.box]
+        if thing.mask is not None:
+            usable &= ~thing.mask
+        norm = math.sqrt(float(np.sum(thing.light[usable].astype(np.float64) ** 2)))
+        if norm > 0 and not frame.mask[round(thing.y), round(thing.x)]:
+            break
+    else:
+        raise FrameError(
+            f"{frame.name} has no room for a {label} after {_TRIES} tries: too much is masked"
+        )
+    snr = log_uniform(rng, *population.artifact_snr)
+    scaled = thing.light * np.float32(snr * _local_sigma(frame, thing.box) / norm)
+    light[thing.box] += scaled
+    if thing.mask is not None:
+        mask[thing.box] |= thing.mask
+    if thing.segment is not None:
+        return _row(frame, thing.segment.ordered(), label, float(scaled.sum()), snr)
+    point = Segment(thing.x, thing.y, thing.x, thing.y)
+    row = _row(frame, point, label, float(scaled.sum()), snr)
+    # Of what is no line only the middle is known; a magnitude needs light of one sign.
+    unknown = ["x0", "y0", "x1", "y1", "length", "theta", "ra0", "dec0", "ra1", "dec1"]
+    unknown += ["pa", "rate", *(() if label == "naked_star" else ("flux", "mag"))]
+    return row | dict.fromkeys(unknown, math.nan)
 
 
 def _check_frame(frame: Frame, population: Population) -> None:
@@ -285,8 +362,11 @@ def _local_sigma(frame: Frame, box: tuple[slice, slice]) -> float:
     raise FrameError(f"{frame.name} has no noise where a streak should go; is it an image?")
 
 
-def _with_light(frame: Frame, light: NDArray[np.float64]) -> Frame:
+def _with_light(frame: Frame, light: NDArray[np.float64], mask: NDArray[np.bool_]) -> Frame:
     data = (frame.data + light).astype(frame.data.dtype)
+    if mask.any():
+        data[mask] = np.nan
+        frame = replace(frame, mask=frame.mask | mask)
     if frame.science is None:
         return replace(frame, data=data)
     science = (frame.science + light).astype(frame.science.dtype)
@@ -300,6 +380,7 @@ def inject_files(
     *,
     seed: int,
     read: Callable[[Path], Frame],
+    beside: Callable[[Path], Mapping[str, Path]] = lambda path: {},
 ) -> tuple[int, list[tuple[Path, str]]]:
     """Copies of FITS images with streaks in them, and one truth table.
 
@@ -313,6 +394,9 @@ def inject_files(
         As `inject`.
     read
         Gives the frame of a path (`streaks.readers.read_frame`).
+    beside
+        Gives the files that belong to an image: its mask, science and reference image. They are
+        copied along, the science image with the streaks in it.
 
     Returns
     -------
@@ -332,7 +416,10 @@ def inject_files(
             try:
                 frame = read(path)
                 injected, truth = inject(frame, population, seed=seed)
-                _write_copy(path, stage / path.name, injected.data - frame.data)
+                # What the file marks as no data stays as it is.
+                light = np.where(np.isfinite(frame.data), injected.data - frame.data, 0.0)
+                _write_copy(path, stage / path.name, light)
+                _copy_beside(beside(path), stage, light)
                 truths.append(truth)
             except StreaksError as error:
                 failures.append((path, str(error)))
@@ -349,13 +436,23 @@ def inject_files(
     return len(truths), failures
 
 
+def _copy_beside(files: Mapping[str, Path], out_dir: Path, light: NDArray[Any]) -> None:
+    for what, file in files.items():
+        if (out_dir / file.name).exists():
+            continue  # one reference serves several images
+        if what == "science":
+            _write_copy(file, out_dir / file.name, np.nan_to_num(light))
+        else:
+            shutil.copyfile(file, out_dir / file.name)
+
+
 def _write_copy(path: Path, out: Path, light: NDArray[Any]) -> None:
     """The file with light added to its first two-dimensional image, all else as it is."""
     with fits.open(path) as units:
         for unit in units:
             data = unit.data if unit.is_image else None
             if data is not None and data.ndim == 2 and data.shape == light.shape:
-                unit.data = (data + np.nan_to_num(light)).astype(np.float32)
+                unit.data = (data + light).astype(np.float32)
                 break
         else:
             raise ReadError(f"{path} has no image of {light.shape}; nothing was injected")
