@@ -1,8 +1,10 @@
-"""``streaks labels``: subject sets for volunteers."""
+"""``streaks labels``: subject sets for volunteers, and their answers back."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,12 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Sets of pictures for volunteers on Zooniverse.", no_args_is_help=True)
-
-
-@app.callback()
-def _labels() -> None:
-    # A callback keeps `export` a command of its own while it is the only one.
-    pass
 
 
 @app.command("export")
@@ -75,6 +71,50 @@ def export(
         print(json.dumps(_plain(summary), sort_keys=True))
     elif not quiet:
         _say(summary)
+
+
+@app.command("import")
+def import_answers(
+    export_file: Annotated[
+        Path, typer.Argument(metavar="EXPORT.csv", help="Zooniverse's classification export.")
+    ],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Table; its suffix is the format.")],
+    workflow: Annotated[int | None, typer.Option(help="Take this workflow only.")] = None,
+    min_votes: Annotated[
+        int, typer.Option(min=1, help="Leave out subjects that fewer volunteers answered.")
+    ] = 3,
+    min_probability: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Below it a subject's label stays empty.")
+    ] = 0.5,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> int:
+    """Volunteers' answers as labels: one row a subject, nothing about volunteers.
+
+    Who errs how is estimated with the labels (Dawid and Skene); subjects of known truth
+    (#feedback_1_answer in the manifest) teach it. Train with `streaks train cnn --labels`.
+    """
+    from streaks.errors import InputError
+    from streaks.labelling import pooled_labels, read_answers
+    from streaks.reporting import write_table
+
+    answers = read_answers(export_file, workflow=workflow)
+    for text, n in answers.not_understood.items():
+        print(f"not an answer of the question: {text!r} ({n} times)", file=sys.stderr)
+    if not len(answers.answer):
+        raise InputError(
+            f"{export_file} holds no answer to the question that `streaks labels export` asks; "
+            f"choose the workflow with --workflow"
+        )
+    table = pooled_labels(answers, min_votes=min_votes, min_probability=min_probability)
+    write_table(table, out)
+    if not quiet:
+        counts = Counter(str(label) or "undecided" for label in table["label"])
+        listed = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
+        print(
+            f"{len(table)} of {len(answers.names)} subjects: {listed or 'none with enough votes'}"
+        )
+        print(f"written to {out}")
+    return 1 if answers.not_understood else 0
 
 
 def _with_ccds(night: Night) -> QTable:
