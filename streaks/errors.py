@@ -8,7 +8,8 @@
     │   ├── FrameError           an image (or what lies beside it) cannot be searched
     │   ├── AlertError           an alert packet lacks what is needed
     │   ├── CatalogueError       an orbit catalogue or its lines are unusable
-    │   └── TableError           a table lacks columns, or has them in other units
+    │   ├── TableError           a table lacks columns, or has them in other units
+    │   └── OutputError          the place for results cannot be written to
     ├── ConfigError              a setting is out of its range or unknown
     ├── ModelError               model weights are missing, altered or of another kind
     ├── LedgerError              a night's ledger does not fit what is asked
@@ -28,6 +29,7 @@ __all__ = [
     "LedgerError",
     "MissingExtraError",
     "ModelError",
+    "OutputError",
     "ReadError",
     "StreaksError",
     "TableError",
@@ -60,6 +62,10 @@ class CatalogueError(InputError):
 
 class TableError(InputError):
     """A table lacks columns, or has them in other units."""
+
+
+class OutputError(InputError):
+    """The place for results cannot be written to: full, read-only, or gone."""
 
 
 class ConfigError(StreaksError, ValueError):

@@ -37,6 +37,33 @@ class DeadlyClassifier(EvenClassifier):
         return super().predict_proba(cutouts)
 
 
+class HangingClassifier(EvenClassifier):
+    """Never answers on a frame whose name says so."""
+
+    def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        if any(name.startswith("hanging") for name in cutouts.names):
+            time.sleep(600)
+        return super().predict_proba(cutouts)
+
+
+class GreedyClassifier(EvenClassifier):
+    """Eats memory on a frame whose name says so."""
+
+    def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        if any(name.startswith("greedy") for name in cutouts.names):
+            eaten = [np.zeros(2**27) for _ in range(8)]  # 8 GiB
+            assert eaten
+        return super().predict_proba(cutouts)
+
+
+class BriefClassifier(EvenClassifier):
+    """Takes a moment, so that a kill finds a night at work."""
+
+    def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        time.sleep(0.15)
+        return super().predict_proba(cutouts)
+
+
 class SlowClassifier(EvenClassifier):
     """Takes its time, and leaves its process number in a folder."""
 

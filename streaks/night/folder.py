@@ -52,6 +52,16 @@ class NightFolder:
         return self.root / "settings.json"
 
     @property
+    def log(self) -> Path:
+        """What happened, one JSON object a line."""
+        return self.root / "log.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """Counts in Prometheus's text format."""
+        return self.root / "metrics.prom"
+
+    @property
     def lock(self) -> Path:
         """Held by the run that is at work here."""
         return self.root / ".lock"
@@ -67,7 +77,13 @@ class NightFolder:
             self.candidates,
             self.report,
             self.settings,
+            self.metrics,
         )
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Folders that hold a file a frame."""
+        return tuple(path.parent for path in self.outputs("any"))
 
     def part(self, image: str) -> Path:
         """The streaks of one frame."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -17,7 +20,7 @@ from streaks.reporting import AdesContext, split_submittable, write_table
 from streaks.tables import StreakFlag, empty_streaks, order_columns
 from streaks.tracklets import find_repeats, link_streaks
 
-__all__ = ["frames_table", "write_night_tables"]
+__all__ = ["NightCounts", "frames_table", "write_night_tables"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,24 +35,57 @@ _NUMBERS = {
 }
 
 
+@dataclass(frozen=True)
+class NightCounts:
+    """How much a night's tables hold: streaks, streaks of each label, objects of several."""
+
+    n_streaks: int
+    by_class: Mapping[str, int]
+    n_tracklets: int
+
+
 def write_night_tables(
     folder: NightFolder,
     entries: Sequence[Entry],
     config: TrackletConfig | None = None,
+    *,
+    provenance: Mapping[str, Any] | None = None,
     ades: AdesContext | None = None,
-) -> int:
-    """Write the tables of a night and its ADES files; the number of streaks."""
+) -> NightCounts:
+    """Write the tables of a night and its ADES files.
+
+    Parameters
+    ----------
+    folder
+        Of the night, with the tables of its frames.
+    entries
+        Of the ledger, in its order.
+    config
+        What belongs together.
+    provenance
+        Plain values that go into each table: what decided it.
+    ades
+        What the ADES files say of observer and telescope.
+    """
     done = [entry for entry in entries if entry.state == DONE]
     streaks = _gather(folder, [entry.image for entry in done]) if done else empty_streaks()
     streaks = _repeats_flagged(streaks, done, config)
     links = link_streaks(streaks, config)
     streaks["tracklet"] = links.names
     streaks = order_columns(streaks)
-    write_table(streaks, folder.streaks)
-    write_table(links.tracklets, folder.tracklets)
-    write_table(frames_table(entries), folder.frames)
+    frames = frames_table(entries)
+    for table, path in (
+        (streaks, folder.streaks),
+        (links.tracklets, folder.tracklets),
+        (frames, folder.frames),
+    ):
+        table.meta = {"provenance": dict(provenance or {})}
+        write_table(table, path)
     _write_ades(folder, streaks, done, ades)
-    return len(streaks)
+    labels = streaks["label"] if "label" in streaks.colnames else [""] * len(streaks)
+    return NightCounts(
+        len(streaks), dict(Counter(str(label) for label in labels)), len(links.tracklets)
+    )
 
 
 def frames_table(entries: Sequence[Entry]) -> QTable:

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from streaks.errors import LedgerError
+from streaks.errors import LedgerError, OutputError
 
-__all__ = ["DONE", "FAILED", "Entry", "Ledger", "open_ledger"]
+__all__ = ["DONE", "FAILED", "Entry", "Ledger", "is_damaged", "open_ledger"]
 
 DONE, FAILED = "done", "failed"
 
@@ -127,6 +127,8 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     ------
     LedgerError
         If the file is no ledger, is damaged, or was written by a newer version.
+    OutputError
+        If it cannot be written: a full or read-only disk.
     """
     database = None
     try:
@@ -139,12 +141,44 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
         _check_version(database, path)
         yield Ledger(database)
     except sqlite3.Error as error:
+        if _cannot_write(error):
+            raise OutputError(
+                f"cannot write the ledger {path}: {error}; make room or choose another place, "
+                "then start again: frames that are done stay done"
+            ) from None
         raise LedgerError(
             f"the ledger {path} cannot be used ({error}); --restart begins a new one"
         ) from None
     finally:
         if database is not None:
             database.close()
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether the file is there and is no sound database."""
+    if not path.is_file():
+        return False
+    database = sqlite3.connect(path, timeout=30.0)
+    try:
+        return bool(database.execute("PRAGMA quick_check").fetchone()[0] != "ok")
+    except sqlite3.DatabaseError as error:
+        return _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+    finally:
+        database.close()
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code, without what extends it; -1 for errors of Python's own."""
+    return int(getattr(error, "sqlite_errorcode", -1)) & 0xFF
+
+
+def _cannot_write(error: sqlite3.Error) -> bool:
+    return _code(error) in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    )
 
 
 def _check_version(database: sqlite3.Connection, path: Path) -> None:

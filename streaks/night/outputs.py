@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
-from streaks.errors import ReadError
+from streaks.errors import OutputError, ReadError, StreaksError
 from streaks.night.folder import NightFolder
 from streaks.night.frame_path import FrameResult
 from streaks.reporting import write_table
 from streaks.reporting.files import written_whole
 
-__all__ = ["load_cutouts", "save_cutouts", "save_result"]
+__all__ = ["load_cutouts", "read_record", "save_cutouts", "save_result"]
+
+_RECORD = "frame"
 
 
-def save_result(folder: NightFolder, result: FrameResult) -> None:
-    """Write a frame's cutouts, overview and table, the table last."""
+def save_result(
+    folder: NightFolder, result: FrameResult, record: Mapping[str, Any] | None = None
+) -> None:
+    """Write a frame's cutouts, overview and table, the table last.
+
+    Parameters
+    ----------
+    folder
+        Of the night; it must be there.
+    result
+        Of `process_frame`.
+    record
+        Plain values that go into the table, from which a lost ledger can be made again.
+
+    Raises
+    ------
+    OutputError
+        If the folder is gone, or cannot be written to.
+    """
     from streaks.plotting import encode_png
 
+    if not folder.root.is_dir():
+        raise OutputError(f"{folder.root} is gone: removed while the night ran; start it again")
     save_cutouts(folder.cutouts(result.name), result.cutouts)
     if result.overview is not None:
         with written_whole(folder.overview(result.name)) as beside:
             beside.write_bytes(encode_png(result.overview))
-    write_table(result.streaks, folder.part(result.name))
+    table = result.streaks.copy(copy_data=False)
+    table.meta = {_RECORD: dict(record or {})}
+    write_table(table, folder.part(result.name))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `save_result` put into a frame's table; empty when that is missing or damaged."""
+    import pyarrow.parquet as pq
+
+    from streaks.arrow import arrow_to_table
+
+    try:
+        schema = pq.read_schema(path)
+        return dict(arrow_to_table(schema.empty_table()).meta.get(_RECORD, {}))
+    except (OSError, ValueError, StreaksError):  # Arrow's own errors are of the first two
+        return {}
 
 
 def save_cutouts(path: Path, cutouts: Cutouts) -> None:

@@ -8,6 +8,7 @@ and does not tell which task broke it.
 
 from __future__ import annotations
 
+import functools
 import logging
 import multiprocessing
 import os
@@ -62,6 +63,7 @@ def run_tasks(
     *,
     workers: int,
     time_limit_s: float = 600.0,
+    memory_limit_mb: int = 0,
 ) -> Iterator[Outcome[Task, Answer]]:
     """Outcomes of tasks, as they come.
 
@@ -75,6 +77,9 @@ def run_tasks(
         Number of processes; 0 works in this process, without protection or time limit.
     time_limit_s
         A task that takes longer is stopped and named.
+    memory_limit_mb
+        A task for which its process would need more fails with a `MemoryError` and is named; 0
+        for no limit. It counts memory of a process's own, asked for or used, not files it maps.
 
     Raises
     ------
@@ -84,11 +89,35 @@ def run_tasks(
     if workers == 0:
         yield from _run_here(tasks, setup)
         return
-    pool = _Pool(deque(tasks), setup, time_limit_s)
+    bounded = functools.partial(_bounded, setup, memory_limit_mb) if memory_limit_mb else setup
+    pool = _Pool(deque(tasks), bounded, time_limit_s)
     try:
         yield from pool.run(workers)
     finally:
         pool.stop()
+
+
+def _bounded(
+    setup: Callable[[], Callable[[Task], Answer]], memory_limit_mb: int
+) -> Callable[[Task], Answer]:
+    """The function that `setup` gives, in a process that may not grow beyond a limit."""
+    import resource
+
+    work = setup()
+    size = memory_limit_mb * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (size, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+    def guarded(task: Task) -> Answer:
+        try:
+            return work(task)
+        except MemoryError as error:
+            text = " ".join(str(error).split())
+            raise MemoryError(
+                f"needs more than the {memory_limit_mb} MiB that a worker may hold"
+                + (f" ({text})" if text else "")
+            ) from None
+
+    return guarded
 
 
 def _run_here(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import json
 import logging
 import math
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,16 @@ from typing import Any
 from streaks import __version__
 from streaks.classification import Classifier
 from streaks.config import Settings
-from streaks.errors import InputError, LedgerError
+from streaks.errors import InputError, LedgerError, OutputError
+from streaks.night.custody import FolderWatch, held_folder
+from streaks.night.engine import Engine, local_engine
 from streaks.night.folder import NightFolder
-from streaks.night.gathering import write_night_tables
-from streaks.night.identity import content_digest, file_digest, run_identity, signature
-from streaks.night.ledger import DONE, FAILED, Entry, Ledger, open_ledger
-from streaks.night.pool import Outcome, run_tasks
+from streaks.night.gathering import NightCounts, write_night_tables
+from streaks.night.identity import file_digest, run_identity
+from streaks.night.ledger import DONE, FAILED, Entry, Ledger
+from streaks.night.planning import Plan, make_plan
+from streaks.night.pool import Outcome
+from streaks.night.records import RunLog, opened_log, write_metrics
 from streaks.night.work import FrameWork, WorkDone, prepare_work
 from streaks.readers import FrameFiles, find_frames
 from streaks.reporting.files import written_whole
@@ -35,8 +37,8 @@ __all__ = ["NightRun", "Progress", "run_night"]
 
 _log = logging.getLogger(__name__)
 
-#: Errors of the frame itself: the same file fails again, and is not tried again.
-_LASTING = frozenset({"ReadError", "FrameError"})
+#: Counts for Prometheus are written this often while a night runs, s.
+_METRICS_EVERY_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Progress:
         Found so far in this run.
     image, reason
         The frame just finished; the reason is empty when it went well.
+    n_asteroids
+        Of these, called so.
+    n_now, seconds
+        Frames finished by this run, and how long it has been at them.
     """
 
     total: int
@@ -59,6 +65,19 @@ class Progress:
     n_streaks: int = 0
     image: str = ""
     reason: str = ""
+    n_asteroids: int = 0
+    n_now: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Frames a second of this run; NaN before the first."""
+        return self.n_now / self.seconds if self.n_now and self.seconds > 0 else math.nan
+
+    @property
+    def seconds_left(self) -> float:
+        """At this rate; NaN before the first frame."""
+        return (self.total - self.done - self.failed) / self.rate
 
 
 @dataclass(frozen=True)
@@ -77,6 +96,10 @@ class NightRun:
         Path and reason of each frame that failed.
     seconds
         Wall-clock time of this run.
+    by_class
+        Number of streaks of each label; an empty label where nothing was classified.
+    n_tracklets
+        Objects of several streaks.
     """
 
     folder: NightFolder
@@ -86,6 +109,22 @@ class NightRun:
     n_streaks: int
     failures: tuple[tuple[str, str], ...]
     seconds: float
+    by_class: Mapping[str, int] = field(default_factory=dict)
+    n_tracklets: int = 0
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """The counts as plain values."""
+        return {
+            "frames": self.n_frames,
+            "done": self.n_done,
+            "done_earlier": self.n_skipped,
+            "failed": len(self.failures),
+            "streaks": self.n_streaks,
+            "asteroids": self.by_class.get("asteroid", 0),
+            "tracklets": self.n_tracklets,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def run_night(
@@ -96,10 +135,14 @@ def run_night(
     load_classifier: Callable[[], Classifier] | None = None,
     classifier_name: str = "",
     orbits: str | os.PathLike[str] | None = None,
+    ephemeris: str | os.PathLike[str] | None = None,
+    tle: str | os.PathLike[str] | None = None,
     workers: int = 1,
     restart: bool = False,
     profile: str = "",
     time_limit_s: float = 600.0,
+    memory_limit_mb: int = 0,
+    engine: Engine | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> NightRun:
     """Search all frames of a night; started again, it does what is missing.
@@ -116,12 +159,19 @@ def run_night(
         What the classifier is called; another name is another run.
     orbits
         A catalogue in MPCORB columns; None leaves streaks unmatched.
+    ephemeris
+        A JPL kernel, or a folder of them, for orbits far from their epoch; else what
+        ``STREAKS_EPHEMERIS`` names, else built-in series.
+    tle
+        A file of two-line elements; None leaves streaks without names of satellites.
     workers
         Processes, one thread each; 0 works in this process.
     restart
         Forget what an earlier run did here.
-    time_limit_s
-        A frame that takes longer is given up.
+    time_limit_s, memory_limit_mb
+        A frame that takes longer, or needs more, is given up; 0 MiB for no limit.
+    engine
+        Who does the work, in place of processes on this machine; it keeps its own limits.
     progress
         Called after each frame.
 
@@ -130,8 +180,10 @@ def run_night(
     ReadError
         If the inputs hold no frame.
     LedgerError
-        If an earlier run here had other settings, another run is at work here, or the ledger
-        is damaged.
+        If an earlier run here had other settings, or another run is at work here.
+    OutputError
+        If the folder cannot be written to, is full, or is removed meanwhile. What is done stays
+        done.
     """
     start = time.monotonic()
     settings = settings or Settings()
@@ -141,25 +193,75 @@ def run_night(
         settings,
         classifier=classifier_name,
         orbits=_catalogue_name(orbits),
+        **_other_sources(ephemeris, tle),
     )
+    fingerprint = _fingerprint(identity)
     setup = functools.partial(
         prepare_work,
         folder,
         settings,
         load_classifier,
         None if orbits is None else Path(orbits).absolute(),
+        fingerprint,
+        ephemeris=None if ephemeris is None else Path(ephemeris).absolute(),
+        tle=None if tle is None else Path(tle).absolute(),
     )
-    with _locked(folder), _opened_ledger(folder, restart) as ledger:
-        fingerprint = _agree_on_settings(folder, ledger, identity)
-        _sweep(folder)
-        plan = _plan(frames, ledger, folder, fingerprint)
-        counter = _Counter(plan, progress)
-        for outcome in run_tasks(plan.todo, setup, workers=workers, time_limit_s=time_limit_s):
-            entry = _entry(outcome, fingerprint)
-            ledger.record(entry)
-            counter.count(entry)
+    engine = engine or local_engine(
+        workers, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb
+    )
+    with ExitStack() as held:
+        ledger = held.enter_context(held_folder(folder, restart=restart))
+        _agree_on_settings(folder, ledger, identity, fingerprint)
+        log = held.enter_context(opened_log(folder))
+        plan = make_plan(frames, ledger, folder, fingerprint)
+        log.tell("start", frames=len(frames), todo=len(plan.todo), version=__version__, **identity)
+        counter = _Counter(plan, progress, folder)
+        outcomes = engine(plan.todo, setup)
+        _work_off(outcomes, folder, ledger, log, counter, fingerprint)
         entries = ledger.entries()
-        n_streaks = write_night_tables(folder, entries, settings.tracklets)
+        provenance = {**identity, "version": __version__}
+        counts = write_night_tables(folder, entries, settings.tracklets, provenance=provenance)
+        run = _summary(folder, frames, plan, entries, counts, time.monotonic() - start)
+        write_metrics(folder, _final_counts(run))
+        log.tell("end", **run.totals)
+    return run
+
+
+def _work_off(
+    outcomes: Iterator[Outcome[FrameWork, WorkDone]],
+    folder: NightFolder,
+    ledger: Ledger,
+    log: RunLog,
+    counter: _Counter,
+    fingerprint: str,
+) -> None:
+    """Enter outcomes as they come; an output folder that fails stops the night."""
+    watch = FolderWatch(folder)
+    for outcome in outcomes:
+        watch.check()
+        if outcome.kind == OutputError.__name__:
+            raise OutputError(
+                f"{outcome.reason}; the night was stopped, frames that are done stay done: "
+                "start it again when this is mended"
+            )
+        entry = _entry(outcome, fingerprint)
+        ledger.record(entry)
+        done = outcome.answer
+        if done is None:
+            log.frame(entry)
+        else:
+            log.frame(entry, worker=done.worker, memory_mb=round(done.memory_mb, 1))
+        counter.count(entry, 0 if done is None else done.n_asteroids)
+
+
+def _summary(
+    folder: NightFolder,
+    frames: Sequence[FrameFiles],
+    plan: Plan,
+    entries: Sequence[Entry],
+    counts: NightCounts,
+    seconds: float,
+) -> NightRun:
     given = {str(files.image.absolute()) for files in frames}
     failures = tuple((e.path, e.reason) for e in entries if e.state == FAILED and e.path in given)
     return NightRun(
@@ -167,10 +269,36 @@ def run_night(
         n_frames=len(frames),
         n_done=len(frames) - len(failures),
         n_skipped=plan.n_done,
-        n_streaks=n_streaks,
+        n_streaks=counts.n_streaks,
         failures=failures,
-        seconds=time.monotonic() - start,
+        seconds=seconds,
+        by_class=counts.by_class,
+        n_tracklets=counts.n_tracklets,
     )
+
+
+def _final_counts(run: NightRun) -> dict[str, float | dict[str, float]]:
+    return {
+        "frames": {"done": run.n_done, "failed": len(run.failures)},
+        "streaks": {name or "unnamed": n for name, n in run.by_class.items()},
+        "tracklets": run.n_tracklets,
+        "run_seconds": run.seconds,
+        "finished": 1,
+    }
+
+
+def _other_sources(
+    ephemeris: str | os.PathLike[str] | None, tle: str | os.PathLike[str] | None
+) -> dict[str, str]:
+    """What else a run's answers depend on; nothing where nothing is given."""
+    names = {}
+    if ephemeris is not None:
+        names["ephemeris"] = Path(ephemeris).name
+    if tle is not None:
+        if not Path(tle).is_file():
+            raise InputError(f"{tle} does not exist; give a file of two-line elements")
+        names["tle"] = f"{Path(tle).name} {file_digest(tle)[:12]}"
+    return names
 
 
 def _catalogue_name(path: str | os.PathLike[str] | None) -> str:
@@ -182,50 +310,15 @@ def _catalogue_name(path: str | os.PathLike[str] | None) -> str:
     return f"{Path(path).name} {file_digest(path)[:12]}"
 
 
-@contextmanager
-def _locked(folder: NightFolder) -> Iterator[None]:
-    """Keeps a second run out; the lock goes with the process, however that ends."""
-    try:
-        folder.root.mkdir(parents=True, exist_ok=True)
-        handle = folder.lock.open("w")
-    except OSError as error:
-        raise InputError(f"cannot write to {folder.root}: {error.strerror}") from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LedgerError(
-                f"another run is at work on {folder.root}; wait for it, or choose another folder"
-            ) from None
-        yield
-
-
-@contextmanager
-def _opened_ledger(folder: NightFolder, restart: bool) -> Iterator[Ledger]:
-    if restart:
-        for suffix in ("", "-wal", "-shm"):
-            folder.ledger.with_name(folder.ledger.name + suffix).unlink(missing_ok=True)
-        folder.settings.unlink(missing_ok=True)
-        for place in {path.parent for path in folder.outputs("any")}:
-            shutil.rmtree(place, ignore_errors=True)
-    with open_ledger(folder.ledger) as ledger:
-        yield ledger
-
-
-def _sweep(folder: NightFolder) -> None:
-    """Remove half-written files that a killed run left; only under the lock."""
-    for place in {path.parent for path in folder.outputs("any")}:
-        for leftover in place.glob(".*"):
-            leftover.unlink(missing_ok=True)
-    for path in folder.night_files:
-        for leftover in folder.root.glob(f".{path.stem}-*{path.suffix}"):
-            leftover.unlink(missing_ok=True)
-
-
-def _agree_on_settings(folder: NightFolder, ledger: Ledger, identity: dict[str, Any]) -> str:
-    """The run's fingerprint, once it is sure that an earlier run here had the same."""
+def _fingerprint(identity: dict[str, Any]) -> str:
     text = json.dumps(identity, sort_keys=True)
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _agree_on_settings(
+    folder: NightFolder, ledger: Ledger, identity: dict[str, Any], fingerprint: str
+) -> None:
+    """Make sure that an earlier run here had the same settings, and note them."""
     stale = [e for e in ledger.entries() if e.state == DONE and e.settings != fingerprint]
     if stale:
         changed = "; ".join(_differences(_earlier_identity(folder), identity)) or "unknown"
@@ -237,7 +330,6 @@ def _agree_on_settings(folder: NightFolder, ledger: Ledger, identity: dict[str, 
         began = datetime.now(UTC).isoformat(timespec="seconds")
         record = {**identity, "version": __version__, "started": began}
         beside.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return fingerprint
 
 
 def _earlier_identity(folder: NightFolder) -> dict[str, Any]:
@@ -254,54 +346,6 @@ def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
             yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
     elif old != new:
         yield f"{where.removeprefix('settings.')}: {old or 'none'}, now {new or 'none'}"
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is to do, and what earlier runs have done of the frames that are given."""
-
-    todo: list[FrameWork]
-    n_done: int
-    n_failed: int
-
-
-def _plan(
-    frames: Sequence[FrameFiles], ledger: Ledger, folder: NightFolder, fingerprint: str
-) -> _Plan:
-    entries = ledger.entries()
-    by_path = {entry.path: entry for entry in entries}
-    names = {entry.image: entry.path for entry in entries}
-    todo, n_done, n_failed = [], 0, 0
-    for files in frames:
-        path, sign = str(files.image.absolute()), signature(files)
-        entry = by_path.get(path) or _moved(files, sign, entries, ledger)
-        if entry is None and names.get(files.name, path) != path:
-            # An earlier run gave this name to another file.
-            clash = hashlib.sha256(path.encode(errors="replace")).hexdigest()[:8]
-            files = replace(files, name=f"{files.name}-{clash}")
-        elif entry is not None:
-            files = replace(files, name=entry.image)
-        if entry is None or entry.signature != sign or entry.settings != fingerprint:
-            todo.append(FrameWork(files, sign))
-        elif entry.state == DONE and all(p.is_file() for p in folder.outputs(entry.image)):
-            n_done += 1
-        elif entry.state == FAILED and entry.kind in _LASTING:
-            n_failed += 1
-        else:
-            todo.append(FrameWork(files, sign))
-    return _Plan(todo, n_done, n_failed)
-
-
-def _moved(files: FrameFiles, sign: str, entries: Sequence[Entry], ledger: Ledger) -> Entry | None:
-    """The entry of a frame that lay elsewhere: the same content, and the old place is empty."""
-    size = json.loads(sign)[0][1]
-    for entry in entries:
-        same_size = entry.digest and json.loads(entry.signature)[0][1] == size
-        if same_size and not Path(entry.path).exists() and content_digest(files) == entry.digest:
-            moved = replace(entry, path=str(files.image.absolute()), signature=sign)
-            ledger.record(moved)
-            return moved
-    return None
 
 
 def _without_path(reason: str, image: Path) -> str:
@@ -338,22 +382,45 @@ def _entry(outcome: Outcome[FrameWork, WorkDone], fingerprint: str) -> Entry:
 class _Counter:
     """Counts outcomes and tells who wants to know."""
 
-    def __init__(self, plan: _Plan, progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self, plan: Plan, progress: Callable[[Progress], None] | None, folder: NightFolder
+    ) -> None:
         total = len(plan.todo) + plan.n_done + plan.n_failed
         self._state = Progress(total, plan.n_done, plan.n_failed)
         self._tell = progress or (lambda _: None)
+        self._folder = folder
+        self._start = self._written = time.monotonic()
         self._tell(self._state)
 
-    def count(self, entry: Entry) -> None:
+    def count(self, entry: Entry, n_asteroids: int) -> None:
         failed = entry.state == FAILED
         if failed:
             _log.info("%s: %s", entry.image, entry.reason)
+        now, before = time.monotonic(), self._state
         self._state = replace(
-            self._state,
-            done=self._state.done + (not failed),
-            failed=self._state.failed + failed,
-            n_streaks=self._state.n_streaks + entry.n_streaks,
+            before,
+            done=before.done + (not failed),
+            failed=before.failed + failed,
+            n_streaks=before.n_streaks + entry.n_streaks,
+            n_asteroids=before.n_asteroids + n_asteroids,
             image=entry.image,
             reason=entry.reason,
+            n_now=before.n_now + 1,
+            seconds=now - self._start,
         )
         self._tell(self._state)
+        if now - self._written > _METRICS_EVERY_S:
+            self._written = now
+            self._write_metrics()
+
+    def _write_metrics(self) -> None:
+        state = self._state
+        waiting = state.total - state.done - state.failed
+        write_metrics(
+            self._folder,
+            {
+                "frames": {"done": state.done, "failed": state.failed, "waiting": waiting},
+                "run_seconds": state.seconds,
+                "finished": 0,
+            },
+        )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from astropy.table import QTable
+
+from streaks import __version__
 from streaks.classification import Classifier
 from streaks.config import Settings
 from streaks.night.folder import NightFolder
 from streaks.night.frame_path import process_frame
 from streaks.night.identity import content_digest
 from streaks.night.outputs import save_result
-from streaks.night.sky import load_sky
+from streaks.night.sky import load_satellites, load_sky
 from streaks.readers import FrameFiles
 
 __all__ = ["FrameWork", "WorkDone", "prepare_work"]
@@ -31,13 +37,19 @@ class FrameWork:
 
 @dataclass(frozen=True)
 class WorkDone:
-    """What the ledger needs to know of a frame; tables and pictures are on disk by then."""
+    """What the ledger needs to know of a frame; tables and pictures are on disk by then.
+
+    ``worker`` and ``memory_mb`` tell who did it and what that process then held.
+    """
 
     digest: str
     n_streaks: int
     stages: Mapping[str, float]
     about: Mapping[str, Any]
     notes: str
+    n_asteroids: int = 0
+    worker: str = ""
+    memory_mb: float = float("nan")
 
 
 def prepare_work(
@@ -45,19 +57,71 @@ def prepare_work(
     settings: Settings,
     load_classifier: Callable[[], Classifier] | None,
     orbits: Path | None,
+    fingerprint: str = "",
+    *,
+    ephemeris: Path | None = None,
+    tle: Path | None = None,
 ) -> Callable[[FrameWork], WorkDone]:
-    """A worker made warm: classifier and catalogue are loaded once."""
+    """A worker made warm: classifier and catalogue are loaded once.
+
+    Parameters
+    ----------
+    folder
+        Where results go.
+    settings, load_classifier, orbits
+        As in `run_night`.
+    fingerprint
+        Of all that decides results; it goes into each frame's table.
+    ephemeris, tle
+        As in `run_night`.
+    """
     classifier = None if load_classifier is None else load_classifier()
-    known = None if orbits is None else load_sky(orbits)
+    known = None if orbits is None else load_sky(orbits, ephemeris)
+    satellites = None if tle is None else load_satellites(tle, settings.satellites)
 
     def work(task: FrameWork) -> WorkDone:
         with _warnings_noted() as notes:
-            result = process_frame(task.files, settings, classifier, known)
-            save_result(folder, result)
+            result = process_frame(task.files, settings, classifier, known, satellites=satellites)
             digest = content_digest(task.files)
-        return WorkDone(digest, len(result.streaks), result.seconds, result.about, "\n".join(notes))
+            told = "\n".join(notes)
+            record = {
+                "settings": fingerprint,
+                "digest": digest,
+                "version": __version__,
+                "notes": told,
+                # Where the file lies decides nothing: the same frame gives the same bytes.
+                "about": {key: value for key, value in result.about.items() if key != "path"},
+            }
+            start = time.perf_counter()
+            save_result(folder, result, record)
+            stages = {**result.seconds, "write": time.perf_counter() - start}
+        return WorkDone(
+            digest=digest,
+            n_streaks=len(result.streaks),
+            stages=stages,
+            about=result.about,
+            notes=told,
+            n_asteroids=_asteroids(result.streaks),
+            worker=f"{socket.gethostname()}-{os.getpid()}",
+            memory_mb=_memory_mb(),
+        )
 
     return work
+
+
+def _asteroids(streaks: QTable) -> int:
+    if "label" not in streaks.colnames:
+        return 0
+    return sum(str(label) == "asteroid" for label in streaks["label"])
+
+
+def _memory_mb() -> float:
+    """What this process holds now; NaN where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except (OSError, ValueError, IndexError):
+        return float("nan")
 
 
 class _Noting(logging.Handler):

@@ -1,0 +1,142 @@
+"""Which frames of a night are still to be done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from streaks.night.folder import NightFolder
+from streaks.night.identity import content_digest, signature
+from streaks.night.ledger import DONE, FAILED, Entry, Ledger
+from streaks.night.outputs import read_record
+from streaks.night.work import FrameWork
+from streaks.readers import FrameFiles
+
+__all__ = ["Plan", "make_plan"]
+
+_log = logging.getLogger(__name__)
+
+#: Errors of the frame itself: the same file fails again, and is not tried again.
+_LASTING = frozenset({"ReadError", "FrameError"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to do, and what earlier runs have done of the frames that are given."""
+
+    todo: list[FrameWork]
+    n_done: int
+    n_failed: int
+
+
+def make_plan(
+    frames: Sequence[FrameFiles], ledger: Ledger, folder: NightFolder, fingerprint: str
+) -> Plan:
+    """Compare frames with the ledger, and enter there what is found done without being in it.
+
+    A frame is known by its path and its files' sizes and times; where these differ, by its
+    content: a touched or moved file is not done again. Whole results that the ledger does not
+    know (it was lost, or the run died before it was told) are taken over.
+    """
+    entries = ledger.entries()
+    by_path = {entry.path: entry for entry in entries}
+    names = {entry.image: entry.path for entry in entries}
+    todo, n_done, n_failed = [], 0, 0
+    for files in frames:
+        path, sign = str(files.image.absolute()), signature(files)
+        entry = by_path.get(path) or _moved(files, sign, entries, ledger)
+        if entry is None and names.get(files.name, path) != path:
+            # An earlier run gave this name to another file.
+            clash = hashlib.sha256(path.encode(errors="replace")).hexdigest()[:8]
+            files = replace(files, name=f"{files.name}-{clash}")
+        elif entry is not None:
+            files = replace(files, name=entry.image)
+        entry = _confirmed(files, sign, entry, ledger, folder, fingerprint)
+        if entry is None:
+            todo.append(FrameWork(files, sign))
+        elif entry.state == DONE:
+            n_done += 1
+        else:
+            n_failed += 1
+    return Plan(todo, n_done, n_failed)
+
+
+def _confirmed(
+    files: FrameFiles,
+    sign: str,
+    entry: Entry | None,
+    ledger: Ledger,
+    folder: NightFolder,
+    fingerprint: str,
+) -> Entry | None:
+    """The entry of a frame that need not be done again; None for one that must."""
+    if entry is None or entry.state != DONE or entry.settings != fingerprint:
+        if entry is not None and entry.state == FAILED and entry.kind in _LASTING:
+            same = entry.signature == sign and entry.settings == fingerprint
+            return entry if same else None
+        return _taken_over(files, sign, ledger, folder, fingerprint)
+    if not all(path.is_file() for path in folder.outputs(entry.image)):
+        return None
+    if entry.signature == sign:
+        return entry
+    if _digest(files) != entry.digest:
+        return None
+    touched = replace(entry, signature=sign)
+    ledger.record(touched)
+    return touched
+
+
+def _taken_over(
+    files: FrameFiles, sign: str, ledger: Ledger, folder: NightFolder, fingerprint: str
+) -> Entry | None:
+    """An entry made from a frame's whole results, when these are of its content and settings."""
+    if not all(path.is_file() for path in folder.outputs(files.name)):
+        return None
+    record = read_record(folder.part(files.name))
+    if record.get("settings") != fingerprint or record.get("digest") != _digest(files):
+        return None
+    entry = Entry(
+        image=files.name,
+        path=str(files.image.absolute()),
+        signature=sign,
+        settings=fingerprint,
+        state=DONE,
+        digest=str(record["digest"]),
+        notes=str(record.get("notes", "")),
+        n_streaks=_n_rows(folder.part(files.name)),
+        about=dict(record.get("about", {})),
+        version=str(record.get("version", "")),
+    )
+    ledger.record(entry)
+    _log.info("%s: results found whole and taken over", files.name)
+    return entry
+
+
+def _n_rows(part: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(part).num_rows)
+
+
+def _digest(files: FrameFiles) -> str:
+    """Hash of a frame's content; empty where it cannot be read."""
+    try:
+        return content_digest(files)
+    except OSError:
+        return ""
+
+
+def _moved(files: FrameFiles, sign: str, entries: Sequence[Entry], ledger: Ledger) -> Entry | None:
+    """The entry of a frame that lay elsewhere: the same content, and the old place is empty."""
+    size = json.loads(sign)[0][1]
+    for entry in entries:
+        same_size = entry.digest and json.loads(entry.signature)[0][1] == size
+        if same_size and not Path(entry.path).exists() and _digest(files) == entry.digest:
+            moved = replace(entry, path=str(files.image.absolute()), signature=sign)
+            ledger.record(moved)
+            return moved
+    return None

@@ -1,0 +1,327 @@
+"""What can befall a night: killed, full, read-only, removed, corrupted, hanging, greedy."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from streaks.errors import LedgerError, OutputError
+from streaks.night import NightFolder, read_night, run_night
+from streaks.night.ledger import open_ledger
+from streaks.readers import read_table
+from streaks.reporting import files as written
+from tests.night_fakes import (
+    BriefClassifier,
+    EvenClassifier,
+    GreedyClassifier,
+    HangingClassifier,
+)
+from tests.test_night_run import SURE, write_frame, write_frames
+
+ROOT = Path(__file__).resolve().parents[1]
+
+even = functools.partial(
+    run_night, settings=SURE, load_classifier=EvenClassifier, classifier_name="even", workers=0
+)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Everything that a night leaves and that must not depend on how it was done."""
+    found = {}
+    for pattern in ("streaks.parquet", "tracklets.parquet", "*.psv", "*/*.npz", "*/*.png"):
+        for path in folder.glob(pattern):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    for path in folder.glob("parts/*.parquet"):
+        found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def failures_of(folder: Path) -> dict[str, str]:
+    rows = read_table(folder / "frames.parquet")
+    return {str(r["image"]): str(r["reason"]) for r in rows if str(r["state"]) == "failed"}
+
+
+# ------------------------------------------------------------------------------------- killed
+
+_SCRIPT = """
+import sys
+from streaks.night import run_night
+from tests.night_fakes import BriefClassifier
+from tests.test_night_run import SURE
+if __name__ == "__main__":
+    run_night(sys.argv[1], sys.argv[2], SURE, workers=int(sys.argv[3]),
+              load_classifier=BriefClassifier, classifier_name="brief")
+"""
+
+
+def start_night(tmp_path: Path, out: Path, workers: int = 1) -> subprocess.Popen:
+    script = tmp_path / "script.py"
+    script.write_text(_SCRIPT)
+    words = [sys.executable, str(script), str(tmp_path / "in"), str(out), str(workers)]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, start_new_session=True
+    )
+
+
+def kill_whole_run(run: subprocess.Popen) -> None:
+    """The parent only, as the out-of-memory killer would; its workers must follow by themselves."""
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+
+
+def killed_and_resumed(tmp_path: Path, seconds: float, out: Path) -> None:
+    run = start_night(tmp_path, out)
+    time.sleep(seconds)
+    kill_whole_run(run)
+    deadline = time.monotonic() + 10
+    while True:
+        # Its workers end when they notice; a file that one still writes is no matter by then.
+        try:
+            run_night(
+                tmp_path / "in",
+                out,
+                SURE,
+                load_classifier=BriefClassifier,
+                classifier_name="brief",
+                workers=0,
+            )
+            return
+        except LedgerError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def check_kills(tmp_path: Path, moments: list[float]) -> None:
+    write_frames(tmp_path / "in", 6)
+    (tmp_path / "in" / "bad.fits").write_bytes(b"")
+    whole = tmp_path / "whole"
+    run_night(
+        tmp_path / "in",
+        whole,
+        SURE,
+        load_classifier=BriefClassifier,
+        classifier_name="brief",
+        workers=0,
+    )
+    expected = results(whole)
+    for k, seconds in enumerate(moments):
+        out = tmp_path / f"killed{k}"
+        killed_and_resumed(tmp_path, seconds, out)
+        assert results(out) == expected, f"killed after {seconds:.2f} s"
+        assert failures_of(out) == failures_of(whole)
+        shutil.rmtree(out)
+
+
+def test_killed_at_a_few_moments_and_resumed_gives_the_same_night(tmp_path: Path) -> None:
+    # Start-up takes about three seconds, so these fall before, in and near the end of the work.
+    check_kills(tmp_path, [1.0, 4.0, 5.0])
+
+
+@pytest.mark.slow
+def test_killed_at_fifty_random_moments_and_resumed_gives_the_same_night(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    check_kills(tmp_path, [rng.uniform(0.2, 7.0) for _ in range(50)])
+
+
+def test_results_that_the_ledger_was_not_told_of_are_taken_over(tmp_path: Path) -> None:
+    write_frames(tmp_path / "in", 2)
+    even(tmp_path / "in", tmp_path / "out")
+    before = results(tmp_path / "out")
+    with open_ledger(NightFolder(tmp_path / "out").ledger) as ledger:
+        ledger.forget()
+    again = even(tmp_path / "in", tmp_path / "out")
+    assert (again.n_skipped, again.n_done) == (2, 2)
+    assert results(tmp_path / "out") == before
+
+
+def test_a_half_written_result_is_not_taken_over(tmp_path: Path) -> None:
+    write_frames(tmp_path / "in", 2)
+    even(tmp_path / "in", tmp_path / "out")
+    before = results(tmp_path / "out")
+    folder = NightFolder(tmp_path / "out")
+    with open_ledger(folder.ledger) as ledger:
+        ledger.forget()
+    folder.part("frame_0").write_bytes(folder.part("frame_0").read_bytes()[:500])
+    assert even(tmp_path / "in", tmp_path / "out").n_skipped == 1
+    assert results(tmp_path / "out") == before
+
+
+def test_a_touched_file_of_the_same_content_is_not_done_again(tmp_path: Path) -> None:
+    write_frames(tmp_path / "in", 2)
+    even(tmp_path / "in", tmp_path / "out")
+    # A clock that jumped a day ahead.
+    ahead = time.time() + 86400
+    os.utime(tmp_path / "in" / "frame_0.fits", (ahead, ahead))
+    assert even(tmp_path / "in", tmp_path / "out").n_skipped == 2
+
+
+def test_a_clock_that_jumps_back_during_a_night_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frames(tmp_path / "in", 3)
+    ticks = iter(range(10**6))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3600.0 * next(ticks))
+    run = even(tmp_path / "in", tmp_path / "out")
+    assert run.n_done == 3
+    assert run.seconds > 0
+    assert even(tmp_path / "in", tmp_path / "out").n_skipped == 3
+
+
+# ---------------------------------------------------------------------------- the output folder
+
+
+def fail_writing(monkeypatch: pytest.MonkeyPatch, code: int, after: int) -> None:
+    """Files reach the disk a number of times, then no more."""
+    left = iter(range(after))
+    real = written._to_disk
+
+    def to_disk(path: Path) -> None:
+        if next(left, None) is None:
+            raise OSError(code, os.strerror(code))
+        real(path)
+
+    monkeypatch.setattr(written, "_to_disk", to_disk)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_disk_that_fails_stops_the_night_with_the_reason_and_keeps_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    write_frames(tmp_path / "in", 4)
+    with monkeypatch.context() as patch:
+        # Settings, and three files of each of two frames.
+        fail_writing(patch, code, 1 + 2 * 3)
+        with pytest.raises(OutputError, match=f"{os.strerror(code)}.*night was stopped.*start it"):
+            even(tmp_path / "in", tmp_path / "out")
+    assert even(tmp_path / "in", tmp_path / "out").n_skipped == 2
+
+
+_SMALL_DISK = """
+import sys
+from streaks.cli import main
+sys.exit(main(["night", "in", "-o", "disk/out", "--model", "none", "--workers", "1", "-q"]))
+"""
+
+
+def test_a_disk_that_is_really_full_stops_the_night_with_the_reason(tmp_path: Path) -> None:
+    """On a tmpfs of 1 MiB in a name space of its own, where the system allows that."""
+    write_frames(tmp_path / "in", 12)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "script.py").write_text(_SMALL_DISK)
+    mount = "mount -t tmpfs -o size=1m none disk"
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(
+            ["unshare", "-rm", "sh", "-c", mount], cwd=tmp_path, capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("name spaces of one's own are not allowed here")
+    ended = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f"{mount} && {sys.executable} script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert "No space left on device" in line or "is full" in line
+    assert "done stay done" in line or "start again" in line
+
+
+def test_an_output_folder_that_cannot_be_made_is_named_at_once(tmp_path: Path) -> None:
+    write_frames(tmp_path / "in", 1)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match=r"cannot write to .*file/out"):
+        even(tmp_path / "in", tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_output_folder_removed_during_the_run_is_named(tmp_path: Path, workers: int) -> None:
+    write_frames(tmp_path / "in", 3)
+
+    def remove(state) -> None:
+        if state.image:
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+    with pytest.raises(OutputError, match=r"removed or replaced while the night ran|is gone"):
+        even(tmp_path / "in", tmp_path / "out", workers=workers, progress=remove)
+    assert even(tmp_path / "in", tmp_path / "out").n_done == 3
+
+
+# ----------------------------------------------------------------------------------- the ledger
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "middle", "cut"])
+def test_a_damaged_ledger_is_put_aside_and_finished_frames_are_taken_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    write_frames(tmp_path / "in", 3)
+    even(tmp_path / "in", tmp_path / "out")
+    before = results(tmp_path / "out")
+    path = NightFolder(tmp_path / "out").ledger
+    content = bytearray(path.read_bytes())
+    if damage == "overwritten":
+        content = bytearray(b"no database at all" * 50)
+    elif damage == "middle":
+        content[4096:] = os.urandom(len(content) - 4096)
+    else:
+        content = content[: len(content) // 2]
+    path.write_bytes(bytes(content))
+    again = even(tmp_path / "in", tmp_path / "out")
+    assert (again.n_skipped, again.n_done) == (3, 3)
+    assert "the ledger was damaged; it is kept as" in caplog.text
+    assert len(list((tmp_path / "out").glob("ledger-damaged-*.sqlite"))) == 1
+    assert results(tmp_path / "out") == before
+
+
+# ------------------------------------------------------------------------------------ the frames
+
+
+def test_a_frame_that_hangs_and_one_that_eats_memory_are_named_and_the_rest_is_done(
+    tmp_path: Path,
+) -> None:
+    write_frames(tmp_path / "in", 2)
+    for name, classifier, said in (
+        ("hanging", HangingClassifier, "took longer than 8 s and was stopped"),
+        ("greedy", GreedyClassifier, "needs more than the 3000 MiB that a worker may hold"),
+    ):
+        write_frame(tmp_path / "in" / f"{name}.fits", seed=9)
+        run = run_night(
+            tmp_path / "in",
+            tmp_path / name,
+            SURE,
+            load_classifier=classifier,
+            classifier_name=name,
+            workers=1,
+            time_limit_s=8.0,
+            memory_limit_mb=3000,
+        )
+        assert run.n_done == run.n_frames - 1
+        ((path, reason),) = run.failures
+        assert path.endswith(f"{name}.fits")
+        assert said in reason
+        # The reason may have gone by tomorrow: it is tried again.
+        assert even(tmp_path / "in", tmp_path / name, restart=True).failures == ()
+        (tmp_path / "in" / f"{name}.fits").unlink()
+
+
+def test_two_runs_at_once_in_one_folder_leave_one_whole_night(tmp_path: Path) -> None:
+    write_frames(tmp_path / "in", 4)
+    one, two = (start_night(tmp_path, tmp_path / "out") for _ in range(2))
+    assert sorted([one.wait(), two.wait()]) in ([0, 1], [0, 0])
+    assert len(read_night(tmp_path / "out").frames) == 4
