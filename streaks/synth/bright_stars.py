@@ -112,8 +112,8 @@ def _draw_fans(rng: np.random.Generator) -> tuple[tuple[float, float, float, flo
         (
             middle + rng.normal(0, 0.45),
             log_uniform(rng, 0.04, 0.18),
-            log_uniform(rng, 2.0, 25.0),
-            log_uniform(rng, 5, 28),
+            log_uniform(rng, 3.0, 30.0),
+            log_uniform(rng, 4, 20),
         )
         for _ in range(rng.integers(4, 16))
     )
@@ -221,4 +221,4 @@ def _fans(x: Float, y: Float, r: Float, beyond: Float, star: BrightStar) -> Floa
         lobe = np.exp(-0.5 * (turn / np.float32(spread)) ** 2)
         feathers += np.float32(amplitude) * lobe * np.exp(-beyond / np.float32(decay))
     checker = _checker(x, y, rows=True, columns=True)
-    return feathers * (np.float32(0.15) + checker)
+    return feathers * (np.float32(0.1) + checker)

@@ -325,7 +325,7 @@ def _naked_conditions(rng: np.random.Generator, conditions: Conditions) -> Condi
         angle, shift = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2.5)
         return replace(
             conditions,
-            halo=log_uniform(rng, 0.03, 0.35),
+            halo=log_uniform(rng, 0.05, 0.4),
             halo_fwhm_px=float(rng.uniform(6, 18)),
             halo_shift_px=(shift * math.cos(angle), shift * math.sin(angle)),
             flux_ratio=float(np.exp(-abs(rng.normal(0, 0.02)))),
@@ -349,9 +349,9 @@ def _naked_star(sky: Sky) -> None:
         _add_clutter(sky, probability=0.15)
         if rng.random() < 0.15:
             _add_bright_star(sky, sky.off_middle(25.0), naked=True)
-        _put_star(sky, sky.near_middle(1.0), log_uniform(rng, 9, 300))
-        if rng.random() < 0.35:
-            _put_star(sky, sky.near_middle(9.0), log_uniform(rng, 5, 200))
+        _put_star(sky, sky.near_middle(1.0), log_uniform(rng, 14, 300))
+        if rng.random() < 0.5:
+            _put_star(sky, sky.near_middle(6.0), log_uniform(rng, 8, 200))
         return
     # One new or vanished star.
     _sprinkle_stars(sky, median=7.0)
