@@ -20,6 +20,7 @@ __all__ = [
     "LabelConfig",
     "MatchConfig",
     "NoiseConfig",
+    "SatelliteConfig",
     "Settings",
     "TrackletConfig",
     "settings_from_mapping",
@@ -126,6 +127,41 @@ class MatchConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SatelliteConfig:
+    """The match of streaks with satellites."""
+
+    #: Older elements tell nothing: along the track they may be off by degrees.
+    max_age_days: float = 30.0
+    #: Around a frame, for satellites that the elements put beside it.
+    search_radius_deg: float = 2.0
+    #: Errors of two-line elements across and along the track, at their epoch and a day later
+    #: (Flohrer et al. 2008: 0.1 to 1 km at the epoch, along the track growing fastest).
+    across_km: float = 1.0
+    across_km_per_day: float = 0.3
+    along_km: float = 2.0
+    along_km_per_day: float = 2.0
+    #: Of a measured streak: its track, and its angle besides what its length allows.
+    across_error_arcsec: float = 1.0
+    turn_error_deg: float = 0.3
+    #: What is listed at all...
+    max_across_arcsec: float = 120.0
+    max_turn_deg: float = 10.0
+    max_candidates: int = 5
+    #: ...and what is named: chi-square of four terms.
+    max_chi2: float = 16.0
+    #: A satellite in the Earth's shadow does not shine; near its rim it may.
+    dark_penalty: float = 25.0
+
+    def __post_init__(self) -> None:
+        _require(
+            min(self.max_age_days, self.search_radius_deg, self.across_error_arcsec) > 0,
+            "max_age_days, search_radius_deg and across_error_arcsec must be > 0; they are "
+            f"{self.max_age_days}, {self.search_radius_deg}, {self.across_error_arcsec}",
+        )
+        _require(self.max_candidates >= 1, f"max_candidates is {self.max_candidates}; at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelConfig:
     """Which streaks become Zooniverse subjects, and how they are drawn."""
 
@@ -201,6 +237,7 @@ class Settings:
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     cutouts: CutoutConfig = field(default_factory=CutoutConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
+    satellites: SatelliteConfig = field(default_factory=SatelliteConfig)
     tracklets: TrackletConfig = field(default_factory=TrackletConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
 

@@ -45,6 +45,16 @@ def detect(
     orbits: Annotated[
         Path | None, typer.Option(help="Orbit catalogue in MPCORB columns to match with.")
     ] = None,
+    ephemeris: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="STREAKS_EPHEMERIS",
+            help="JPL kernel, or a folder of them, for orbits far from their epoch.",
+        ),
+    ] = None,
+    tle: Annotated[
+        Path | None, typer.Option(help="Two-line elements, to name satellites by.")
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(help="PNG of the frame with its streaks; a folder for several images."),
@@ -83,7 +93,8 @@ def detect(
         settings=_settings(config, threshold),
         overrides=overrides,
         classifier=_load_classifier(classifier) if classify else None,
-        known=_load_sky(orbits),
+        known=_load_sky(orbits, ephemeris),
+        satellites=_load_satellites(tle, config),
         plot=plot,
     )
     results: list[FrameResult] = []
@@ -116,6 +127,7 @@ class _Tools:
     overrides: FrameOverrides
     classifier: Any
     known: Any
+    satellites: Any
     plot: Path | None
 
 
@@ -147,10 +159,16 @@ def _load_classifier(name: str) -> Any:
     return None if loader is None else loader()
 
 
-def _load_sky(orbits: Path | None) -> Any:
+def _load_sky(orbits: Path | None, ephemeris: Path | None) -> Any:
     from streaks.night import load_sky
 
-    return None if orbits is None else load_sky(orbits)
+    return None if orbits is None else load_sky(orbits, ephemeris)
+
+
+def _load_satellites(tle: Path | None, config: Path | None) -> Any:
+    from streaks.night import load_satellites
+
+    return None if tle is None else load_satellites(tle, read_settings(config).satellites)
 
 
 def _search(
@@ -170,6 +188,7 @@ def _search(
             tools.settings,
             tools.classifier,
             tools.known,
+            satellites=tools.satellites,
             overrides=tools.overrides,
             draw=tools.plot is not None,
         )

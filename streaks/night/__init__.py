@@ -5,7 +5,7 @@ from streaks.night.folder import NightFolder
 from streaks.night.frame_path import FrameResult, process_frame, search_frame
 from streaks.night.page import write_night_report
 from streaks.night.run import NightRun, Progress, run_night
-from streaks.night.sky import KnownSky, load_sky
+from streaks.night.sky import KnownSky, SatelliteSky, load_satellites, load_sky
 
 __all__ = [
     "FrameResult",
@@ -14,6 +14,8 @@ __all__ = [
     "NightFolder",
     "NightRun",
     "Progress",
+    "SatelliteSky",
+    "load_satellites",
     "load_sky",
     "process_frame",
     "read_night",

@@ -23,7 +23,14 @@ from streaks.frame import Frame
 from streaks.readers import FrameFiles, FrameOverrides, read_frame
 from streaks.tables import order_columns
 
-__all__ = ["FrameResult", "KnownObjects", "join_columns", "process_frame", "search_frame"]
+__all__ = [
+    "FrameResult",
+    "KnownObjects",
+    "SatelliteNames",
+    "join_columns",
+    "process_frame",
+    "search_frame",
+]
 
 
 class KnownObjects(Protocol):
@@ -31,6 +38,14 @@ class KnownObjects(Protocol):
 
     def near_frame(self, frame: Frame) -> QTable:
         """Predictions in and around a frame at its mid-exposure."""
+        ...
+
+
+class SatelliteNames(Protocol):
+    """What tells which satellite a streak may be."""
+
+    def name_streaks(self, frame: Frame, streaks: QTable) -> QTable:
+        """``streak_id, sat_name, sat_norad`` and more, a row a streak in its order."""
         ...
 
 
@@ -68,6 +83,7 @@ def process_frame(
     classifier: Classifier | None = None,
     known: KnownObjects | None = None,
     *,
+    satellites: SatelliteNames | None = None,
     overrides: FrameOverrides | None = None,
     draw: bool = True,
 ) -> FrameResult:
@@ -83,6 +99,8 @@ def process_frame(
         None leaves the class columns out.
     known
         None leaves the match columns out.
+    satellites
+        None leaves the satellite columns out.
     overrides
         What the user knows better than the header.
     draw
@@ -105,7 +123,9 @@ def process_frame(
             overrides=overrides,
         )
         frame = replace(frame, name=files.name)
-    return search_frame(frame, settings, classifier, known, draw=draw, watch=watch)
+    return search_frame(
+        frame, settings, classifier, known, satellites=satellites, draw=draw, watch=watch
+    )
 
 
 def search_frame(
@@ -114,6 +134,7 @@ def search_frame(
     classifier: Classifier | None = None,
     known: KnownObjects | None = None,
     *,
+    satellites: SatelliteNames | None = None,
     draw: bool = True,
     watch: _Stopwatch | None = None,
 ) -> FrameResult:
@@ -132,6 +153,9 @@ def search_frame(
     if known is not None:
         with watch("match"):
             streaks = join_columns(streaks, _match(frame, streaks, known, settings))
+    if satellites is not None:
+        with watch("satellites"):
+            streaks = join_columns(streaks, satellites.name_streaks(frame, streaks))
     overview = None
     if draw:
         with watch("draw"):

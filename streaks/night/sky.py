@@ -1,21 +1,25 @@
-"""Known objects for frames of any night, prepared a night at a time."""
+"""Known objects and satellites for frames of any night, prepared a night at a time."""
 
 from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.table import QTable
 from astropy.time import Time
 
+from streaks.config import SatelliteConfig
 from streaks.frame import Frame
+from streaks.tables import empty_table
 
 if TYPE_CHECKING:
     from streaks.known import Engine, Ephemeris, KnownObjects, Orbits
+    from streaks.satellites import Satellites
 
-__all__ = ["KnownSky", "load_sky"]
+__all__ = ["KnownSky", "SatelliteSky", "load_satellites", "load_sky"]
 
 _log = logging.getLogger(__name__)
 
@@ -98,3 +102,64 @@ def load_sky(
 
     kernel = ephemeris or os.environ.get("STREAKS_EPHEMERIS")
     return KnownSky(read_orbits(orbits), open_ephemeris(kernel) if kernel else None)
+
+
+class SatelliteSky:
+    """Satellites of a file of two-line elements, for frames of any night."""
+
+    def __init__(self, satellites: Satellites, config: SatelliteConfig | None = None) -> None:
+        self._satellites = satellites
+        self._config = config or SatelliteConfig()
+
+    def name_streaks(self, frame: Frame, streaks: QTable) -> QTable:
+        """Columns ``sat_name, sat_norad`` and what stands behind them, a row a streak."""
+        from streaks.known import find_observatory
+        from streaks.satellites import CANDIDATE_COLUMNS, best_satellites, match_satellites
+
+        missing = [
+            what
+            for what, there in (
+                ("sky coordinates", frame.wcs is not None),
+                ("a time", frame.time is not None),
+                ("an exposure time", bool(np.isfinite(frame.exposure_s))),
+                ("an observatory", bool(frame.observatory)),
+            )
+            if not there
+        ]
+        if missing or frame.time is None:
+            _log.warning(
+                "%s: not matched with satellites: no %s", frame.name, " and no ".join(missing)
+            )
+            return best_satellites(streaks, empty_table(CANDIDATE_COLUMNS))
+        candidates = match_satellites(
+            streaks,
+            self._satellites,
+            frame.time,
+            find_observatory(frame.observatory),
+            exposure_s=frame.exposure_s,
+            config=self._config,
+        )
+        age = np.abs(self._satellites.epoch_jd - float(frame.time.utc.jd)).min()
+        if age > self._config.max_age_days:
+            _log.warning(
+                "%s: the youngest elements of satellites are %.0f days away: none is used; give "
+                "a file of that night",
+                frame.name,
+                age,
+            )
+        return best_satellites(streaks, candidates)
+
+
+def load_satellites(
+    tle: str | os.PathLike[str], config: SatelliteConfig | None = None
+) -> SatelliteSky:
+    """The satellites of a file of two-line elements.
+
+    Raises
+    ------
+    CatalogueError
+        If the file holds none.
+    """
+    from streaks.satellites import read_tles
+
+    return SatelliteSky(read_tles(Path(tle)), config)
