@@ -304,7 +304,7 @@ def classify_cutouts(
     classifier: Classifier,
     cutouts: Cutouts,
     *,
-    batch: int = 1024,
+    batch: int = 256,
     mix: Mapping[str, float] | None = None,
     details: bool = False,
 ) -> QTable:

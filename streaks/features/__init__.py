@@ -67,8 +67,8 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 #: Column names of `measure_features`.
 FEATURE_NAMES: tuple[str, ...] = tuple(name for group in _GROUPS.values() for name in group)
 
-#: Cutouts scaled at a time: bounds memory to some 50 MB whatever the stack's length.
-_BATCH = 256
+#: Cutouts scaled at a time: bounds memory to some 15 MB whatever the stack's length.
+_BATCH = 64
 
 
 def measure_features(cutouts: Cutouts) -> NDArray[np.float64]:
