@@ -119,7 +119,7 @@ def draw_ghost(
 ) -> Float:
     """A reflection of a bright star, brightest part near 1, of either sign."""
     kind = rng.choice(
-        ["sheets", "waves", "fan", "caustic", "hook", "disc"], p=[0.18, 0.34, 0.12, 0.16, 0.1, 0.1]
+        ["sheets", "waves", "fan", "caustic", "hook", "disc"], p=[0.22, 0.28, 0.16, 0.14, 0.1, 0.1]
     )
     grid = _grid(shape, centre)
     draw = {

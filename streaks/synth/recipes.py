@@ -453,19 +453,26 @@ def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
         return draw_conditions(
             rng, mismatch=log_uniform(rng, 0.5, 3.0), misregistration=log_uniform(rng, 0.7, 7.0)
         )
-    if rng.random() < 0.4:
-        # All stars of a field are out of register alike: lobes of both signs, hardly sharpened.
-        smooth = draw_conditions(
-            rng, mismatch=log_uniform(rng, 0.3, 1.5), misregistration=log_uniform(rng, 2.0, 14.0)
-        )
-        ringing = replace(smooth.ringing, sharpening=0.15 * smooth.ringing.sharpening)
-        return _with_haze(rng, replace(smooth, ringing=ringing))
     conditions = draw_conditions(
-        rng, mismatch=log_uniform(rng, 0.3, 3.0), misregistration=log_uniform(rng, 1.2, 8.0)
+        rng, mismatch=log_uniform(rng, 0.3, 3.0), misregistration=log_uniform(rng, 1.2, 10.0)
     )
+    # All stars of a field are out of register alike; fields differ in how much they ring.
+    gain = 0.15 if rng.random() < 0.35 else log_uniform(rng, 1.0, 5.0)
     ringing = conditions.ringing
-    sharper = replace(ringing, sharpening=ringing.sharpening * log_uniform(rng, 1.0, 5.0))
-    return _with_haze(rng, replace(conditions, ringing=sharper))
+    ringing = replace(
+        ringing,
+        sharpening=gain * ringing.sharpening,
+        vertical=ringing.vertical * log_uniform(rng, 0.7, 2.5),
+    )
+    conditions = replace(conditions, ringing=ringing)
+    if rng.random() < 0.55:
+        # A science image softer than its model turns dipoles into dark crescents round light cores.
+        psf = conditions.science_psf
+        softer = float(np.clip(psf.fwhm_px * (1.0 + abs(rng.normal(0, 0.1))), 1.4, 5.0))
+        conditions = replace(
+            conditions, science_psf=replace(psf, fwhm_px=softer), science_model=psf
+        )
+    return _with_haze(rng, conditions)
 
 
 def _with_haze(rng: np.random.Generator, conditions: Conditions) -> Conditions:
