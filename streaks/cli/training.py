@@ -205,13 +205,13 @@ def train_all_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for forest/, cnn/ and default/.")
     ],
-    n: Count = 20000,
+    n: Count = 32000,
     n_pool: Annotated[int, typer.Option(min=100, help="Cutouts that fit the ensemble.")] = 6000,
     seed: Annotated[int, typer.Option(min=0, help="The ensemble's cutouts get the next.")] = 1,
     min_snr: LeastSnr = 6.0,
-    epochs: Epochs = 10,
+    epochs: Epochs = 12,
     trees: Trees = 120,
-    leaves: Leaves = 400,
+    leaves: Leaves = 600,
     workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:

@@ -287,7 +287,7 @@ def _finish(
     space: NoveltySpace,
     own: NDArray[np.bool_],
 ) -> TrainedModel:
-    """Calibrate on one half of what was kept back, measure on the other, export."""
+    """Measure on one half of what was kept back, calibrated on the other; calibrate on both."""
     first = np.arange(len(kept)) < len(kept) // 2
     calibration = fit_calibration(logits[first], truth[kept[first]])
     rule = LabelRule.fit(calibration.apply(logits[first]), truth[kept[first]])
@@ -295,6 +295,8 @@ def _finish(
     p = calibration.apply(logits[judged])
     names = np.array(OUTPUTS)[truth[kept[judged]]].tolist()
     figures = evaluate_probabilities(p, names, model="cnn", rule=rule)
+    calibration = fit_calibration(logits, truth[kept])
+    rule = LabelRule.fit(calibration.apply(logits), truth[kept])
     convolutions, dense = _folded(model)
     data = network_to_onnx(
         convolutions, dense, size_px=SIZE_PX, calibration=calibration, novelty=space

@@ -32,7 +32,8 @@ def train_ensemble(
     members
         Trained classifiers; they stay as they are.
     cutouts, labels
-        On which no member was trained. One half fits, the other gives the figures.
+        On which no member was trained. Figures are of one half, fitted on the other; what is
+        kept is fitted on both.
     seed
         Of the halves.
 
@@ -59,13 +60,15 @@ def train_ensemble(
     p = softmax(np.tensordot(powers, log_p[:, judged], 1))
     names_judged = np.asarray(labels)[judged].tolist()
     figures = evaluate_probabilities(p, names_judged, model="ensemble", rule=rule)
+    powers = fit_powers(log_p, truth)
+    rule = LabelRule.fit(softmax(np.tensordot(powers, log_p, 1)), truth)
     total = float(powers.sum())
     return TrainedModel(
         kind="ensemble",
         onnx=b"",
         training={"n": len(truth), "classes": class_counts(labels), "seed": seed},
         figures={
-            "measured_on": f"{len(judged)} cutouts of the same set, not used in the fit",
+            "measured_on": f"one half of the set ({len(judged)} cutouts), fitted on the other",
             **figures.to_dict(),
         },
         pool={
