@@ -1,4 +1,4 @@
-"""`streaks known query`, `streaks known check`."""
+"""`streaks known update`, `streaks known query`, `streaks known check`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streaks.known import Engine, Observatory, Orbits
     from streaks.known.solar_system import Ephemeris
 
-__all__ = ["app", "check", "query"]
+__all__ = ["app", "check", "query", "update"]
 
 app = typer.Typer(no_args_is_help=True, help="Known asteroids: what is near, and who says so.")
 
@@ -57,6 +57,51 @@ _SHOWN = {
 }  # fmt: skip
 _UNITS = {"sep": '"', "ra": "deg", "dec": "deg", "rate": '"/s', "pa": "deg", "delta": "au",
           "pos_err": '"', "vmag": "mag"}  # fmt: skip
+
+
+@app.command()
+def update(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="MPCORB.DAT, NEA.txt, mpcorb_extended.json, CometEls.txt, tables of JPL's "
+            "Small-Body Database (.json .csv); .gz or not. Of one object the last file counts."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Catalogue to write (.npz).")
+    ] = None,
+    url: Annotated[
+        list[str] | None, typer.Option(help="Download this too; nothing is, unless asked.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="What the one download must be.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a compact local catalogue of orbits, which every command then finds by itself."""
+    import json
+
+    from streaks.known import default_catalogue, download, make_catalogue
+
+    urls = url or []
+    if sha256 is not None and len(urls) != 1:
+        raise typer.BadParameter("--sha256 belongs to one --url")
+    sources = [*(files or []), *(download(address, sha256=sha256) for address in urls)]
+    target = output or default_catalogue()
+    orbits = make_catalogue(sources, target, urls=urls)
+    _name_bad_lines(orbits)
+    if as_json:
+        answer = {"orbits": len(orbits), "bad_lines": len(orbits.failures), "output": str(target)}
+        typer.echo(json.dumps(answer))
+    elif not quiet:
+        typer.echo(f"{len(orbits)} orbits, {len(orbits.failures)} bad lines -> {target}")
+
+
+def _name_bad_lines(orbits: Orbits) -> None:
+    for bad in orbits.failures[:10]:
+        typer.echo(str(bad), err=True)
+    if len(orbits.failures) > 10:
+        typer.echo(f"and {len(orbits.failures) - 10} more bad lines", err=True)
 
 
 # A declination may be negative: what looks like an option may be a number.
@@ -159,16 +204,21 @@ def check(
 
 
 def _read_orbits(path: Path | None, *, quiet: bool) -> Orbits:
-    from streaks.known import read_orbits
+    from streaks.known import catalogue_age, default_catalogue, read_orbits
 
+    if path is None and default_catalogue().is_file():
+        path = default_catalogue()
     if path is None:
         raise typer.BadParameter(
             "give an orbit catalogue with --orbits (MPCORB.DAT or NEA.txt of the Minor Planet "
-            "Center), or name it in the environment variable STREAKS_ORBITS"
+            "Center), name it in the environment variable STREAKS_ORBITS, or make one with "
+            "`streaks known update`"
         )
     catalogue = read_orbits(path)
-    for bad in catalogue.failures[:10]:
-        typer.echo(f"{path}, {bad}", err=True)
+    _name_bad_lines(catalogue)
+    age = catalogue_age(path, catalogue)
+    if age is not None and age.is_stale:
+        typer.echo(f"{path}: {age}", err=True)
     if not quiet:
         more = f", {len(catalogue.failures)} bad lines" if catalogue.failures else ""
         typer.echo(f"{len(catalogue)} orbits{more}", err=True)

@@ -1,6 +1,6 @@
 """Known objects: orbits, where they appear, and whether a survey's own word on them is right.
 
-The rooms inside, each replaceable behind its face: ``orbits`` and ``mpcorb`` (the catalogue),
+The rooms inside, each replaceable behind its face: ``orbits``, ``mpcorb`` and ``catalogues``,
 ``kepler`` and ``engine`` (how orbits move), ``solar_system`` and ``observatories`` (from where we
 look), ``places`` (where things appear), ``index`` (a whole night, fast) and ``cache`` (kept on
 disk), ``check`` (alerts' claims against predictions), ``walk`` (alerts of years), ``stale`` (spells
@@ -22,7 +22,13 @@ _FACE = {
     "BadLine": "orbits",
     "Orbits": "orbits",
     "stack_orbits": "orbits",
-    "read_orbits": "mpcorb",
+    "read_orbits": "catalogues",
+    "write_catalogue": "catalogues",
+    "catalogue_notes": "catalogues",
+    "catalogue_age": "update",
+    "default_catalogue": "update",
+    "download": "update",
+    "make_catalogue": "update",
     "write_mpcorb": "mpcorb",
     "CheckConfig": "check",
     "VERDICTS": "check",

@@ -33,7 +33,7 @@ from streaks.known.packed import (
     unpack_designation,
 )
 
-__all__ = ["read_orbits", "write_mpcorb"]
+__all__ = ["read_bytes", "read_orbits", "write_mpcorb"]
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def read_orbits(path: str | Path) -> Orbits:
         If the file cannot be read, or most of its lines are no orbits.
     """
     path = Path(path)
-    content, cut_short = _read_bytes(path)
+    content, cut_short = read_bytes(path)
     lines, first_number = _without_header(content.split(b"\n"))
     parts = [_parse(lines[i : i + _CHUNK], first_number + i) for i in range(0, len(lines), _CHUNK)]
     orbits = stack_orbits(parts) if parts else None
@@ -108,7 +108,7 @@ def read_orbits(path: str | Path) -> Orbits:
     return orbits
 
 
-def _read_bytes(path: Path) -> tuple[bytes, str]:
+def read_bytes(path: Path) -> tuple[bytes, str]:
     """A file's content, unzipped, and what is wrong with its end (empty for nothing)."""
     try:
         with path.open("rb") as stream:
