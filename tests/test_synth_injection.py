@@ -200,3 +200,98 @@ def test_an_output_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(InputError, match="is not empty"):
         inject_files([], tmp_path, Population(snr=(9, 9), length_px=LENGTHS), seed=1, read=read)
+
+
+def mixed(*labels: str, **options: object) -> Population:
+    mix = dict.fromkeys(labels, 1.0)
+    values: dict[str, object] = {"n": 4, "snr": (20.0, 30.0), "length_px": LENGTHS}
+    return Population(mix=mix, **{**values, **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "label", ["satellite", "masked_star", "ghost", "cosmic_ray", "naked_star", "yin_yang"]
+)
+def test_any_class_is_injected_at_the_signal_to_noise_asked_for(label: str) -> None:
+    before = frame()
+    population = mixed(label, n=1, artifact_snr=(50.0, 50.0), photon_noise=False)
+    after, truth = inject(before, population, seed=4)
+    light = (after.data.astype(float) - before.data)[~after.mask]
+    assert truth["label"].tolist() == [label]
+    # S/N = sqrt(sum(signal^2)) / sigma (Nir, Zackay & Ofek 2018, AJ 156, 229); sigma is 10 here.
+    assert np.sqrt((light**2).sum()) / 10.0 == pytest.approx(50.0, rel=0.1)
+
+
+def test_a_masked_star_is_masked_and_has_no_data() -> None:
+    after, _ = inject(frame(), mixed("masked_star", n=3), seed=5)
+    assert 20 < after.mask.sum() < 0.5 * after.mask.size
+    assert np.isnan(after.data[after.mask]).all()
+
+
+def test_what_is_no_line_has_a_place_but_no_ends() -> None:
+    _, truth = inject(frame(), mixed("yin_yang"), seed=6)
+    assert np.isfinite(truth["x"].value).all()
+    assert np.isfinite(truth["ra"].value).all()
+    for name in ("x0", "length", "theta", "pa", "rate", "mag"):
+        assert np.isnan(truth[name].value).all()
+
+
+def test_a_mix_holds_its_classes_and_asteroids_keep_their_magnitudes() -> None:
+    population = mixed("asteroid", "yin_yang", n=20, snr=None, mag=(16.0, 17.0))
+    _, truth = inject(frame(), population, seed=7)
+    asteroids = truth["label"] == "asteroid"
+    assert 4 <= asteroids.sum() <= 16
+    mag = truth["mag"].value[asteroids]
+    assert ((mag >= 16) & (mag <= 17)).all()
+
+
+def test_a_mix_of_unknown_classes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="give shares above 0 of asteroid"):
+        mixed("meteor")
+    with pytest.raises(ConfigError, match="give shares above 0"):
+        Population(snr=(5.0, 9.0), length_px=LENGTHS, mix={"ghost": 0.0})
+
+
+def test_an_image_without_room_for_an_artifact_is_named() -> None:
+    mask = np.ones(SHAPE, bool)
+    mask[:3] = False
+    with pytest.raises(FrameError, match="has no room for a ghost"):
+        inject(frame(mask=mask), mixed("ghost"), seed=1)
+
+
+def test_files_beside_an_image_come_along_with_the_light_in_the_science_image(
+    tmp_path: Path,
+) -> None:
+    image, science, mask = (tmp_path / f"{name}.fits" for name in ("diff", "sci", "msk"))
+    before = frame()
+    fits.PrimaryHDU(before.data).writeto(image)
+    fits.PrimaryHDU(before.data + 500).writeto(science)
+    fits.PrimaryHDU(np.zeros(SHAPE, np.int16)).writeto(mask)
+    out = tmp_path / "out"
+    inject_files(
+        [image],
+        out,
+        mixed("asteroid", n=2, photon_noise=False),
+        seed=1,
+        read=lambda path: before,
+        beside=lambda path: {"science": science, "mask": mask},
+    )
+    assert (out / "msk.fits").read_bytes() == mask.read_bytes()
+    difference, copy = (fits.getdata(out / f"{name}.fits") for name in ("diff", "sci"))
+    np.testing.assert_allclose(copy - difference, 500.0, atol=1e-3)
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "image.fits"
+    fits.PrimaryHDU(frame().data).writeto(image)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fits.HDUList, "writeto", full)
+    with pytest.raises(InputError, match="No space left on device; nothing was left there"):
+        inject_files(
+            [image], tmp_path / "out", mixed("asteroid"), seed=1, read=lambda path: frame()
+        )
+    assert [p.name for p in tmp_path.iterdir()] == ["image.fits"]
