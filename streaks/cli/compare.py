@@ -41,7 +41,7 @@ def compare(
         typer.Option(help="all, or every other of the nights in order: even or odd, to hold out."),
     ] = "all",
     per_class: Annotated[int, typer.Option(min=1, help="Pictures of each kind and class.")] = 20,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", "-w", help="Processes.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Real cutouts beside synthetic ones of the same classes: page, statistics, who can tell.

@@ -457,7 +457,7 @@ def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
         rng, mismatch=log_uniform(rng, 0.3, 3.0), misregistration=log_uniform(rng, 1.2, 10.0)
     )
     # All stars of a field are out of register alike; fields differ in how much they ring.
-    gain = 0.15 if rng.random() < 0.35 else log_uniform(rng, 1.0, 5.0)
+    gain = 0.15 if rng.random() < 0.25 else log_uniform(rng, 1.5, 8.0)
     ringing = conditions.ringing
     ringing = replace(
         ringing,
