@@ -164,3 +164,84 @@ def test_train_leaves_out_what_is_too_faint_to_be_found(tmp_path):
     assert counts[0]["asteroid"] == 20
     assert 8 <= counts[1]["asteroid"] < 20
     assert counts[1]["ghost"] == 20
+
+
+@pytest.mark.parametrize(
+    "words", [("--labels", "t.csv"), ("--cutouts", "x"), ("--labels", "t.csv", "--data", "d")]
+)
+def test_own_labels_need_their_cutouts(words, tmp_path, capsys):
+    assert _run("train", "cnn", *words, "-o", tmp_path / "new") == 2
+    assert "--labels needs --cutouts and no --data" in capsys.readouterr().err
+
+
+def test_labels_that_fit_no_cutout_are_named(pictures, tmp_path, capsys):
+    Table({"name": ["other.png"], "label": ["ghost"]}).write(tmp_path / "labels.csv")
+    words = ("--labels", tmp_path / "labels.csv", "--cutouts", pictures[0])
+    assert _run("train", "cnn", *words, "-o", tmp_path / "new") == 2
+    assert "has a label in labels.csv; names must agree" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_a_network_is_fine_tuned_on_own_labels(pictures, tmp_path):
+    pytest.importorskip("tensorflow", reason="the extra `train` is not installed")
+    folder, truth, labels = pictures
+    words = ("--labels", truth, "--cutouts", folder, "--n", 400, "--epochs", 1, "-q")
+    assert _run("train", "cnn", *words, "-o", tmp_path / "mine") == 0
+    card = json.loads((tmp_path / "mine" / "card.json").read_text())
+    assert card["training"]["n_own"] == len(labels)
+    assert card["recipe"].startswith("streaks train cnn --labels truth.csv --cutouts CUTOUTS")
+    assert _run("classify", folder, "-o", tmp_path / "out.csv", "-m", tmp_path / "mine") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_one_command_trains_all_three(tmp_path, pictures):
+    pytest.importorskip("tensorflow", reason="the extra `train` is not installed")
+    words = ("--n", 600, "--n-pool", 300, "--epochs", 2, "--trees", 20, "--leaves", 50)
+    assert _run("train", "all", *words, "-o", tmp_path / "w", "-q") == 0
+    assert sorted(p.name for p in (tmp_path / "w").iterdir()) == ["cnn", "default", "forest"]
+    out = tmp_path / "out.csv"
+    assert _run("classify", pictures[0], "-o", out, "-m", tmp_path / "w" / "default") == 0
+
+
+def test_classify_for_the_sky_where_asteroids_are_rare(pictures, model, tmp_path):
+    folder, _, _ = pictures
+    for mix in ("balanced", "astreaks", "auto"):
+        out = tmp_path / f"{mix}.csv"
+        assert _run("classify", folder, "-o", out, "-m", model, "--mix", mix) == 0
+    balanced, rare = Table.read(tmp_path / "balanced.csv"), Table.read(tmp_path / "astreaks.csv")
+    assert rare["p_asteroid"].sum() < balanced["p_asteroid"].sum()
+    assert list(rare["label"]) == list(balanced["label"])
+
+
+def test_an_unknown_mix_is_refused(pictures, model, tmp_path, capsys):
+    words = ("-o", tmp_path / "out.csv", "-m", model, "--mix", "comet=1")
+    assert _run("classify", pictures[0], *words) == 2
+    assert "mix names comet" in capsys.readouterr().err
+
+
+def test_evaluate_gives_intervals_by_object_and_a_table_of_nights(pictures, model, tmp_path):
+    folder, truth, labels = pictures
+    table = Table.read(truth)
+    table["object"] = [f"o{i % 3}" for i in range(len(table))]
+    table["night"] = ["20180101", "20180102"] * (len(table) // 2)
+    table.write(truth, overwrite=True)
+    words = ("--cutouts", folder, "--truth", truth, "--asteroids", "known=yes")
+    columns = ("--object-column", "object", "--night-column", "night")
+    assert _run("evaluate", "-m", model, *words, *columns, "-o", tmp_path / "figures") == 0
+    figures = json.loads((tmp_path / "figures" / "evaluation.json").read_text())["models"][0]
+    assert len(figures["nights"]) == 2
+    assert sum(row["n_labelled"] for row in figures["nights"]) == len(labels)
+    assert sum(of for _, of in figures["objects"].values()) == 2
+    page = (tmp_path / "figures" / "evaluation.html").read_text()
+    assert page.count("data:image/jpeg;base64,") >= 8
+    assert "http" not in page  # self-contained
+
+
+def test_evaluate_on_synthetic_cutouts_leaves_out_the_faint(model, tmp_path):
+    words = ("--n", 64, "--seed", 9, "--min-snr", 8, "-q")
+    assert _run("evaluate", "-m", model, *words, "-o", tmp_path / "figures") == 0
+    figures = json.loads((tmp_path / "figures" / "evaluation.json").read_text())["models"][0]
+    assert 40 < figures["n"] < 64
+    assert all(row["low"] >= 8 for row in figures["recall"]["snr"])

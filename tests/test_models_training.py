@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streaks.classification import OUTPUTS
-from streaks.errors import ConfigError, InputError, MissingExtraError
+from streaks.errors import ConfigError, InputError, MissingExtraError, ModelError
 from streaks.models import (
     load_classifier,
     save_model,
@@ -189,6 +189,29 @@ def test_a_network_is_trained_exported_and_answers_as_probabilities(toy):
     p = _run(trained.onnx, image_input(cutouts))
     assert p.shape == (len(labels), len(OUTPUTS))
     np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_training_goes_on_from_a_network_with_a_users_own(toy):
+    pytest.importorskip("tensorflow", reason="the extra `train` is not installed")
+    first = train_cnn(*toy, seed=1, epochs=3, batch=16)
+    repeat = np.where(np.arange(len(toy[1])) % 4 == 0, 3, 1)
+    second = train_cnn(
+        *toy, seed=2, epochs=1, batch=16, learning_rate=1e-6, start=first.onnx, repeat=repeat
+    )
+    before, after = (_run(model.onnx, image_input(toy[0])) for model in (first, second))
+    # So small a rate changes next to nothing but the calibration: the same order of classes.
+    assert np.mean(before.argmax(axis=1) == after.argmax(axis=1)) > 0.9
+    assert second.figures["n"] < first.figures["n"]  # of the user's own only
+
+
+@pytest.mark.train
+def test_a_network_of_other_layers_is_no_start(toy):
+    pytest.importorskip("tensorflow", reason="the extra `train` is not installed")
+    forest = train_forest(*toy, seed=1, n_trees=5)
+    with pytest.raises(ModelError, match=r"layer 0 of the network to start from is not one of 12"):
+        train_cnn(*toy, seed=1, epochs=1, start=forest.onnx)
 
 
 def test_image_input_of_turned_cutouts_is_the_turned_input():

@@ -1,0 +1,174 @@
+"""Candidates and labels with a stated coverage, and sky with another mix of classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaks.classification import (
+    OUTPUTS,
+    Ensemble,
+    LabelRule,
+    classify_cutouts,
+    correct_mix,
+    estimate_mix,
+    predict,
+)
+from streaks.errors import ConfigError
+from tests.toy_cutouts import stack
+
+
+class Told:
+    """Says what it was told, cutout by cutout; novelty too when told."""
+
+    name = "told"
+
+    def __init__(self, p, novelty=None, rule=None):
+        self.p, self.rule = np.asarray(p, dtype=float), rule
+        if novelty is not None:
+            self.predict_with_novelty = lambda cutouts: (self.p, np.asarray(novelty, dtype=float))
+
+    def predict_proba(self, cutouts):
+        return self.p
+
+
+def _drawn(n, seed, sharpness=2.0):
+    """Calibrated probabilities, and truths drawn from them."""
+    rng = np.random.default_rng(seed)
+    p = np.exp(sharpness * rng.normal(size=(n, len(OUTPUTS))))
+    p /= p.sum(axis=1, keepdims=True)
+    return p, np.array([rng.choice(len(OUTPUTS), p=row) for row in p])
+
+
+def _rule(**least):
+    return LabelRule(0.95, tuple(least.get(name, 0.1) for name in OUTPUTS))
+
+
+def _p(**shares):
+    rest = (1 - sum(shares.values())) / (len(OUTPUTS) - len(shares))
+    return [shares.get(name, rest) for name in OUTPUTS]
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
+def test_each_class_is_a_candidate_where_it_is_true_as_often_as_promised(coverage):
+    rule = LabelRule.fit(*_drawn(8000, seed=1), coverage)
+    p, truth = _drawn(8000, seed=2)
+    inside = rule.candidates(p)[np.arange(len(truth)), truth]
+    for output in range(len(OUTPUTS)):
+        # 1000 of each class: 1.3 points of spread at 80 %.
+        assert inside[truth == output].mean() == pytest.approx(coverage, abs=0.05)
+    assert inside.mean() == pytest.approx(coverage, abs=0.02)
+
+
+def test_the_promise_holds_though_probabilities_are_wrong():
+    p, truth = _drawn(8000, seed=3)
+    overconfident = p**3 / (p**3).sum(axis=1, keepdims=True)
+    rule = LabelRule.fit(overconfident[:4000], truth[:4000])
+    inside = rule.candidates(overconfident[4000:])[np.arange(4000), truth[4000:]]
+    assert inside.mean() == pytest.approx(0.95, abs=0.02)
+
+
+@given(st.integers(0, 1000))
+def test_what_has_more_than_half_is_always_a_candidate(seed):
+    p, truth = _drawn(60, seed, sharpness=4.0)
+    rule = LabelRule.fit(p, truth)
+    present = np.isin(np.arange(len(OUTPUTS)), truth)
+    assert rule.candidates(p)[(p >= 0.5) & present].all()
+
+
+def test_a_class_without_examples_is_no_candidate():
+    p, truth = _drawn(500, seed=4)
+    kept = truth != 3
+    assert not LabelRule.fit(p[kept], truth[kept]).candidates(p)[:, 3].any()
+
+
+def test_two_candidates_are_named_and_three_are_not():
+    p = np.array([_p(naked_star=0.5, yin_yang=0.4), _p(naked_star=0.4, yin_yang=0.3, ghost=0.25)])
+    assert _rule().labels(p).tolist() == ["naked_star", "skip"]
+
+
+def test_no_candidate_is_skip():
+    rule = _rule(**dict.fromkeys(OUTPUTS, 0.4))
+    assert rule.labels(np.array([_p(ghost=0.35)])).tolist() == ["skip"]
+
+
+@pytest.mark.parametrize("coverage", [0.2, 1.0])
+def test_an_impossible_coverage_is_refused(coverage):
+    with pytest.raises(ConfigError, match=r"coverage is .*; it must lie between 0.5 and 1"):
+        LabelRule(coverage, (0.5,) * len(OUTPUTS))
+
+
+def test_thresholds_must_be_one_an_output():
+    with pytest.raises(ConfigError, match="expected 8 between 0 and 1"):
+        LabelRule(0.9, (0.5, 0.5))
+
+
+def test_classify_follows_the_classifiers_own_rule():
+    p = [_p(asteroid=0.45, satellite=0.35, ghost=0.15)]
+    free, ruled = Told(p), Told(p, rule=_rule())
+    blank = stack(np.zeros((1, 16, 16)))
+    assert classify_cutouts(free, blank)["label"][0] == "asteroid"
+    assert classify_cutouts(ruled, blank)["label"][0] == "skip"
+
+
+def test_details_list_candidates_likeliest_first_and_novelty():
+    p = [_p(yin_yang=0.3, naked_star=0.6)]
+    table = classify_cutouts(
+        Told(p, novelty=[0.97], rule=_rule()), stack(np.zeros((1, 16, 16))), details=True
+    )
+    assert table["candidates"][0] == "naked_star yin_yang"
+    assert table["novelty"][0] == pytest.approx(0.97)
+
+
+def test_a_classifier_that_knows_no_novelty_says_nan():
+    assert np.isnan(predict(Told([_p(ghost=0.5)]), stack(np.zeros((1, 16, 16))))[1]).all()
+
+
+def test_an_ensembles_novelty_is_the_largest_known():
+    p = [_p(ghost=0.5)]
+    both = Ensemble([Told(p, novelty=[0.3]), Told(p), Told(p, novelty=[0.8])])
+    assert both.predict_with_novelty(stack(np.zeros((1, 16, 16))))[1] == pytest.approx([0.8])
+
+
+def test_another_mix_weighs_probabilities_by_bayes_rule():
+    p = np.array([_p(asteroid=0.5, yin_yang=0.5)])
+    corrected = correct_mix(p, {"asteroid": 0.01, "yin_yang": 0.99})
+    assert corrected[0, OUTPUTS.index("asteroid")] == pytest.approx(0.01)
+
+
+def test_the_mix_of_training_changes_nothing():
+    p, _ = _drawn(20, seed=5)
+    np.testing.assert_allclose(correct_mix(p, dict.fromkeys(OUTPUTS, 0.125)), p)
+
+
+def test_probabilities_are_calibrated_again_after_a_change_of_mix():
+    rng = np.random.default_rng(6)
+    mix = np.array([0.02, 0.03, 0.4, 0.1, 0.05, 0.1, 0.2, 0.1])
+    truth = rng.choice(len(OUTPUTS), 20000, p=mix)
+    centres = 1.2 * np.eye(len(OUTPUTS))
+    x = centres[truth] + rng.normal(size=(20000, len(OUTPUTS)))
+    # Bayes' posterior of unit Gaussians for a balanced mix.
+    balanced = np.exp(x @ centres.T)
+    balanced /= balanced.sum(axis=1, keepdims=True)
+    corrected = correct_mix(balanced, dict(zip(OUTPUTS, mix, strict=True)))
+    # Means of calibrated probabilities are the shares: 20,000 draws spread by 0.003.
+    np.testing.assert_allclose(corrected.mean(axis=0), mix, atol=0.01)
+    found = estimate_mix(balanced)
+    np.testing.assert_allclose([found[name] for name in OUTPUTS], mix, atol=0.02)
+
+
+def test_a_corrected_score_changes_but_the_label_keeps_its_promise():
+    p = [_p(asteroid=0.6, yin_yang=0.35)]
+    told, blank = Told(p, rule=_rule()), stack(np.zeros((1, 16, 16)))
+    plain = classify_cutouts(told, blank)
+    rare = classify_cutouts(told, blank, mix={"asteroid": 0.01, "yin_yang": 0.99})
+    assert rare["rb"][0] < 0.05 < plain["rb"][0]
+    assert rare["label"][0] == plain["label"][0] == "asteroid"
+
+
+@pytest.mark.parametrize("mix", [{"asteroid": -1.0}, {"asteroid": 0.0}, {"comet": 1.0}])
+def test_an_impossible_mix_is_refused(mix):
+    with pytest.raises(ConfigError, match=r"mix is .*; expected shares of 0 or more"):
+        correct_mix(np.array([_p(ghost=0.5)]), mix)
