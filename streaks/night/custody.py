@@ -39,6 +39,8 @@ def held_folder(folder: NightFolder, *, restart: bool = False) -> Iterator[Ledge
         _sweep(folder)
         with open_ledger(folder.ledger) as ledger:
             yield ledger
+        # Workers killed on the way leave such files too.
+        _sweep(folder)
 
 
 class FolderWatch:

@@ -13,6 +13,8 @@ class NightFolder:
     """The layout of a night's folder: names only, nothing is opened here."""
 
     root: Path
+    #: Whether frames leave a mask of their streaks too.
+    streak_masks: bool = False
 
     @property
     def streaks(self) -> Path:
@@ -95,6 +97,11 @@ class NightFolder:
     def overview(self, image: str) -> Path:
         return self.root / "overviews" / f"{image}.png"
 
+    def streak_mask(self, image: str) -> Path:
+        """FITS with a STREAK plane, where it is asked for."""
+        return self.root / "masks" / f"{image}.fits"
+
     def outputs(self, image: str) -> tuple[Path, ...]:
         """All that one frame leaves."""
-        return self.part(image), self.cutouts(image), self.overview(image)
+        always = self.part(image), self.cutouts(image), self.overview(image)
+        return (*always, self.streak_mask(image)) if self.streak_masks else always

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from astropy.table import QTable
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from streaks.classification import Classifier, classify_cutouts
@@ -67,6 +68,8 @@ class FrameResult:
         Plain values of the frame: time, exposure, shape and so on.
     seconds
         Wall-clock time of each stage.
+    wcs
+        Of the frame, where it has one.
     """
 
     name: str
@@ -75,6 +78,7 @@ class FrameResult:
     overview: NDArray[np.uint8] | None
     about: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    wcs: WCS | None = None
 
 
 def process_frame(
@@ -161,7 +165,13 @@ def search_frame(
         with watch("draw"):
             overview = frame_overview(frame, streaks)
     return FrameResult(
-        frame.name, order_columns(streaks), cutouts, overview, _about(frame), watch.seconds
+        frame.name,
+        order_columns(streaks),
+        cutouts,
+        overview,
+        _about(frame),
+        watch.seconds,
+        frame.wcs,
     )
 
 

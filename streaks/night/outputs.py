@@ -13,7 +13,7 @@ from streaks.cutouts import Cutouts
 from streaks.errors import OutputError, ReadError, StreaksError
 from streaks.night.folder import NightFolder
 from streaks.night.frame_path import FrameResult
-from streaks.reporting import write_table
+from streaks.reporting import streak_plane, write_streak_mask, write_table
 from streaks.reporting.files import written_whole
 
 __all__ = ["load_cutouts", "read_record", "save_cutouts", "save_result"]
@@ -48,6 +48,10 @@ def save_result(
     if result.overview is not None:
         with written_whole(folder.overview(result.name)) as beside:
             beside.write_bytes(encode_png(result.overview))
+    if folder.streak_masks:
+        shape = int(result.about["ny"]), int(result.about["nx"])
+        plane = streak_plane(result.streaks, shape)
+        write_streak_mask(folder.streak_mask(result.name), plane, result.wcs)
     table = result.streaks.copy(copy_data=False)
     table.meta = {_RECORD: dict(record or {})}
     write_table(table, folder.part(result.name))

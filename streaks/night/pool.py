@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 from streaks import errors
 from streaks.errors import StreaksError
 
-__all__ = ["Outcome", "run_tasks"]
+__all__ = ["Outcome", "as_streaks_error", "attempt", "one_line", "run_tasks"]
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _run_here(
 ) -> Iterator[Outcome[Task, Answer]]:
     work = setup()
     for task in tasks:
-        message, *rest = _attempt(work, task)
+        message, *rest = attempt(work, task)
         if message == _DONE:
             yield Outcome(task, answer=rest[0])
         else:
@@ -201,7 +201,7 @@ class _Pool(Generic[Task, Answer]):
             return self._bury(worker)
         kind, *rest = message
         if kind == _SETUP_FAILED:
-            raise _as_error(*rest)
+            raise as_streaks_error(*rest)
         worker.ready = True
         task, worker.task = worker.task, None
         self._give(worker)
@@ -274,7 +274,8 @@ def _death(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _as_error(kind: str, reason: str) -> StreaksError:
+def as_streaks_error(kind: str, reason: str) -> StreaksError:
+    """An error of this package by the name of its class, as far as there is such a class."""
     found = getattr(errors, kind, None)
     if isinstance(found, type) and issubclass(found, StreaksError):
         try:
@@ -322,7 +323,7 @@ def _worker_main(pipe: connection.Connection, setup: Callable[[], Callable[[Any]
         cv2.setNumThreads(1)
         work = setup()
     except Exception as error:
-        pipe.send((_SETUP_FAILED, type(error).__name__, _one_line(error)))
+        pipe.send((_SETUP_FAILED, type(error).__name__, one_line(error)))
         return
     pipe.send((_READY,))
     while True:
@@ -332,7 +333,7 @@ def _worker_main(pipe: connection.Connection, setup: Callable[[], Callable[[Any]
             return
         if task is None:
             return
-        pipe.send(_attempt(work, task))
+        pipe.send(attempt(work, task))
 
 
 def _die_with_parent() -> None:
@@ -343,15 +344,17 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _attempt(work: Callable[[Any], Any], task: Any) -> tuple[Any, ...]:
+def attempt(work: Callable[[Any], Any], task: Any) -> tuple[Any, ...]:
+    """``"done"`` and the answer, or ``"failed"`` with the error's kind and message."""
     try:
         return _DONE, work(task)
     except Exception as error:
         # Whatever a frame does, the night goes on and names it.
         if not isinstance(error, StreaksError):
             _log.warning("unexpected error", exc_info=True)
-        return _FAILED, type(error).__name__, _one_line(error)
+        return _FAILED, type(error).__name__, one_line(error)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks; its class where it has none."""
     return " ".join(str(error).split())[:1000] or type(error).__name__

@@ -128,7 +128,7 @@ class NightRun:
 
 
 def run_night(
-    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Sequence[FrameFiles],
     out_dir: str | os.PathLike[str],
     settings: Settings | None = None,
     *,
@@ -143,6 +143,7 @@ def run_night(
     time_limit_s: float = 600.0,
     memory_limit_mb: int = 0,
     engine: Engine | None = None,
+    streak_masks: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> NightRun:
     """Search all frames of a night; started again, it does what is missing.
@@ -150,7 +151,7 @@ def run_night(
     Parameters
     ----------
     inputs
-        Folders, lists, globs or files, as `find_frames` takes them.
+        Folders, lists, globs or files, as `find_frames` takes them, or frames themselves.
     out_dir
         The night's folder; see `NightFolder` for what goes where.
     load_classifier
@@ -172,6 +173,8 @@ def run_night(
         A frame that takes longer, or needs more, is given up; 0 MiB for no limit.
     engine
         Who does the work, in place of processes on this machine; it keeps its own limits.
+    streak_masks
+        Write a FITS mask of each frame's streaks as well.
     progress
         Called after each frame.
 
@@ -187,8 +190,8 @@ def run_night(
     """
     start = time.monotonic()
     settings = settings or Settings()
-    frames = find_frames(inputs, profile=profile)
-    folder = NightFolder(Path(out_dir))
+    frames = _frames(inputs, profile)
+    folder = NightFolder(Path(out_dir), streak_masks)
     identity = run_identity(
         settings,
         classifier=classifier_name,
@@ -225,6 +228,13 @@ def run_night(
         write_metrics(folder, _final_counts(run))
         log.tell("end", **run.totals)
     return run
+
+
+def _frames(inputs: Any, profile: str) -> list[FrameFiles]:
+    given: list[Any] = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    if given and all(isinstance(one, FrameFiles) for one in given):
+        return given
+    return find_frames(given, profile=profile)
 
 
 def _work_off(

@@ -1,6 +1,7 @@
 """What leaves the program: tables, regions, ADES observations, and the night's page."""
 
 from streaks.reporting.ades import AdesContext, ades_psv, split_submittable, with_station
+from streaks.reporting.masks import streak_plane, write_streak_mask
 from streaks.reporting.page import NightSummary, PagePictures, select_rows, write_report
 from streaks.reporting.regions import ds9_regions
 from streaks.reporting.tables import TABLE_SUFFIXES, table_suffix, write_table
@@ -14,8 +15,10 @@ __all__ = [
     "ds9_regions",
     "select_rows",
     "split_submittable",
+    "streak_plane",
     "table_suffix",
     "with_station",
     "write_report",
+    "write_streak_mask",
     "write_table",
 ]

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def write_table(
     ``.parquet`` (field metadata), ``.vot`` and ``.fits``; ``.csv`` and ``.json`` hold bare values
     in the contract's units, with unknown numbers as ``nan`` and ``null``. In ``.csv`` a text that a
     spreadsheet would run as a formula gets an apostrophe before it. ``.reg`` holds DS9 regions
-    (see `ds9_regions`), ``.psv`` ADES observations (see `ades_psv`).
+    (see `ds9_regions`), ``.psv`` ADES observations (see `ades_psv`), ``.sqlite`` tables ``rows``
+    and ``columns`` (name, unit, description).
 
     Parameters
     ----------
@@ -131,6 +133,32 @@ def _write_json(table: QTable, path: Path) -> None:
     path.write_text(json.dumps(records, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def _write_sqlite(table: QTable, path: Path) -> None:
+    """The rows, and in ``columns`` what each column is; unknown numbers are NULL."""
+    import sqlite3
+
+    from streaks.arrow import SCHEMA_VERSION
+
+    kinds = {"f": "REAL", "i": "INTEGER", "u": "INTEGER", "b": "INTEGER"}
+    names = ['"' + name.replace('"', '""') + '"' for name in table.colnames]
+    columns = [_bare(table[name]) for name in table.colnames]
+    declared = ", ".join(
+        f"{name} {kinds.get(column.dtype.kind, 'TEXT')}"
+        for name, column in zip(names, columns, strict=True)
+    )
+    about = [
+        (name, str(getattr(table[name], "unit", None) or ""), table[name].info.description or "")
+        for name in table.colnames
+    ]
+    rows = ([_json_value(value) for value in row] for row in zip(*columns, strict=True))
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"CREATE TABLE rows ({declared})")
+        database.executemany(f"INSERT INTO rows VALUES ({', '.join('?' * len(names))})", rows)
+        database.execute("CREATE TABLE columns (name TEXT, unit TEXT, description TEXT)")
+        database.executemany("INSERT INTO columns VALUES (?, ?, ?)", about)
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
 def _write_nothing(table: QTable, path: Path) -> None:
     raise AssertionError("ADES text is made before the file is opened")
 
@@ -181,6 +209,7 @@ _WRITERS: Mapping[str, Callable[[QTable, Path], None]] = {
     ".reg": _write_regions,
     ".psv": _write_nothing,
     ".json": _write_json,
+    ".sqlite": _write_sqlite,
 }
 #: Every suffix that `write_table` knows.
 TABLE_SUFFIXES = tuple(_WRITERS)

@@ -1,0 +1,80 @@
+"""How far a night is: a bar on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streaks.night import Progress
+
+__all__ = ["progress_shown"]
+
+#: Plain lines are for logs: not one a frame on nights of thousands.
+_LINES = 50
+
+
+@contextmanager
+def progress_shown(quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """What to call after each frame."""
+    if not quiet and sys.stderr.isatty():
+        with _bar() as tell:
+            yield tell
+    else:
+        yield functools.partial(_plain_line, quiet=quiet)
+
+
+def _plain_line(state: Progress, *, quiet: bool) -> None:
+    finished = state.done + state.failed
+    step = max(1, state.total // _LINES)
+    if not quiet and state.image and (finished % step == 0 or finished == state.total):
+        print(
+            f"{finished}/{state.total} frames, {_found(state)}, {_pace(state)}: {state.image}",
+            file=sys.stderr,
+        )
+
+
+def _found(state: Progress) -> str:
+    return f"{state.failed} failed, {state.n_streaks} streaks, {state.n_asteroids} asteroids"
+
+
+def _pace(state: Progress) -> str:
+    """Frames a second and the time left at that rate."""
+    if not math.isfinite(state.rate):
+        return ""
+    left = round(state.seconds_left)
+    hours, minutes, seconds = left // 3600, left // 60 % 60, left % 60
+    return f"{state.rate:.2f} frames/s, {hours}:{minutes:02d}:{seconds:02d} left"
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("frames"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TextColumn("{task.fields[found]}"),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("frames", total=None, found="", pace="")
+
+        def tell(state: Progress) -> None:
+            finished = state.done + state.failed
+            bar.update(
+                task,
+                total=state.total,
+                completed=finished,
+                found=_found(state),
+                pace=_pace(state),
+            )
+
+        yield tell
