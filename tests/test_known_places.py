@@ -21,6 +21,7 @@ from streaks.errors import CatalogueError
 from streaks.frame import Frame
 from streaks.known import (
     BuiltinEphemeris,
+    Ephemeris,
     NBodyEngine,
     Observatory,
     Orbits,
@@ -316,3 +317,73 @@ def test_an_index_refuses_another_night() -> None:
     night = prepare_night(orbit_through(10.0, 20.0, 0.5, 280.0, time, 0.05), time)
     with pytest.raises(CatalogueError, match=r"\+3.00 days from the night .*prepare that night"):
         night.near(10.0, 20.0, 60.0, time + 3 * u.day)
+
+
+@pytest.mark.parametrize("number", ["5", "9"])
+def test_geocentric_motion_is_that_of_horizons(real_data: Callable[..., Path], number: str) -> None:
+    # Horizons' own daily places over two years; a spline through them gives their motion.
+    from scipy.interpolate import CubicSpline
+
+    orbits, _ = _horizons_orbit(real_data("horizons", f"vectors-ast_000{number}.txt.gz"), number)
+    ephemeris = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp").parent)
+    seen = _rows(real_data("horizons", f"observer-asteroid-00{number}-geocenter.txt.gz"))
+    jd = np.array([float(row[1]) for row in seen])
+    two_years = jd < jd[0] + 740.0
+    jd = jd[two_years]
+    ra, dec = (np.array([float(row[k]) for row in seen])[two_years] for k in (4, 5))
+    to_ra, to_dec = (CubicSpline(jd, np.unwrap(x, period=360.0)).derivative() for x in (ra, dec))
+    engine = NBodyEngine(ephemeris)
+    shift = []
+    for day in np.arange(5, len(jd) - 5, 29):
+        time = Time(jd[day], format="jd", scale="utc")
+        place = predict(orbits, time, GEOCENTRE, engine=engine, ephemeris=ephemeris)
+        shift.append(
+            (
+                (place["ra"][0].value - ra[day]) * np.cos(np.radians(dec[day])) * 3600,
+                (place["dec"][0].value - dec[day]) * 3600,
+            )
+        )
+        east, north = to_ra(jd[day]) * np.cos(np.radians(dec[day])), to_dec(jd[day])
+        rate = np.hypot(east, north) * 3600 / 86_400
+        turn = np.degrees(np.arctan2(east, north)) - place["pa"][0].value
+        # A spline of daily places is good to 1e-5 arcsec/s: more matters near a standstill only.
+        assert place["rate"][0].value == pytest.approx(rate, rel=1e-3, abs=1e-5)
+        if rate > 0.002:
+            assert abs((turn + 180.0) % 360.0 - 180.0) < 0.2
+    # Nine to eleven years after the epoch of the elements.
+    assert np.hypot(*np.array(shift).T).max() < 0.05
+
+
+def _barycentre_shift(path: Path, ephemeris: Ephemeris) -> np.ndarray:
+    """DE431's barycentre against that of DE440, au: a body at the epoch of its elements tells."""
+    orbits, text = _horizons_orbit(path, "5")
+    body = text[text.index("$$SOE") + 5 : text.index("$$EOE")].strip().splitlines()
+    table = np.array([[float(x) for x in (r.split(",")[0], *r.split(",")[3:6])] for r in body])
+    row = table[np.argmin(np.abs(table[:, 0] - orbits.epoch_jd[0]))]
+    position, _ = NBodyEngine(ephemeris).states(orbits, row[0])
+    return ecliptic_to_icrs(row[1:])[None, :] - position - ephemeris.state("sun", row[0])[0]
+
+
+@pytest.mark.parametrize("number", ["001", "016"])
+def test_palomar_places_stay_those_of_horizons_for_two_years(
+    real_data: Callable[..., Path], number: str
+) -> None:
+    ephemeris = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp").parent)
+    first = _rows(real_data("horizons", f"vectors-daily-asteroid-{number}.txt.gz"))[0]
+    jd, state = float(first[0]), np.array([[float(x) for x in first[2:8]]])
+    shift = _barycentre_shift(real_data("horizons", "vectors-ast_0005.txt.gz"), ephemeris)
+    sun, sun_velocity = ephemeris.state("sun", jd)
+    position = ecliptic_to_icrs(state[:, :3]) - shift - sun
+    velocity = ecliptic_to_icrs(state[:, 3:]) - sun_velocity
+    elements = elements_of_icrs_state(position, velocity, jd)
+    orbits = _orbits(elements, jd, designation=str(int(number)))
+    engine = NBodyEngine(ephemeris)
+    for row in _rows(real_data("horizons", f"observer-asteroid-{number}-palomar.txt.gz"))[:731:73]:
+        place = predict(
+            orbits, Time(float(row[1]), format="jd", scale="utc"), PALOMAR,
+            engine=engine, ephemeris=ephemeris,
+        )  # fmt: skip
+        away = separation_arcsec(
+            place["ra"].value, place["dec"].value, float(row[4]), float(row[5])
+        )
+        assert away[0] < 0.01

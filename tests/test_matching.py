@@ -119,3 +119,87 @@ def test_separations_are_symmetric_and_those_of_vectors(
     assert sep == pytest.approx(separation_arcsec(ra1, dec1, ra0, dec0), rel=1e-9, abs=1e-9)
     chord = np.linalg.norm(unit(ra0, dec0) - unit(ra1, dec1))
     assert sep == pytest.approx(math.degrees(2 * math.asin(min(1.0, chord / 2))) * 3600, abs=0.02)
+
+
+def _trails(
+    *rows: tuple[str, float, float, float, float, float], exposure_s: float = 30.0
+) -> QTable:
+    """As `_predictions`, with the ends of each trail."""
+    table = _predictions(*rows)
+    for end, sign in (("0", -1.0), ("1", 1.0)):
+        half = sign * 0.5 * exposure_s * table["rate"].value / 3600
+        pa = np.radians(table["pa"].value)
+        dec = table["dec"].value
+        table[f"ra{end}"] = (
+            table["ra"].value + half * np.sin(pa) / np.cos(np.radians(dec))
+        ) * table["ra"].unit
+        table[f"dec{end}"] = (dec + half * np.cos(pa)) * table["dec"].unit
+    return table
+
+
+def _seen_trail(predicted: QTable, *, turned: bool = False) -> QTable:
+    """A streak where the first prediction is, its ends in either order."""
+    streak = predicted[:1][["ra", "dec", "rate", "ra0", "dec0", "ra1", "dec1"]]
+    streak["pa"] = np.mod(predicted["pa"][:1].value, 180.0) * predicted["pa"].unit
+    if turned:
+        for name in ("ra", "dec"):
+            streak[f"{name}0"], streak[f"{name}1"] = (
+                predicted[f"{name}1"][:1], predicted[f"{name}0"][:1],
+            )  # fmt: skip
+    streak["streak_id"] = ["f_0001"]
+    return streak
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_both_ends_are_compared_in_either_order(turned: bool) -> None:
+    predicted = _trails(("7", 0, 0, 0.5, 230, 18.0))
+    (match,) = match_known(_seen_trail(predicted, turned=turned), predicted)
+    assert match["match_fits"] == 1
+    assert match["match_ends"].to_value("arcsec") < 0.01
+    assert match["match_chi2"] < 0.01
+
+
+def test_of_two_that_move_alike_the_likelier_wins() -> None:
+    near = ("1", 4, 0, 0.62, 52, 18.0)
+    likely = ("2", 0, 5, 0.5, 40, 18.0)
+    streaks = _seen_trail(_trails(("0", 0, 0, 0.5, 40, 18.0)))
+    assert match_known(streaks, _trails(near, likely))["ssnamenr"][0] == "2"
+
+
+def test_magnitude_tells_between_two_of_one_motion() -> None:
+    streaks = _seen_trail(_trails(("0", 0, 0, 0.5, 40, 18.0)))
+    streaks["mag"] = build_table([ColumnSpec("mag", float, "mag", "")], {"mag": [18.1]})["mag"]
+    both = _trails(("1", 1, 0, 0.5, 40, 21.0), ("2", 0, 2, 0.5, 40, 18.0))
+    assert match_known(streaks, both)["ssnamenr"][0] == "2"
+
+
+def test_an_uncertain_orbit_is_looked_for_farther_away_if_it_moves_like_the_streak() -> None:
+    predicted = _trails(("7", 80, 0, 0.5, 40, 18.0), ("8", 81, 0, 0.5, 130, 18.0))
+    streaks = _seen_trail(_trails(("0", 0, 0, 0.5, 40, 18.0)))
+    assert match_known(streaks, predicted)["ssnamenr"][0] == "null"
+    error = ColumnSpec("pos_err", float, "arcsec", "")
+    predicted["pos_err"] = build_table([error], {"pos_err": [40.0, 40.0]})["pos_err"]
+    assert match_known(streaks, predicted)["ssnamenr"][0] == "7"
+
+
+def test_chance_grows_with_distance_turn_and_density() -> None:
+    def chance(east: float, pa: float, area_deg2: float = 1.0) -> float:
+        predicted = _trails(("7", east, 0, 0.5, pa, 18.0))
+        predicted.meta["area_deg2"] = area_deg2
+        streaks = _seen_trail(_trails(("0", 0, 0, 0.5, 40, 18.0)))
+        return float(match_known(streaks, predicted)["match_chance"][0])
+
+    assert chance(2, 40) < chance(8, 40) < chance(8, 50) < chance(8, 50, 0.1)
+
+
+def test_chance_is_that_of_a_poisson_field() -> None:
+    # 4.8 % of random places near the ecliptic have a known body within 30 arcsec: such is the
+    # chance of a streak of unknown motion 30 arcsec from the nearest.
+    streaks = _streaks(rate=math.nan, pa=math.nan)
+    (match,) = match_known(streaks, _predictions(("7", 30.0, 0, 0.01, 40, 18.0)))
+    assert match["match_chance"] == pytest.approx(0.048, abs=0.003)
+
+
+def test_errors_and_densities_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match="errors and density of a match must be > 0"):
+        MatchConfig(end_error_arcsec=0.0)
