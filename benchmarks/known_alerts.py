@@ -30,7 +30,7 @@ from streaks.known import (
 )
 from streaks.known.places import predictions_from_states
 
-_EXPECTED = {
+EXPECTED = {
     "untouched": "agree",
     "name": "wrong_name",
     "distance +12": "wrong_distance",
@@ -66,7 +66,7 @@ def made_alerts(
             )  # fmt: skip
     jd, ra, dec, vmag, name = zip(*rows, strict=True)
     noise = rng.normal(0.0, 0.04, (2, len(rows))) / 3600.0
-    kind = rng.choice(list(_EXPECTED), len(rows), p=[0.3] + [0.1] * 7)
+    kind = rng.choice(list(EXPECTED), len(rows), p=[0.3] + [0.1] * 7)
     dec = np.array(dec) + noise[1]
     ra = np.array(ra) + noise[0] / np.cos(np.radians(dec))
     table = QTable({
@@ -114,7 +114,7 @@ def main() -> int:
     print(f"{len(alerts)} alerts on {nights} nights, {len(orbits)} orbits: {spent[0]:.0f} s, "
           f"{spent[1]:.0f} CPU s")  # fmt: skip
     wrong = 0
-    for kind, expected in _EXPECTED.items():
+    for kind, expected in EXPECTED.items():
         verdicts = Counter(checked["verdict"][checked["kind"] == kind])
         wrong += sum(verdicts.values()) - verdicts[expected]
         print(f"  {kind:14} {dict(verdicts)}")
@@ -122,7 +122,7 @@ def main() -> int:
     print(f"distances of the untouched: median {np.median(sep):.3f}, 99 % "
           f"{np.percentile(sep, 99):.3f} arcsec; {wrong} verdicts not as expected")  # fmt: skip
     for row in checked:
-        if row["verdict"] != _EXPECTED[str(row["kind"])]:
+        if row["verdict"] != EXPECTED[str(row["kind"])]:
             print("   ", *(row[c] for c in ("kind", "ssnamenr", "name", "sep", "verdict", "note")))
     return 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.table import QTable
+from astropy.table import QTable, vstack
 from astropy.time import Time
 from typer.testing import CliRunner
 
@@ -184,6 +184,52 @@ def test_null_and_masked_fields_never_stop_a_check(orbits: Orbits) -> None:
     lost = _claim(orbits, 2)
     lost["ra"] = [math.nan]
     assert _verdict(orbits, lost) == ("none", "the alert has no time or place")
+
+
+@pytest.mark.parametrize("jd", [0.0, 58000.5, 2600000.5, 1e12])
+def test_a_date_outside_the_ephemeris_is_named_and_the_others_are_judged(
+    orbits: Orbits, jd: float
+) -> None:
+    claims = vstack([_claim(orbits, 2), _claim(orbits, 2)])
+    claims["jd"][0] = jd
+    checked = check_alerts(claims, orbits, engine=NBodyEngine())
+    assert checked["verdict"].tolist() == ["none", "agree"]
+    assert "its date is outside the ephemeris (built-in series)" in checked["note"][0]
+
+
+def test_orbits_that_cannot_be_followed_spoil_no_others(
+    orbits: Orbits, caplog: pytest.LogCaptureFixture
+) -> None:
+    absurd = replace(
+        orbits,
+        designation=np.array(["2018 XA1", "2018 XB1", "2018 XC1"]),
+        q_au=np.array([1e-7, 1e-3, 1.0]),
+        e=np.array([0.1, 30.0, 0.5]),
+        epoch_jd=orbits.epoch_jd + np.array([0.0, 0.0, 1e6]),
+    )
+    everything = stack_orbits([absurd, orbits])
+    checked = check_alerts(_claim(orbits, 2), everything, engine=NBodyEngine())
+    assert checked["verdict"][0] == "agree"
+    assert "1 orbits are of JD 3458" in caplog.text
+
+
+@pytest.mark.slow
+def test_thousands_of_altered_alerts_get_the_right_verdicts(
+    real_data: Callable[..., Path],
+) -> None:
+    module = pytest.importorskip("benchmarks.known_alerts", reason="benchmarks are not beside")
+
+    catalogue = read_orbits(real_data("orbits", "mpcorb_named_22304_K25BL.dat.gz"))
+    ephemeris = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp").parent)
+    rng = np.random.default_rng(11)
+    claims = module.made_alerts(catalogue, 3000, NBodyEngine(ephemeris), rng)
+    checked = check_alerts(claims, catalogue, engine=NBodyEngine(ephemeris), ephemeris=ephemeris)
+    right = [module.EXPECTED[str(r["kind"])] == str(r["verdict"]) for r in checked]
+    # The rest have another asteroid beside them, are too faint to be missed, or too uncertain.
+    assert np.mean(right) > 0.995
+    sep = checked["sep"].to_value("arcsec")[checked["kind"] == "untouched"]
+    assert np.median(sep) < 0.07
+    assert np.percentile(sep, 99) < 0.35
 
 
 def test_no_alerts_give_a_table_of_no_rows(orbits: Orbits) -> None:

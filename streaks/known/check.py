@@ -78,6 +78,8 @@ CHECK_COLUMNS = (
 )
 #: One index serves alerts this far apart.
 _NIGHT_DAYS = 0.7
+#: Light-time, time scales and half a night beside a date.
+_SPAN_ROOM_DAYS = 2.0
 #: Two objects whose distances differ by less are both the nearest: claims are rounded to 1 arcsec.
 _SAME_DISTANCE = 1.0
 #: Asteroids with lower numbers had them before ZTF's first alerts (2018): it never calls them by a
@@ -176,11 +178,19 @@ def check_alerts(
         (None, "none", "the alert has no time or place")
     ] * len(claims)
     usable = np.isfinite(mid_jd) & np.isfinite(given["ra"]) & np.isfinite(given["dec"])
+    usable &= np.abs(np.where(usable, given["dec"], 0.0)) <= 90.0
+    ephemeris = BuiltinEphemeris() if ephemeris is None else ephemeris
+    low, high = ephemeris.span_jd
+    # Dates are compared before they are converted: absurd ones do not survive that.
+    beyond = usable & ~((mid_jd > low + _SPAN_ROOM_DAYS) & (mid_jd < high - _SPAN_ROOM_DAYS))
+    for i in np.flatnonzero(beyond):
+        answers[i] = (None, "none", f"its date is outside the ephemeris ({ephemeris.name})")
+    usable &= ~beyond
     walk = NightWalk(
         orbits,
         TwoBodyEngine() if engine is None else engine,
         as_observatory(observatory),
-        BuiltinEphemeris() if ephemeris is None else ephemeris,
+        ephemeris,
     )
     named = _rows_of_names(orbits, given["ssnamenr"])
     for rows in _nights(mid_jd, np.flatnonzero(usable), orbits):

@@ -111,12 +111,15 @@ class NBodyEngine:
             _log.info("planets from the built-in series; a JPL kernel is more precise")
 
     def states(self, orbits: Orbits, jd_tdb: float) -> tuple[Floats, Floats]:
-        """Heliocentric states, ICRS axes; NaN for an orbit that runs into the Sun or a planet.
+        """Heliocentric states, ICRS axes.
+
+        NaN for an orbit that runs into the Sun or a planet, or whose epoch the ephemeris does not
+        hold.
 
         Raises
         ------
         CatalogueError
-            For a time, or the epoch of an orbit, that the ephemeris does not hold.
+            For a time that the ephemeris does not hold.
         """
         if self._orbits is not orbits:
             self._orbits, self._known = orbits, {}
@@ -164,8 +167,18 @@ class NBodyEngine:
         """Each group of one epoch from there."""
         position, velocity = states_at_epoch(orbits)
         own = self._own(orbits)
+        low, high = self.ephemeris.span_jd
         for epoch in np.unique(orbits.epoch_jd):
             group = np.flatnonzero(orbits.epoch_jd == epoch)
+            if not low <= epoch <= high:
+                _log.warning(
+                    "%d orbits are of JD %.1f, which %s does not hold: left out",
+                    len(group),
+                    epoch,
+                    self.ephemeris.name,
+                )
+                position[group], velocity[group] = np.nan, np.nan
+                continue
             position[group], velocity[group] = self._integrate(
                 position[group], velocity[group], float(epoch), jd_tdb, own[group]
             )
