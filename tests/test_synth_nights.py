@@ -247,3 +247,23 @@ def test_an_asteroid_has_the_flux_and_noise_that_the_truth_says() -> None:
     photon_noise = np.sqrt(flux / conditions.gain)
     assert light == pytest.approx(flux, abs=5 * photon_noise)
     assert empty.std() == pytest.approx(conditions.sigma, rel=0.02)
+
+
+def test_the_psf_is_wider_in_the_corners() -> None:
+    conditions = draw_frame_conditions(np.random.default_rng(3))
+    empty = {"stars": 0.0, "dipoles": 0.0, "masked_stars": 0.0, "cosmic_rays": 0.0}
+    config = NightConfig(**empty, point_sources=0.0, ghosts=0.0, satellites=0.0, psf_variation=0.3)
+    middle, corner = (Segment(x - 40, y, x + 40, y) for x, y in ((200.0, 150.0), (355.0, 290.0)))
+    plan = FramePlan(
+        "f", (301, 400), 4, conditions, (Streak(middle, snr=40.0), Streak(corner, snr=40.0)),
+        config, 5,
+    )  # fmt: skip
+    fluxes = [thing.flux for thing in render_frame(plan).truth]
+    # At equal S/N in white noise a long trail's flux goes as the root of its width; there the
+    # PSF is 1 + 0.3 * (0.775**2 + 0.927**2) / 2 = 1.219 times as wide.
+    assert fluxes[1] / fluxes[0] == pytest.approx(1.219**0.5, abs=0.04)
+
+
+def test_an_impossible_variation_of_the_psf_is_refused() -> None:
+    with pytest.raises(ConfigError, match="psf_variation is -1"):
+        NightConfig(psf_variation=-1)

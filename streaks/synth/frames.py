@@ -83,6 +83,8 @@ class NightConfig:
     zero_point_mag: float = 26.3
     pixel_scale_arcsec: float = 1.01
     read_noise_e: float = 10.0
+    #: How much wider the PSF is in the corners than in the middle, in both images.
+    psf_variation: float = 0.05
 
     def __post_init__(self) -> None:
         for name in (
@@ -103,6 +105,8 @@ class NightConfig:
                 raise ConfigError(f"{name} is {low} to {high}; give the smaller first, none < 0")
         if not 0 <= self.known_share <= 1:
             raise ConfigError(f"known_share is {self.known_share}; it must lie in 0 to 1")
+        if not 0 <= self.psf_variation <= 1:
+            raise ConfigError(f"psf_variation is {self.psf_variation}; it must lie in 0 to 1")
         for name in ("exposure_s", "pixel_scale_arcsec"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
@@ -195,6 +199,21 @@ class _Canvas:
         self.truth: list[FrameTruth] = []
         self.area = ny * nx / 2048.0**2
 
+    def conditions_at(self, x: float, y: float) -> Conditions:
+        """The conditions with the PSFs of an image place: optics are sharpest in the middle."""
+        ny, nx = self.plan.shape
+        off = ((2 * x / nx - 1) ** 2 + (2 * y / ny - 1) ** 2) / 2
+        # In steps that nobody sees, so that few profiles are made.
+        wider = 1.0 + round(self.plan.config.psf_variation * off, 3)
+        if wider == 1.0:
+            return self.c
+        science, reference = self.c.science_psf, self.c.reference_psf
+        return replace(
+            self.c,
+            science_psf=replace(science, fwhm_px=science.fwhm_px * wider),
+            reference_psf=replace(reference, fwhm_px=reference.fwhm_px * wider),
+        )
+
     def count(self, rng: np.random.Generator, density: float) -> int:
         return int(rng.poisson(density * self.area))
 
@@ -260,8 +279,9 @@ def _add_stars(canvas: _Canvas, field: np.random.Generator, rng: np.random.Gener
     ratio = c.flux_ratio * np.exp(rng.normal(0, c.flux_scatter, n))
     for k in range(n):
         x, y, f = stars.x[k], stars.y[k], stars.flux[k]
-        add_points(canvas.science, x + dx[k], y + dy[k], f * ratio[k], c.science_psf)
-        add_points(canvas.reference, x, y, f, c.reference_psf)
+        here = canvas.conditions_at(x - _MARGIN_PX, y - _MARGIN_PX)
+        add_points(canvas.science, x + dx[k], y + dy[k], f * ratio[k], here.science_psf)
+        add_points(canvas.reference, x, y, f, here.reference_psf)
     _mark_sources(canvas, stars)
     for k in wrong:
         canvas.note("yin_yang", stars.x[k] - _MARGIN_PX, stars.y[k] - _MARGIN_PX)
@@ -316,14 +336,12 @@ def _add_point_sources(
     """Stars in one of the two images only: new ones, and those that the reference alone has."""
     c = canvas.c
     for source, share in ((rng, 0.6), (field, 0.4)):
-        layer, psf, sign = (
-            (canvas.new, c.science_psf, 1.0)
-            if source is rng
-            else (canvas.reference, c.reference_psf, -1.0)
-        )
+        layer, sign = (canvas.new, 1.0) if source is rng else (canvas.reference, -1.0)
         for _ in range(canvas.count(source, share * canvas.plan.config.point_sources)):
             x, y = canvas.place(source)
             flux = log_uniform(source, 25, 1500) * c.sigma
+            here = canvas.conditions_at(x, y)
+            psf = here.science_psf if source is rng else here.reference_psf
             add_points(layer, x + _MARGIN_PX, y + _MARGIN_PX, flux, psf)
             canvas.note("naked_star", x, y, flux=sign * flux)
 
@@ -427,8 +445,8 @@ def trail_flux(segment: Segment, conditions: Conditions) -> float:
 
 def _add_asteroid(canvas: _Canvas, streak: Streak, index: int) -> None:
     """One trail with the S/N or the flux that the plan wants."""
-    c = canvas.c
     x, y = streak.segment.midpoint
+    c = canvas.conditions_at(x, y)
     flux_of_one = trail_flux(streak.segment, c)
     flux = streak.flux if math.isfinite(streak.flux) else streak.snr * flux_of_one
     add_trail(canvas.new, streak.segment.shifted(_MARGIN_PX, _MARGIN_PX), flux, c.science_psf)
@@ -459,8 +477,8 @@ def _expose(canvas: _Canvas, rng: np.random.Generator) -> SimulatedFrame:
     noise *= rng.standard_normal(shape, dtype=np.float32)
     # All visits of a field share one reference, noise included.
     plate = np.random.default_rng((canvas.plan.field_seed, 1))
-    reference_noise: Float = plate.standard_normal(shape, dtype=np.float32)
-    np.multiply(reference_noise, noise_sky * c.reference_noise, out=reference_noise)
+    reference_noise = np.asarray(plate.standard_normal(shape, dtype=np.float32))
+    reference_noise *= np.float32(noise_sky * c.reference_noise)
     noise = correlate_noise(noise, c.correlation)
     reference_noise = correlate_noise(reference_noise, c.correlation)
     difference = subtract_exposures(
@@ -471,7 +489,7 @@ def _expose(canvas: _Canvas, rng: np.random.Generator) -> SimulatedFrame:
     reference = canvas.reference + reference_noise
     full = (canvas.mask & MASK_BITS["saturated"]) > 0
     science[full], reference[full] = c.saturation + sky, c.reference_saturation
-    np.minimum(science, c.saturation + sky, out=science)
+    np.minimum(science, np.float32(c.saturation + sky), out=science)
     ny, nx = canvas.plan.shape
     inner = (slice(_MARGIN_PX, _MARGIN_PX + ny), slice(_MARGIN_PX, _MARGIN_PX + nx))
     mask = canvas.mask[inner].copy()
