@@ -128,6 +128,8 @@ def test_names_depend_on_the_streaks_not_on_their_order() -> None:
         ({"flags": int(StreakFlag.NEGATIVE)}, "it is negative"),
         ({"time": ""}, "its time is unknown"),
         ({"ra": float("nan")}, "its place is unknown"),
+        ({"rate": 0.0}, "it has no rate"),
+        ({"rate": float("inf")}, "its rate is absurd"),
     ],
 )
 def test_what_does_not_agree_is_not_linked(change: dict, why: str) -> None:

@@ -260,7 +260,12 @@ def _work_off(
         if done is None:
             log.frame(entry)
         else:
-            log.frame(entry, worker=done.worker, memory_mb=round(done.memory_mb, 1))
+            log.frame(
+                entry,
+                worker=done.worker,
+                memory_mb=round(done.memory_mb, 1),
+                cpu_s=round(done.cpu_s, 3),
+            )
         counter.count(entry, 0 if done is None else done.n_asteroids)
 
 

@@ -39,7 +39,8 @@ class FrameWork:
 class WorkDone:
     """What the ledger needs to know of a frame; tables and pictures are on disk by then.
 
-    ``worker`` and ``memory_mb`` tell who did it and what that process then held.
+    ``worker``, ``memory_mb`` and ``cpu_s`` tell who did it, what that process then held, and how
+    long it computed: on a busy machine far less than the seconds of its stages.
     """
 
     digest: str
@@ -50,6 +51,7 @@ class WorkDone:
     n_asteroids: int = 0
     worker: str = ""
     memory_mb: float = float("nan")
+    cpu_s: float = float("nan")
 
 
 def prepare_work(
@@ -80,6 +82,7 @@ def prepare_work(
     satellites = None if tle is None else load_satellites(tle, settings.satellites)
 
     def work(task: FrameWork) -> WorkDone:
+        cpu = time.process_time()
         with _warnings_noted() as notes:
             result = process_frame(task.files, settings, classifier, known, satellites=satellites)
             digest = content_digest(task.files)
@@ -104,6 +107,7 @@ def prepare_work(
             n_asteroids=_asteroids(result.streaks),
             worker=f"{socket.gethostname()}-{os.getpid()}",
             memory_mb=_memory_mb(),
+            cpu_s=time.process_time() - cpu,
         )
 
     return work

@@ -89,7 +89,9 @@ class Sightings:
 
     @property
     def exposure_s(self) -> Floats:
-        return self.length_arcsec / self.rate
+        """Trail over rate, which is how the rate was made; NaN without one."""
+        known = np.where(self.rate > 0, self.rate, np.nan)
+        return self.length_arcsec / known
 
 
 def sightings_of(streaks: QTable) -> Sightings:

@@ -1,0 +1,176 @@
+"""A night at scale: simulated ZTF quadrants with everything on, at two workers.
+
+Frames of 3072 x 3080 px, Rice-compressed, with mask, science image, reference and clutter, are
+made once (`--sky`), matched with a catalogue of 100,000 orbits, classified, drawn and reported.
+Prints frames a second of the frames' work and of the whole run, memory of each worker as the
+night goes on, and the share of time of each stage; with `--dask`, the same on 1 and 2 processes of
+a local Dask cluster.
+
+    python benchmarks/night_scale.py --frames 200 --workers 2 --sky FOLDER --out FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import shutil
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from streaks.known import Orbits, read_orbits, stack_orbits, write_mpcorb
+from streaks.models import load_classifier
+from streaks.night import NightRun, read_night, run_night, write_night_report
+from streaks.synth import make_night
+
+SHAPE = (3080, 3072)
+
+
+def main() -> None:
+    given = _arguments()
+    sky = Path(given.sky)
+    if not sky.is_dir():
+        start = time.perf_counter()
+        make_night(sky, frames=given.frames, seed=given.seed, shape=SHAPE, workers=given.workers)
+        print(f"{given.frames} frames made in {time.perf_counter() - start:.0f} s")
+    catalogue = _catalogue(sky, given.orbits, given.seed)
+    images = sorted(sky.glob("*_scimrefdiffimg.fits*"))[: given.frames]
+    search = functools.partial(_search, images, catalogue, given.model)
+    run, report_s = search(Path(given.out), workers=given.workers)
+    print_run(run, report_s, given.workers)
+    if given.dask:
+        compare_dask(search, Path(given.out))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--orbits", type=int, default=100_000)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--sky", default="night-scale-sky")
+    parser.add_argument("--out", default="night-scale-out")
+    parser.add_argument("--dask", action="store_true", help="also on a local Dask cluster")
+    return parser.parse_args()
+
+
+def _catalogue(sky: Path, count: int, seed: int) -> Path:
+    """The night's own orbits among invented ones of the main belt, as a file."""
+    path = sky / f"orbits-{count}.dat"
+    if not path.exists():
+        own = read_orbits(sky / "orbits.dat")
+        write_mpcorb(stack_orbits([own, _main_belt(count - len(own), seed, own)]), path)
+    return path
+
+
+def _main_belt(count: int, seed: int, like: Orbits) -> Orbits:
+    rng = np.random.default_rng(seed)
+    a, e = rng.uniform(2.1, 3.3, count), rng.rayleigh(0.1, count).clip(0, 0.6)
+    epoch = np.full(count, float(like.epoch_jd[0]))
+    turns = {name: rng.uniform(0, 2 * np.pi, count) for name in ("node_rad", "argperi_rad")}
+    period = 365.25 * a**1.5
+    names = np.arange(100_001, 100_001 + count).astype(str)
+    return Orbits(
+        designation=names,
+        name=np.char.add(np.char.add("(", names), ")"),
+        h_mag=rng.normal(16.5, 1.2, count),
+        g_slope=np.full(count, 0.15),
+        epoch_jd=epoch,
+        q_au=a * (1 - e),
+        e=e,
+        incl_rad=rng.rayleigh(0.12, count).clip(0, 1.0),
+        tp_jd=epoch + rng.uniform(-0.5, 0.5, count) * period,
+        uncertainty=np.zeros(count),
+        **turns,
+    )
+
+
+def _search(
+    images: list[Path], catalogue: Path, model: str, out: Path, **how: object
+) -> tuple[NightRun, float]:
+    """The run, and seconds that the report took."""
+    shutil.rmtree(out, ignore_errors=True)
+    run = run_night(
+        images,
+        out,
+        load_classifier=functools.partial(load_classifier, model),
+        classifier_name=model,
+        orbits=catalogue,
+        **how,  # type: ignore[arg-type]
+    )
+    start = time.perf_counter()
+    write_night_report(read_night(out), seconds=run.seconds)
+    return run, time.perf_counter() - start
+
+
+def print_run(run: NightRun, report_s: float, workers: int) -> None:
+    frames = [line for line in _log(run) if line["event"] == "frame"]
+    first, last = (_seconds(frames[i]["time"]) for i in (0, -1))
+    pace = (len(frames) - 1) / (last - first) if len(frames) > 1 else float("nan")
+    print(f"\n{run.n_done} of {run.n_frames} frames, {workers} workers, {run.n_streaks} streaks, ")
+    print(f"{run.n_tracklets} tracklets; {len(run.failures)} failed")
+    print(f"frames/s from the first frame to the last: {pace:.3f}")
+    print(f"frames/s of the whole run and its report:  {run.n_done / (run.seconds + report_s):.3f}")
+    _print_stages(frames)
+    _print_memory(frames)
+
+
+def _print_stages(frames: list[dict]) -> None:
+    seconds: dict[str, float] = defaultdict(float)
+    for line in frames:
+        for stage, value in line["stages"].items():
+            seconds[stage] += value
+    total = sum(seconds.values())
+    print(f"\n{'stage':10} {'s a frame':>9} {'share':>6}")
+    for stage, value in sorted(seconds.items(), key=lambda item: -item[1]):
+        print(f"{stage:10} {value / len(frames):9.3f} {value / total:6.1%}")
+    print(f"{'all':10} {total / len(frames):9.3f}")
+    cpu = [line["cpu_s"] for line in frames if line.get("cpu_s") is not None]
+    print(f"CPU seconds a frame (median, without first frames): {np.median(cpu[2:] or cpu):.3f}")
+
+
+def _print_memory(frames: list[dict]) -> None:
+    by_worker: dict[str, list[float]] = defaultdict(list)
+    for line in frames:
+        if line.get("worker"):
+            by_worker[line["worker"]].append(line["memory_mb"])
+    print("\nmemory of each worker, MiB, at its frames")
+    for worker, held in sorted(by_worker.items()):
+        marks = sorted({*range(0, len(held), max(1, len(held) // 8)), len(held) - 1})
+        print(f"{worker}: " + ", ".join(f"{i + 1}: {held[i]:.0f}" for i in marks))
+
+
+def compare_dask(search: functools.partial, out: Path) -> None:
+    from streaks.night.cluster import dask_engine
+
+    rates = {}
+    for workers in (1, 2):
+        run, _ = search(
+            out.with_name(f"{out.name}-dask{workers}"),
+            engine=dask_engine(cluster="local", workers=workers),
+        )
+        frames = [line for line in _log(run) if line["event"] == "frame"]
+        # Without start-up, which a long night does not feel: from each worker's first frame on.
+        first, last = (_seconds(frames[i]["time"]) for i in (workers - 1, -1))
+        rates[workers] = (len(frames) - workers) / (last - first)
+        same = run.folder.streaks.read_bytes() == (out / "streaks.parquet").read_bytes()
+        print(f"Dask, {workers} processes: {rates[workers]:.3f} frames/s; same table: {same}")
+    print(f"efficiency at 2: {rates[2] / (2 * rates[1]):.2f}")
+
+
+def _log(run: NightRun) -> list[dict]:
+    return [json.loads(line) for line in run.folder.log.read_text().splitlines()]
+
+
+def _seconds(stamp: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+if __name__ == "__main__":
+    main()
