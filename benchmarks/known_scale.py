@@ -184,7 +184,9 @@ def main() -> int:
     # Half of the fields where bodies pass the Earth: anywhere else there are hardly any.
     aimed = predict(close, middle, "I41")
     places = fields(given.fields - given.fields // 2, rng)
-    places += [(aimed["ra"][i].value, aimed["dec"][i].value) for i in range(given.fields // 2)]
+    fastest_first = np.argsort(-aimed["rate"].value)
+    for i in [*fastest_first[: given.fields // 4], *range(given.fields // 2 - given.fields // 4)]:
+        places.append((aimed["ra"][i].value, aimed["dec"][i].value))
     total, special, missed, fastest, worst = missed_by_index(mixed, places, middle, rng)
     print(f"{given.fields} fields against brute force: {total} objects, {special} of them faster "
           f"than 5 deg/day or nearer than 0.02 au (fastest {fastest:.0f} deg/day), "

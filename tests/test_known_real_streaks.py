@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.time import Time
+from astropy.wcs import WCS
 
+from streaks.frame import Frame
 from streaks.known import (
     NBodyEngine,
     Orbits,
@@ -21,8 +23,10 @@ from streaks.known import (
     prepare_night,
     read_orbits,
     same_object,
+    write_catalogue,
 )
 from streaks.matching import match_known, separation_arcsec
+from streaks.night import load_sky
 from streaks.tables import ColumnSpec, build_table
 
 _PLACES = ("ra", "dec", "ra0", "dec0", "ra1", "dec1", "pa")
@@ -51,7 +55,7 @@ def test_published_predictions_come_out_again(
     for name, some in by_name.items():
         one = near_earth.select(near_earth.find(name))
         engine = NBodyEngine(ephemeris)
-        for row in sorted(some, key=lambda r: -float(r["jd"]))[:4]:
+        for row in sorted(some, key=lambda r: -float(r["jd"]))[:2]:
             middle = Time(float(row["jd"]) + 15.0 / 86_400.0, format="jd", scale="utc")
             place = predict(
                 one, middle, "I41", exposure_s=30.0, engine=engine, ephemeris=ephemeris
@@ -66,6 +70,31 @@ def test_published_predictions_come_out_again(
             # The file's ends are rounded to 0.004 arcsec, of 5 arcsec and more.
             assert abs((turn + 180.0) % 360.0 - 180.0) < 0.1
             assert place["vmag"].value == pytest.approx(float(row["myv"]), abs=0.02)
+
+
+def test_a_frame_years_from_the_catalogues_epoch_is_told_what_is_in_it(
+    real_data: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A real alert of (24421) Djorgovski, seven years before the epoch of the orbits.
+    monkeypatch.setenv("STREAKS_CACHE", str(tmp_path))
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix = [87.4869754, 22.6371514], [101.0, 76.0]
+    wcs.wcs.cdelt = [-2.8e-4, 2.8e-4]
+    frame = Frame(
+        np.zeros((151, 201), np.float32), np.zeros((151, 201), bool), wcs=wcs, exposure_s=30.0,
+        time=Time(2458158.6052083 + 15.0 / 86_400.0, format="jd", scale="utc"), observatory="I41",
+    )  # fmt: skip
+    everything = read_orbits(real_data("orbits", "mpcorb_named_22304_K25BL.dat.gz"))
+    some = np.union1d(everything.find("24421"), np.arange(0, len(everything), 50))
+    write_catalogue(everything.select(some), tmp_path / "orbits.npz", {})
+    sky = load_sky(
+        tmp_path / "orbits.npz",
+        real_data("kernels", "de440_1985_2040.bsp").parent,
+    )
+    (found,) = sky.near_frame(frame)
+    assert found["designation"] == "24421"
+    assert found["sep"].to_value("arcsec") < 0.3
 
 
 @pytest.mark.slow

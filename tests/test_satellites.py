@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 from astropy.time import Time
+from astropy.wcs import WCS
+from typer.testing import CliRunner
 
+from streaks.cli.known import app
 from streaks.config import SatelliteConfig
 from streaks.errors import CatalogueError, ConfigError
+from streaks.frame import Frame
 from streaks.known import find_observatory
 from streaks.matching import separation_arcsec
+from streaks.night import load_satellites
 from streaks.satellites import (
     Satellites,
     best_satellites,
@@ -237,3 +242,56 @@ def test_settings_out_of_range_are_refused() -> None:
         SatelliteConfig(max_candidates=0)
     with pytest.raises(ConfigError, match="max_age_days, search_radius_deg"):
         SatelliteConfig(max_age_days=0.0)
+
+
+def test_candidates_of_a_table_of_streaks(
+    real_trail: tuple[Satellites, QTable, Time, float],
+    real_data: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    _, streaks, middle, _ = real_trail
+    streaks["time"] = [str(middle.isot)]
+    streaks.write(tmp_path / "streaks.ecsv")
+    tle = str(real_data("tle", "tle.20171129.txt.gz"))
+    asked = ["satellites", str(tmp_path / "streaks.ecsv"), "-o", str(tmp_path / "c.ecsv"),
+             "--tle", tle]  # fmt: skip
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    assert "1 of 1 streaks may be satellites" in result.output
+    assert QTable.read(tmp_path / "c.ecsv")["sat_norad"][0] == 13035
+    streaks[["streak_id", "ra"]].write(tmp_path / "streaks.ecsv", overwrite=True)
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 2
+    assert "lacks the columns dec, pa, ra0, time" in " ".join(result.output.split())
+
+
+def _frame(**changes: object) -> Frame:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = [150.0, 30.0], [50.0, 40.0], [-3e-4, 3e-4]
+    values = {
+        "data": np.zeros((80, 100), np.float32), "mask": np.zeros((80, 100), bool),
+        "name": "f", "wcs": wcs, "exposure_s": 30.0,
+        "time": Time("2000-06-28T06:50:19", scale="utc"), "observatory": "I41", **changes,
+    }  # fmt: skip
+    return Frame(**values)  # type: ignore[arg-type]
+
+
+def test_a_frame_that_does_not_say_enough_names_no_satellite(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sky = load_satellites(_write(tmp_path / "a.tle", *VANGUARD))
+    streaks = _streaks([(150.0, 30.0, 150.1, 30.0)])
+    named = sky.name_streaks(_frame(observatory="", wcs=None), streaks)
+    assert named["sat_norad"].tolist() == [-1]
+    assert "f: not matched with satellites: no sky coordinates, observatory" in caplog.text
+
+
+def test_elements_of_another_year_are_not_used_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sky = load_satellites(_write(tmp_path / "a.tle", *VANGUARD))
+    streaks = _streaks([(150.0, 30.0, 150.1, 30.0)])
+    late = _frame(time=Time("2001-06-28T06:50:19", scale="utc"))
+    assert sky.name_streaks(late, streaks)["sat_name"].tolist() == [""]
+    assert "the youngest elements of satellites are 365 days away" in caplog.text

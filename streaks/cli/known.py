@@ -1,4 +1,4 @@
-"""`streaks known update`, `streaks known query`, `streaks known check`."""
+"""`streaks known update`, `query`, `check` and `satellites`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streaks.known import Engine, Observatory, Orbits
     from streaks.known.solar_system import Ephemeris
 
-__all__ = ["app", "check", "query", "update"]
+__all__ = ["app", "check", "query", "satellites", "update"]
 
 app = typer.Typer(no_args_is_help=True, help="Known asteroids: what is near, and who says so.")
 
@@ -95,6 +95,49 @@ def update(
         typer.echo(json.dumps(answer))
     elif not quiet:
         typer.echo(f"{len(orbits)} orbits, {len(orbits.failures)} bad lines -> {target}")
+
+
+@app.command()
+def satellites(
+    table: Annotated[
+        Path, typer.Argument(help="Streaks, as `detect` and `night` write them (with `time`).")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Table of candidates; its suffix is the format.")
+    ],
+    tle: Annotated[Path, typer.Option(help="Two-line elements of about that date.")],
+    exposure: Annotated[float, typer.Option(min=0.1, help="Length of an exposure, s.")] = 30.0,
+    observatory: Site = "I41",
+    obscodes: SiteFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Which satellites each streak may be, the likeliest first, with their doubts."""
+    from astropy.table import vstack
+    from astropy.time import Time
+
+    from streaks.readers import read_table
+    from streaks.reporting import write_table
+    from streaks.satellites import CANDIDATE_COLUMNS, match_satellites, read_tles
+    from streaks.tables import empty_table
+
+    streaks, site, known = read_table(table), _site(observatory, obscodes), read_tles(tle)
+    missing = {"streak_id", "time", "ra", "dec", "pa", "ra0"} - set(streaks.colnames)
+    if missing:
+        raise typer.BadParameter(f"{table} lacks the columns {', '.join(sorted(missing))}")
+    times = [str(time) for time in streaks["time"]]
+    parts = [empty_table(CANDIDATE_COLUMNS)]
+    for time in sorted(set(times) - {""}):
+        rows = streaks[[t == time for t in times]]
+        when = Time(time, scale="utc")
+        parts.append(match_satellites(rows, known, when, site, exposure_s=exposure))
+    found = vstack(parts)
+    write_table(found, output)
+    if not quiet:
+        some = len(set(found["streak_id"][found["possible"] == 1]))
+        typer.echo(
+            f"{some} of {len(streaks)} streaks may be satellites; {len(found)} candidates "
+            f"-> {output}"
+        )
 
 
 def _name_bad_lines(orbits: Orbits) -> None:

@@ -12,6 +12,7 @@ from astropy.table import QTable
 from astropy.time import Time
 
 from streaks.config import SatelliteConfig
+from streaks.errors import CatalogueError
 from streaks.frame import Frame
 from streaks.tables import empty_table
 
@@ -120,22 +121,25 @@ class SatelliteSky:
             what
             for what, there in (
                 ("sky coordinates", frame.wcs is not None),
-                ("a time", frame.time is not None),
-                ("an exposure time", bool(np.isfinite(frame.exposure_s))),
-                ("an observatory", bool(frame.observatory)),
+                ("time", frame.time is not None),
+                ("exposure time", bool(np.isfinite(frame.exposure_s))),
+                ("observatory", bool(frame.observatory)),
             )
             if not there
         ]
         if missing or frame.time is None:
-            _log.warning(
-                "%s: not matched with satellites: no %s", frame.name, " and no ".join(missing)
-            )
+            _log.warning("%s: not matched with satellites: no %s", frame.name, ", ".join(missing))
+            return best_satellites(streaks, empty_table(CANDIDATE_COLUMNS))
+        try:
+            site = find_observatory(frame.observatory)
+        except CatalogueError as error:
+            _log.warning("%s: not matched with satellites: %s", frame.name, error)
             return best_satellites(streaks, empty_table(CANDIDATE_COLUMNS))
         candidates = match_satellites(
             streaks,
             self._satellites,
             frame.time,
-            find_observatory(frame.observatory),
+            site,
             exposure_s=frame.exposure_s,
             config=self._config,
         )
