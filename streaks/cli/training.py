@@ -200,6 +200,34 @@ def _pooled(
     return train_ensemble(classifiers, cutouts, labels, seed=seed)
 
 
+@train_app.command("calibrate")
+def train_calibrate_command(
+    model: Annotated[str, typer.Argument(help="A network: cnn, or a folder of weights.")],
+    output: NewFolder,
+    n: Count = 6000,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the cutouts; another one than the model's own.")
+    ] = 3,
+    data: Data = None,
+    min_snr: LeastSnr = 6.0,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """The same network, its probabilities, candidates and novelty fitted to other cutouts."""
+    from streaks.models import recalibrate_network
+    from streaks.models.store import read_card, read_weights, weights_folder
+
+    folder = weights_folder(model)
+    card = read_card(folder)
+    weights = read_weights(folder, card)
+    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet)
+    fitted = recalibrate_network(weights, card, cutouts, labels, seed=seed)
+    options = f"{_origin(data, n, min_snr)} --seed {seed}"
+    recipe = f"{card['recipe']}; streaks train calibrate DIR {options} -o DIR"
+    source = {"set": card["training"]["set"], "calibration_set": about["set"]}
+    _save(fitted, output, recipe, source, quiet)
+
+
 @train_app.command("all")
 def train_all_command(
     output: Annotated[

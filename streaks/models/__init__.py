@@ -14,6 +14,7 @@ _FACE = {
     "TrainedModel": "store",
     "evaluate_classifier": "evaluation",
     "load_classifier": "onnx_classifier",
+    "recalibrate_network": "recalibration",
     "save_model": "store",
     "shipped_names": "store",
     "train_cnn": "network",

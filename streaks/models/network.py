@@ -19,7 +19,7 @@ from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError, MissingExtraError, ModelError
 from streaks.features import SIZE_PX
 from streaks.models.augmentation import augment
-from streaks.models.calibration import fit_calibration
+from streaks.models.calibration import Calibration, fit_calibration
 from streaks.models.evaluation import evaluate_probabilities
 from streaks.models.inputs import network_image
 from streaks.models.labels import class_counts, label_indices
@@ -27,7 +27,7 @@ from streaks.models.novelty import NoveltySpace, fit_novelty, novelty_scale
 from streaks.models.onnx_graph import network_to_onnx, read_constants
 from streaks.models.store import TrainedModel
 
-__all__ = ["train_cnn"]
+__all__ = ["read_network", "train_cnn"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -359,6 +359,28 @@ def _weights_of(data: bytes) -> list[NDArray[np.float32]]:
             )
         weights += [kernel.transpose(2, 3, 1, 0), arrays[f"bias_{k}"]]
     return [*weights, arrays["dense"], arrays["dense_bias"]]
+
+
+def read_network(
+    data: bytes,
+) -> tuple[list[Any], tuple[NDArray[Any], NDArray[Any]], int, Calibration]:
+    """Convolutions and last layer as `network_to_onnx` takes them, image side, calibration.
+
+    Raises
+    ------
+    ModelError
+        If it is a network of other layers.
+    """
+    weights, arrays = _weights_of(data), read_constants(data)
+    kernels = [kernel.transpose(3, 2, 0, 1) for kernel in weights[0:-2:2]]
+    convolutions = [
+        (kernel, bias, stride, pooled)
+        for kernel, bias, (_, _, stride, pooled) in zip(
+            kernels, weights[1:-2:2], _LAYERS, strict=True
+        )
+    ]
+    calibration = Calibration(1.0 / float(arrays["scale"][0]), tuple(arrays["bias"].tolist()))
+    return convolutions, (weights[-2], weights[-1]), SIZE_PX, calibration
 
 
 def _check_export(model: Any, data: bytes, calibrate: Any) -> None:

@@ -7,7 +7,7 @@ Every graph takes ``input`` and gives ``probabilities``, (n, n_outputs).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,12 @@ from streaks.errors import MissingExtraError
 from streaks.models.calibration import Calibration
 from streaks.models.novelty import NoveltySpace
 
-__all__ = ["forest_to_onnx", "network_to_onnx", "read_constants"]
+__all__ = [
+    "features_and_probabilities",
+    "forest_to_onnx",
+    "network_to_onnx",
+    "read_constants",
+]
 
 #: Versions of the operator sets: old enough for every ONNX Runtime that we allow.
 _OPSET, _OPSET_ML, _IR = 17, 3, 8
@@ -107,6 +112,27 @@ def forest_to_onnx(forest: Any, n_outputs: int, *, floor: float, calibration: Ca
     constants.append(onnx.numpy_helper.from_array(np.array([floor], np.float32), "floor"))
     n_features = int(forest.n_features_in_)
     return _finish(onnx, nodes + tail, constants, [n_features], n_outputs, "forest")
+
+
+def features_and_probabilities(
+    data: bytes,
+) -> Callable[[NDArray[np.float32]], tuple[NDArray[Any], NDArray[Any]]]:
+    """What runs a network up to its last layer's input, and to its end."""
+    import onnxruntime
+
+    onnx = _onnx()
+    model = onnx.load_model_from_string(data)
+    feature = onnx.helper.make_tensor_value_info("flat", onnx.TensorProto.FLOAT, None)
+    model.graph.output.append(feature)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+    def run(x: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
+        features, probabilities = session.run(["flat", "probabilities"], {"input": x})
+        return features, probabilities
+
+    return run
 
 
 def read_constants(data: bytes) -> dict[str, NDArray[Any]]:
