@@ -15,6 +15,7 @@ from streaks.errors import ConfigError, TableError
 from streaks.geometry import Segment
 from streaks.reporting import (
     AdesContext,
+    ades_context,
     ades_psv,
     ds9_regions,
     split_submittable,
@@ -382,3 +383,31 @@ def test_a_tracklets_misnamed_visit_counts_as_its_asteroid():
     ready, _ = split_submittable(streaks)
     assert list(ready["label"]) == ["asteroid"] * 3
     assert list(streaks["label"]) == ["asteroid", "asteroid", "ghost"]
+
+
+def test_a_context_comes_from_plain_values():
+    values = {
+        "submitter": "A. Person",
+        "measurers": ["A. Person"],
+        "telescope": {"design": "Schmidt", "aperture": 1.2, "detector": "CCD"},
+    }
+    context = ades_context(values)
+    assert context.telescope["aperture"] == "1.2"
+    streaks = made_streaks(SEGMENTS[:1], ["asteroid"])
+    streaks["observatory"] = ["I41"]
+    assert problems(ades_psv(streaks, context)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"observer": "x"}, "an ADES context has no observer; it has astrometric_catalogue"),
+        ({"measurers": "A. Person"}, "ADES measurers is 'A. Person'; expected a list of names"),
+        ({"telescope": "big"}, "ADES telescope is 'big'; expected a table"),
+        ({"rms_time_s": "1"}, "ADES rms_time_s is '1'; expected a number"),
+        ({"submitter": 3}, "ADES submitter is 3; expected a text"),
+    ],
+)
+def test_a_context_of_the_wrong_kind_is_named(values, said):
+    with pytest.raises(ConfigError, match=said):
+        ades_context(values)

@@ -79,6 +79,10 @@ def night(
     streak_masks: Annotated[
         bool, typer.Option("--streak-masks", help="A FITS mask of each frame's streaks.")
     ] = False,
+    ades: Annotated[
+        Path | None,
+        typer.Option(help="Who observed, with what, for the ADES files: a TOML file."),
+    ] = None,
     scheduler: Annotated[
         str, typer.Option(help="Address of a Dask scheduler whose workers do the work.")
     ] = "",
@@ -101,7 +105,7 @@ def night(
     """
     from streaks.night import run_night
     from streaks.readers import read_table
-    from streaks.reporting import table_suffix
+    from streaks.reporting import ades_context, table_suffix
 
     more = [table_suffix(f"streaks{suffix}") for suffix in also or ()]
     known_truth = None if truth is None else read_table(truth)
@@ -121,6 +125,7 @@ def night(
         memory_limit_mb=memory_limit or _share_of_memory_mb(n_workers),
         engine=_engine(scheduler, cluster, n_workers, time_limit),
         streak_masks=streak_masks,
+        ades=None if ades is None else ades_context(_toml(ades, "--ades")),
     )
     say = functools.partial(_say, quiet=quiet, as_json=as_json, summary=summary)
     code = 2
@@ -223,20 +228,22 @@ def read_settings(path: Path | None) -> Settings:
     ConfigError
         If the file is missing, no TOML, or has unknown names or values out of range.
     """
+    from streaks.config import Settings, settings_from_mapping
+
+    return Settings() if path is None else settings_from_mapping(_toml(path, "--config"))
+
+
+def _toml(path: Path, option: str) -> dict[str, Any]:
     import tomllib
 
-    from streaks.config import Settings, settings_from_mapping
     from streaks.errors import ConfigError
 
-    if path is None:
-        return Settings()
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; --config needs a TOML file") from None
+        raise ConfigError(f"{path} does not exist; {option} needs a TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
-    return settings_from_mapping(values)
 
 
 def classifier_loader(name: str) -> Callable[[], Any] | None:

@@ -31,6 +31,7 @@ from streaks.night.pool import Outcome
 from streaks.night.records import RunLog, opened_log, write_metrics
 from streaks.night.work import FrameWork, WorkDone, prepare_work
 from streaks.readers import FrameFiles, find_frames
+from streaks.reporting import AdesContext
 from streaks.reporting.files import written_whole
 
 __all__ = ["NightRun", "Progress", "run_night"]
@@ -144,6 +145,7 @@ def run_night(
     memory_limit_mb: int = 0,
     engine: Engine | None = None,
     streak_masks: bool = False,
+    ades: AdesContext | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> NightRun:
     """Search all frames of a night; started again, it does what is missing.
@@ -175,6 +177,8 @@ def run_night(
         Who does the work, in place of processes on this machine; it keeps its own limits.
     streak_masks
         Write a FITS mask of each frame's streaks as well.
+    ades
+        What the ADES files say of observer and telescope.
     progress
         Called after each frame.
 
@@ -223,7 +227,9 @@ def run_night(
         _work_off(outcomes, folder, ledger, log, counter, fingerprint)
         entries = ledger.entries()
         provenance = {**identity, "version": __version__}
-        counts = write_night_tables(folder, entries, settings.tracklets, provenance=provenance)
+        counts = write_night_tables(
+            folder, entries, settings.tracklets, provenance=provenance, ades=ades
+        )
         run = _summary(folder, frames, plan, entries, counts, time.monotonic() - start)
         write_metrics(folder, _final_counts(run))
         log.tell("end", **run.totals)

@@ -1,6 +1,12 @@
 """What leaves the program: tables, regions, ADES observations, and the night's page."""
 
-from streaks.reporting.ades import AdesContext, ades_psv, split_submittable, with_station
+from streaks.reporting.ades import (
+    AdesContext,
+    ades_context,
+    ades_psv,
+    split_submittable,
+    with_station,
+)
 from streaks.reporting.masks import streak_plane, write_streak_mask
 from streaks.reporting.page import NightSummary, PagePictures, select_rows, write_report
 from streaks.reporting.regions import ds9_regions
@@ -11,6 +17,7 @@ __all__ = [
     "AdesContext",
     "NightSummary",
     "PagePictures",
+    "ades_context",
     "ades_psv",
     "ds9_regions",
     "select_rows",

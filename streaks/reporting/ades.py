@@ -16,7 +16,8 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -25,7 +26,14 @@ from numpy.typing import NDArray
 from streaks.errors import ConfigError, TableError
 from streaks.tables import StreakFlag
 
-__all__ = ["AdesContext", "ades_psv", "split_submittable", "tracklet_name", "with_station"]
+__all__ = [
+    "AdesContext",
+    "ades_context",
+    "ades_psv",
+    "split_submittable",
+    "tracklet_name",
+    "with_station",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +101,40 @@ class AdesContext:
             raise ConfigError(
                 f"astrometric_floor_arcsec is {self.astrometric_floor_arcsec}; it must be >= 0"
             )
+
+
+def ades_context(values: Mapping[str, Any]) -> AdesContext:
+    """A context from plain values, as a TOML file holds them.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, naming those that exist, or a value of the wrong kind.
+    """
+    kinds = {one.name: type(getattr(AdesContext(), one.name)) for one in fields(AdesContext)}
+    unknown = sorted(set(values) - set(kinds))
+    if unknown:
+        raise ConfigError(
+            f"an ADES context has no {', '.join(unknown)}; it has {', '.join(sorted(kinds))}"
+        )
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        kind = kinds[name]
+        sound = isinstance(
+            value,
+            {tuple: list, float: int | float, str: str}.get(kind, Mapping),
+        )
+        if not sound:
+            raise ConfigError(
+                f"ADES {name} is {value!r}; expected {_KIND_NAMES.get(kind, 'a table')}"
+            )
+        given[name] = tuple(map(str, value)) if kind is tuple else value
+    if "telescope" in given:
+        given["telescope"] = {str(key): str(text) for key, text in given["telescope"].items()}
+    return AdesContext(**given)
+
+
+_KIND_NAMES = {tuple: "a list of names", float: "a number", str: "a text"}
 
 
 def with_station(streaks: QTable, *, observatory: str, band: str) -> QTable:
