@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-
     from astropy.table import QTable
 
     from streaks.cutouts import Cutouts
