@@ -116,6 +116,30 @@ def test_a_model_of_other_features_or_outputs_is_refused(folder, what, value):
         load_classifier(folder)
 
 
+def test_a_models_rule_is_kept_on_its_card(trained, folder):
+    classifier = load_classifier(folder)
+    assert classifier.rule.coverage == trained.rule.coverage
+    np.testing.assert_allclose(classifier.rule.thresholds, trained.rule.thresholds, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rule", [{"coverage": 0.9, "thresholds": {}}, {"coverage": 2.0, "thresholds": {}}, "none"]
+)
+def test_a_broken_rule_is_refused(folder, rule):
+    _change_card(folder, rule=rule)
+    with pytest.raises(ModelError, match=r"rule needs a coverage and a threshold for each of"):
+        load_classifier(folder)
+
+
+def test_a_card_without_a_rule_still_names_classes(folder):
+    card = json.loads((folder / "card.json").read_text())
+    del card["rule"]
+    (folder / "card.json").write_text(json.dumps(card))
+    cutouts, labels = labelled_set(4, seed=2)
+    assert load_classifier(folder).rule is None
+    assert classify_cutouts(load_classifier(folder), cutouts)["label"].tolist() == labels
+
+
 def test_an_unknown_name_says_what_there_is():
     with pytest.raises(ModelError, match="no model 'oracle': expected one of cnn, default, forest"):
         load_classifier("oracle")
@@ -225,3 +249,14 @@ def test_shipped_networks_answer_hardly_changes_when_a_cutout_is_turned():
     turned = [np.rot90(image, k) for k in range(4)]
     p = load_classifier("cnn").predict_proba(stack(turned))
     assert np.ptp(p[:, 0]) < 0.1
+
+
+def test_the_shipped_network_finds_what_is_of_no_class_novel():
+    rng = np.random.default_rng(10)
+    y, x = np.mgrid[:128, :128]
+    fringes = [noise(rng) + 12 * np.sin(x / 5 + 0.1 * y + k) * np.sin(y / 9) for k in range(6)]
+    asteroids = [noise(rng) + trail(length=25, theta_deg=30 * k + 5, peak=10.0) for k in range(6)]
+    strange = load_classifier("cnn").predict_with_novelty(stack(fringes))[1]
+    plain = load_classifier("cnn").predict_with_novelty(stack(asteroids))[1]
+    assert np.median(strange) > 0.99
+    assert np.median(plain) < 0.99

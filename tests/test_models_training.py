@@ -11,6 +11,7 @@ from streaks.classification import OUTPUTS
 from streaks.errors import ConfigError, InputError, MissingExtraError, ModelError
 from streaks.models import (
     load_classifier,
+    recalibrate_network,
     save_model,
     train_cnn,
     train_ensemble,
@@ -21,6 +22,7 @@ from streaks.models.calibration import Calibration, fit_calibration, softmax
 from streaks.models.inputs import feature_input, image_input
 from streaks.models.onnx_graph import forest_to_onnx
 from streaks.models.pooling import fit_powers
+from streaks.models.store import read_card, read_weights, weights_folder
 from tests.toy_cutouts import labelled_set, stack
 
 
@@ -220,3 +222,26 @@ def test_image_input_of_turned_cutouts_is_the_turned_input():
     np.testing.assert_array_equal(
         image_input(stack(turned)), np.rot90(image_input(stack(images)), 1, (2, 3))
     )
+
+
+def test_a_network_is_calibrated_anew_without_training(toy, tmp_path):
+    folder = weights_folder("cnn")
+    card = read_card(folder)
+    data = read_weights(folder, card)
+    fitted = recalibrate_network(data, card, *toy, seed=1)
+    x = image_input(toy[0])
+    before, after = _run(data, x), _run(fitted.onnx, x)
+    truth = np.array([OUTPUTS.index(label) for label in toy[1]])
+    rows = np.arange(len(truth))
+    # Likelier truths by construction: it is what is fitted.
+    assert np.log(after[rows, truth]).mean() >= np.log(before[rows, truth]).mean()
+    save_model(fitted, tmp_path / "mine", name="mine", recipe="", created="", limits=[])
+    p, novelty = load_classifier(tmp_path / "mine").predict_with_novelty(toy[0])
+    np.testing.assert_allclose(p, after, atol=1e-5)
+    assert ((novelty >= 0) & (novelty <= 1)).all()
+
+
+def test_only_a_network_can_be_calibrated_anew(toy):
+    card = read_card(weights_folder("forest"))
+    with pytest.raises(ModelError, match=r"forest is a model of kind forest; only a network"):
+        recalibrate_network(b"", card, *toy, seed=1)
