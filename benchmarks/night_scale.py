@@ -138,7 +138,8 @@ def _print_memory(frames: list[dict]) -> None:
     for line in frames:
         if line.get("worker"):
             by_worker[line["worker"]].append(line["memory_mb"])
-    print("\nmemory of each worker, MiB, at its frames")
+    peak = max((line["peak_mb"] for line in frames if line.get("peak_mb")), default=float("nan"))
+    print(f"\nmemory of each worker, MiB, at its frames; peak of any {peak:.0f}")
     for worker, held in sorted(by_worker.items()):
         marks = sorted({*range(0, len(held), max(1, len(held) // 8)), len(held) - 1})
         print(f"{worker}: " + ", ".join(f"{i + 1}: {held[i]:.0f}" for i in marks))

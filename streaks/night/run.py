@@ -270,6 +270,7 @@ def _work_off(
                 entry,
                 worker=done.worker,
                 memory_mb=round(done.memory_mb, 1),
+                peak_mb=round(done.peak_mb, 1),
                 cpu_s=round(done.cpu_s, 3),
             )
         counter.count(entry, 0 if done is None else done.n_asteroids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,8 +40,9 @@ class FrameWork:
 class WorkDone:
     """What the ledger needs to know of a frame; tables and pictures are on disk by then.
 
-    ``worker``, ``memory_mb`` and ``cpu_s`` tell who did it, what that process then held, and how
-    long it computed: on a busy machine far less than the seconds of its stages.
+    ``worker``, ``memory_mb``, ``peak_mb`` and ``cpu_s`` tell who did it, what that process then
+    held and at most has held, and how long it computed: on a busy machine far less than the
+    seconds of its stages.
     """
 
     digest: str
@@ -51,6 +53,7 @@ class WorkDone:
     n_asteroids: int = 0
     worker: str = ""
     memory_mb: float = float("nan")
+    peak_mb: float = float("nan")
     cpu_s: float = float("nan")
 
 
@@ -107,6 +110,8 @@ def prepare_work(
             n_asteroids=_asteroids(result.streaks),
             worker=f"{socket.gethostname()}-{os.getpid()}",
             memory_mb=_memory_mb(),
+            # KiB on Linux.
+            peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             cpu_s=time.process_time() - cpu,
         )
 
