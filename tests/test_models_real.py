@@ -25,14 +25,24 @@ def test_all_real_cutouts_are_read_and_judged(figures):
     assert (figures["n"], figures["n_positive"]) == (1965, 117)
 
 
-def test_most_known_asteroids_are_kept_at_one_per_cent_false_positives(figures):
-    # The survey's own random forest keeps 43 % there (its `prob` column, on the same cutouts).
-    assert figures["asteroid_tpr"]["0.01"] > 0.9
-    assert figures["asteroid_tpr"]["0.05"] > 0.95
+def test_nearly_all_known_asteroids_are_kept(figures):
+    # The survey's own random forest keeps 43 % at 1 % (its
+    # `prob` column, on the same cutouts).
+    assert figures["asteroid_tpr"]["0.01"] >= 0.97
+    assert figures["asteroid_tpr"]["0.001"] >= 0.88
 
 
 def test_artifacts_are_named_as_careful_eyes_name_them(figures):
-    assert figures["macro_f1"] > 0.75
+    assert figures["macro_f1"] >= 0.80
     assert set(figures["scored_classes"]) == {
         *("satellite", "masked_star", "ghost", "naked_star", "yin_yang", "skip")
     }
+
+
+def test_probabilities_mean_what_they_say_on_real_sky(figures):
+    assert figures["calibration_error"] <= 0.05
+
+
+def test_candidates_hold_what_eyes_see_as_often_as_promised(figures):
+    assert figures["sets"]["coverage"] == pytest.approx(figures["sets"]["promised"], abs=0.02)
+    assert figures["sets"]["mean_size"] <= 1.3
