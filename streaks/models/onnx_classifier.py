@@ -23,7 +23,7 @@ _INPUTS: dict[str, Callable[[Cutouts], NDArray[np.float32]]] = {
     "network": image_input,
 }
 #: Cutouts handed to the runtime at a time: more is no faster, and holds 3 MB each in the network.
-_BATCH = 64
+_BATCH = 32
 
 
 class OnnxClassifier:
