@@ -211,7 +211,8 @@ def test_a_disk_that_fails_stops_the_night_with_the_reason_and_keeps_what_is_don
 _SMALL_DISK = """
 import sys
 from streaks.cli import main
-sys.exit(main(["night", "in", "-o", "disk/out", "--model", "none", "--workers", "1", "-q"]))
+if __name__ == "__main__":
+    sys.exit(main(["night", "in", "-o", "disk/out", "--model", "none", "--workers", "1", "-q"]))
 """
 
 

@@ -280,6 +280,7 @@ def _alive(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 def test_a_killed_night_started_again_gives_the_same_tables(tmp_path: Path) -> None:
     write_frames(tmp_path / "in", 6)
     pids = tmp_path / "pids"

@@ -124,6 +124,15 @@ def test_a_date_takes_the_time_of_day_of_another_word() -> None:
     assert seconds_after_noon(mid_exposure(made, words, 30.0)) == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("exposure_s", [-30.0, 1e308, math.inf])
+def test_an_absurd_exposure_is_no_exposure(
+    exposure_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = mid_exposure(header(T_START="2018-06-07T12:00:00"), START, exposure_s, "a.fits")
+    assert seconds_after_noon(found) == pytest.approx(0.0, abs=1e-3)
+    assert "exposure time unknown or absurd" in caplog.text
+
+
 def test_an_unknown_exposure_leaves_the_start_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 #: Julian dates of 1900 and 2150: what lies outside is no time of a digital image.
 _JD_RANGE = (2415020.0, 2506331.0)
 _MJD_ZERO = 2400000.5
+#: No single exposure is longer, s; headers damaged or of sums over months may say so.
+_LONGEST_S = 1e6
+
 _SHIFT = {"start": 0.5, "mid": 0.0, "end": -0.5}
 _OLD_DATE = re.compile(r"^(\d{1,2})/(\d{1,2})/(\d{2,3})$")
 _SCALES = frozenset({"utc", "tai", "tt", "tdb"})
@@ -63,9 +66,9 @@ def mid_exposure(
         return None
     best = next((instant for instant in instants if instant.stated), instants[0])
     shift = _SHIFT[best.moment]
-    if shift and not math.isfinite(exposure_s):
+    if shift and not 0 <= exposure_s <= _LONGEST_S:
         _log.warning(
-            "%s: exposure time unknown; the %s of the exposure is taken as its middle",
+            "%s: exposure time unknown or absurd; the %s of the exposure is taken as its middle",
             name,
             best.moment,
         )
