@@ -198,7 +198,8 @@ def test_a_network_is_fine_tuned_on_own_labels(pictures, tmp_path):
 @pytest.mark.train
 def test_one_command_trains_all_three(tmp_path, pictures):
     pytest.importorskip("tensorflow", reason="the extra `train` is not installed")
-    words = ("--n", 600, "--n-pool", 300, "--epochs", 2, "--trees", 20, "--leaves", 50)
+    # So many that the network is of some use: a member without any is refused.
+    words = ("--n", 1600, "--n-pool", 300, "--epochs", 6, "--trees", 20, "--leaves", 50)
     assert _run("train", "all", *words, "-o", tmp_path / "w", "-q") == 0
     assert sorted(p.name for p in (tmp_path / "w").iterdir()) == ["cnn", "default", "forest"]
     out = tmp_path / "out.csv"
