@@ -245,3 +245,21 @@ def test_only_a_network_can_be_calibrated_anew(toy):
     card = read_card(weights_folder("forest"))
     with pytest.raises(ModelError, match=r"forest is a model of kind forest; only a network"):
         recalibrate_network(b"", card, *toy, seed=1)
+
+
+def test_a_member_of_no_use_is_refused_by_name(toy):
+    class Guess:
+        name = "guess"
+
+        def predict_proba(self, cutouts):
+            return np.random.default_rng(1).dirichlet(np.ones(len(OUTPUTS)), len(cutouts))
+
+    class Wrong(Guess):
+        name = "wrong"
+
+        def predict_proba(self, cutouts):
+            truth = [OUTPUTS.index(label) for label in toy[1]]
+            return np.where(np.eye(len(OUTPUTS))[truth] > 0, 1e-4, 1.0)
+
+    with pytest.raises(ModelError, match="of guess, wrong those without use got no weight"):
+        train_ensemble([Guess(), Wrong()], *toy, seed=1)
