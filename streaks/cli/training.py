@@ -53,7 +53,9 @@ _LIMITS = [
     "`streaks classify --mix` corrects for it.",
 ]
 #: Of fine-tuning: gentler than from nothing, so that what was learnt is kept.
-_TUNING_RATE = 5e-4
+_TUNING_RATE = 1e-4
+#: A few cutouts shown more often than this are learnt by heart.
+_MOST_TIMES = 4
 
 
 @train_app.command("forest")
@@ -137,7 +139,7 @@ def _tuned(
     quiet: bool,
     say: Callable[[int, float], None] | None,
 ) -> tuple[dict[str, Any], TrainedModel]:
-    """A network that goes on with a user's cutouts, shown as often in all as synthetic ones.
+    """A network that goes on with a user's cutouts, shown often, among synthetic ones.
 
     Without these it would forget what the user has no examples of.
     """
@@ -150,7 +152,7 @@ def _tuned(
     folder = weights_folder(start)
     weights = read_weights(folder, read_card(folder))
     made, names, about = training_set(None, n, seed, min_snr, workers, quiet)
-    times = min(max(round(len(made) / len(own[0])), 2), 50)
+    times = min(max(round(len(made) / len(own[0])), 2), _MOST_TIMES)
     repeat = np.repeat([times, 1], [len(own[0]), len(made)])
     model = train_cnn(
         stack_cutouts([own[0], made]),
