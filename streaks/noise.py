@@ -224,7 +224,7 @@ def _meshes(
         sampled,
         box,
         mask=sampled_mask,
-        exclude_percentile=90.0,
+        exclude_percentile=90.0 if sampled_mask.mean() < 0.5 else 99.9,
         filter_size=3 if min(sampled.shape) >= 3 * max(box) else 1,
         sigma_clip=SigmaClip(sigma=3.0, maxiters=5),
         bkg_estimator=MedianBackground(),

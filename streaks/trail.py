@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streaks.geometry import Segment, distance_to_segment
+from streaks.geometry import Segment, clip_segment, distance_to_segment
 
 __all__ = [
     "FWHM_PER_SIGMA",
@@ -160,6 +160,7 @@ def fit_trail(
     reach = 0.75 * start.length_px + 6.0 * sigma_px
     if not ok or moved > reach or p[3] > 2.5 * start.length_px + 12 * sigma_px or p[5] <= 0:
         return _failed(start, sigma_px, len(values))
+    p = _inside(p, z.shape)
     model, jacobian = np.empty(len(x)), np.empty((len(x), 6))
     _evaluate(p, x, y, model, jacobian)
     residual = values - model
@@ -177,6 +178,18 @@ def fit_trail(
     middle[5, 5] += 1.0 / prior**2
     covariance = inverse @ middle @ inverse
     return _result(p, covariance, model, values, residual[inner], noise_factor)
+
+
+def _inside(p: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The same trail as far as it lies on the image: where it ends outside, nothing tells."""
+    half_x, half_y = 0.5 * p[3] * math.cos(p[2]), 0.5 * p[3] * math.sin(p[2])
+    whole = Segment(p[0] - half_x, p[1] - half_y, p[0] + half_x, p[1] + half_y)
+    seen = clip_segment(whole, (shape[0], shape[1]))
+    if seen is None or seen.length_px > p[3] - 1e-6:
+        return p
+    share = seen.length_px / p[3]
+    xm, ym = seen.midpoint
+    return np.array([xm, ym, p[2], max(seen.length_px, _MIN_LENGTH_PX), p[4] * share, p[5]])
 
 
 def _result(

@@ -17,6 +17,9 @@ from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
 from streaks.detection.quality import (
     along_a_mask,
     crowding,
+    dashed,
+    fades,
+    hopeless,
     not_a_row_of_points,
     point_length,
     quality,
@@ -24,7 +27,7 @@ from streaks.detection.quality import (
 )
 from streaks.detection.search import Filtered, filter_image, search_lines
 from streaks.detection.sky import magnitudes, sky_columns
-from streaks.detection.spikes import MaskedStars, masked_stars, points_at_a_star
+from streaks.detection.spikes import MaskedStars, masked_stars, star_behind
 from streaks.frame import Frame, MaskPlane
 from streaks.geometry import Segment, clip_segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
@@ -44,6 +47,8 @@ _log = logging.getLogger(__name__)
 
 #: Lines looked at in one frame before the score is known; a frame with more is no subtraction.
 _MAX_LINES = 6000
+#: Bright points fitted all the same, to learn how long a point looks in this image.
+_POINTS_FITTED = 30
 #: Longer rows of two or three stars show in how evenly the track is lit.
 _ROW_SIGMA = 14.0
 #: What points at a masked star is its spike, more often than not.
@@ -140,13 +145,13 @@ def _search(
         _log.warning("%s: stopped at %d lines; is this a difference image?", frame.name, len(lines))
     sky_sigma = float(np.median(noise.sigma[::8, ::8]))
     source = 1.0 / (frame.gain * sky_sigma) if frame.gain > 0 else 0.0
-    fits = [_fit(sheet, Segment(*line[:4]), source) for line in lines]
+    fits, snrs = _fit_all(sheet, lines, source)
     sheet = replace(
         sheet,
         point_px=point_length(fits, sheet.sigma_px),
         crowding=min(crowding(sheet.filtered), _MAX_CROWDING),
     )
-    streaks = [_judge(sheet, fit, float(line[4])) for fit, line in zip(fits, lines, strict=True)]
+    streaks = [_judge(sheet, fit, snr) for fit, snr in zip(fits, snrs, strict=True)]
     streaks = _join_pieces(sheet, _one_each(streaks), source)
     streaks = [s for s in streaks if _wanted(s, config)]
     sign = np.float32(-1.0 if negative else 1.0)
@@ -166,6 +171,24 @@ def _search(
             flags |= StreakFlag.NEGATIVE
         rows.append((replace(streak, flags=flags), float(sign) * flux, error))
     return rows
+
+
+def _fit_all(
+    sheet: _Sheet, lines: NDArray[np.float64], source_variance: float
+) -> tuple[list[TrailFit], list[float]]:
+    """Fits of all lines but those that are plainly points; a few of these tell of the PSF."""
+    fits, snrs, points = [], [], 0
+    for line in lines:
+        segment = Segment(*line[:4])
+        profile = track_profile(sheet.filtered, segment, sheet.sigma_px)
+        if hopeless(profile, sheet.filtered, segment,
+                    noise_sigma_px=sheet.filtered.noise_sigma_px):  # fmt: skip
+            points += 1
+            if points > _POINTS_FITTED:
+                continue
+        fits.append(_fit(sheet, segment, source_variance))
+        snrs.append(float(line[4]))
+    return fits, snrs
 
 
 def _fit(sheet: _Sheet, start: Segment, source_variance: float) -> TrailFit:
@@ -208,14 +231,17 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
         # broken ground are.
         fit = replace(fit, snr=line_snr)
         return _Streak(fit, 0.5 * line_snr / sheet.crowding, StreakFlag.FIT_FAILED)
-    profile = track_profile(sheet.filtered, fit)
+    profile = track_profile(sheet.filtered, fit.segment, fit.sigma_px)
     good = quality(fit, profile, sigma_px=sheet.sigma_px, point_px=sheet.point_px)
     if good > 0 and fit.segment.length_px < _ROW_SIGMA * fit.sigma_px:
         trail, points = power_of_points(sheet.z, sheet.usable, fit)
         good *= not_a_row_of_points(trail, points, sheet.filtered.noise_factor)
     flags = StreakFlag.SPIKE if along_a_mask(profile) else StreakFlag(0)
-    if points_at_a_star(fit.segment, sheet.stars):
+    star = star_behind(fit.segment, sheet.stars)
+    if star == 2 or (star >= 0 and fades(profile, from_first_end=star == 0)):
         flags, good = StreakFlag.SPIKE, good * _SPIKE_FACTOR
+    if dashed(profile):
+        flags |= StreakFlag.DASHED
     return _Streak(fit, fit.snr * good / sheet.crowding, flags)
 
 

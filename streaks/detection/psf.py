@@ -15,6 +15,8 @@ _log = logging.getLogger(__name__)
 #: Where too few stars stand in an image: the median of ZTF difference stamps is 2.55 px.
 DEFAULT_FWHM_PX = 2.5
 _MIN_STARS, _MAX_STARS = 5, 60
+#: FWHM of the Gaussian with a pixel's variance, 1/12 px**2.
+_PIXEL_FWHM_PX = 2.3548 / math.sqrt(12.0)
 
 
 def measure_fwhm(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
@@ -38,7 +40,9 @@ def measure_fwhm(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
     widths = widths[(widths > 1.0) & (widths < 12.0)]
     if len(widths) < _MIN_STARS:
         return math.nan
-    return float(np.median(widths))
+    # photutils fits a Gaussian that is integrated over pixels; filter and trail are sampled at
+    # their centres, and so see the pixel's own width as well.
+    return math.hypot(float(np.median(widths)), _PIXEL_FWHM_PX)
 
 
 def _stars(

@@ -12,13 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.detection.refinement import line_snr
+from streaks.detection.sampling import sample_line
 from streaks.detection.search import Filtered
+from streaks.geometry import Segment
 from streaks.trail import TrailFit
 
 __all__ = [
     "Profile",
     "along_a_mask",
     "crowding",
+    "dashed",
+    "fades",
+    "hopeless",
     "not_a_row_of_points",
     "point_length",
     "quality",
@@ -50,26 +56,32 @@ class Profile:
     hidden_beside: NDArray[np.bool_]
 
 
-def track_profile(filtered: Filtered, fit: TrailFit) -> Profile:
-    """Samples along the fitted track, ends included, and on both sides of it."""
-    segment = fit.segment
+def track_profile(filtered: Filtered, segment: Segment, sigma_px: float) -> Profile:
+    """Samples along a track, ends included, and on both sides of it.
+
+    Parameters
+    ----------
+    filtered
+        The image.
+    segment
+        The track.
+    sigma_px
+        Width of its light across.
+    """
     length = max(segment.length_px, 1e-6)
     n = max(3, round(length) + 1)
-    t = np.linspace(0.0, 1.0, n)
-    x = segment.x0 + t * (segment.x1 - segment.x0)
-    y = segment.y0 + t * (segment.y1 - segment.y0)
-    away = 3.2 * max(fit.sigma_px, 0.6)
-    dx = -(segment.y1 - segment.y0) / length * away
-    dy = (segment.x1 - segment.x0) / length * away
+    ends = np.array([segment.x0, segment.y0, segment.x1, segment.y1])
+    across = np.array([segment.y0 - segment.y1, segment.x1 - segment.x0] * 2) / length
+    width = max(sigma_px, 0.6)
+    snr, cover = filtered.snr, filtered.cover
+    along = sample_line(snr, cover, ends, n)
     beside = np.stack(
-        [_sample(filtered, x + dx, y + dy), _sample(filtered, x - dx, y - dy)], axis=1
+        [sample_line(snr, cover, ends + k * 3.2 * width * across, n) for k in (1, -1)], axis=1
     )
-    near = 5.0 * max(fit.sigma_px, 0.6) / away
-    hidden = [
-        np.isnan(beside[:, i]) | np.isnan(_sample(filtered, x + k * near * dx, y + k * near * dy))
-        for i, k in enumerate((1, -1))
-    ]
-    return Profile(_sample(filtered, x, y), beside, np.stack(hidden, axis=1))
+    farther = np.stack(
+        [sample_line(snr, cover, ends + k * 5.0 * width * across, n) for k in (1, -1)], axis=1
+    )
+    return Profile(along, beside, np.isnan(beside) | np.isnan(farther))
 
 
 def along_a_mask(profile: Profile) -> bool:
@@ -141,6 +153,55 @@ def crowding(filtered: Filtered) -> float:
     return float(max((high - middle) / max(middle - low, 1e-3), 1.0))
 
 
+def hopeless(
+    profile: Profile, filtered: Filtered, segment: Segment, *, noise_sigma_px: float
+) -> bool:
+    """Whether a line need not be fitted: a bright point, or a dipole, by its profile alone.
+
+    A point source's S/N at its peak exceeds that of any line through it; for a trail it is the
+    other way round, but for very short ones, which come close.
+    """
+    peak = float(np.nanmax(profile.along)) if np.isfinite(profile.along).any() else 0.0
+    if peak < 8.0:
+        return False
+    if _without_negative_lobes(profile) < 0.02:
+        return True
+    ends = (segment.x0, segment.y0, segment.x1, segment.y1)
+    line = line_snr(filtered.snr, filtered.cover, ends, noise_sigma_px=noise_sigma_px)
+    return line < 0.8 * peak
+
+
+def fades(profile: Profile, from_first_end: bool) -> bool:
+    """Whether light falls off from one end to the other, as a spike's does from its star.
+
+    True unless the outer third is measured to be nearly as bright as the inner one.
+    """
+    along = profile.along if from_first_end else profile.along[::-1]
+    along = along[np.isfinite(along)]
+    if len(along) < 9:
+        return True
+    thirds = np.array_split(along[1:-1], 3)
+    inner, outer = float(thirds[0].mean()), float(thirds[2].mean())
+    # Samples a pixel apart are correlated over about four.
+    noise = 2.0 / math.sqrt(len(thirds[0]))
+    return outer < 4.0 * noise or inner - outer > 0.3 * outer + noise
+
+
+def dashed(profile: Profile) -> bool:
+    """Whether the light along a track goes out and on again."""
+    along = profile.along[np.isfinite(profile.along)]
+    if len(along) < 24:
+        return False
+    smooth = np.convolve(along, np.full(5, 0.2), mode="valid")
+    lit = float(np.quantile(smooth, 0.75))
+    # Five samples of unit noise, correlated: 0.8 sigma; dark must differ from lit by five.
+    if lit < 6.0:
+        return False
+    dark = smooth < 0.25 * lit
+    steps = np.flatnonzero(np.diff(dark.astype(int)))
+    return bool(dark[3:-3].mean() > 0.1 and len(steps) >= 2)
+
+
 def _step(value: float, low: float, high: float) -> float:
     """0 below low, 1 above high, smooth between."""
     t = min(max((value - low) / (high - low), 0.0), 1.0)
@@ -150,7 +211,8 @@ def _step(value: float, low: float, high: float) -> float:
 def _extended(fit: TrailFit, point_px: float) -> float:
     """Against point sources: a length that is both measured and more than a point's."""
     length = fit.segment.length_px
-    if not fit.length_err > 0:
+    # What is much longer than any PSF is no point, however little is known of its ends.
+    if not fit.length_err > 0 or length > max(15.0 * fit.sigma_px, 3.0 * point_px):
         return 1.0
     return _step(length / fit.length_err, 1.5, 3.0) * _step(length / point_px, 1.0, 1.6)
 
@@ -219,15 +281,3 @@ def _well_fitted(fit: TrailFit) -> float:
     power = fit.snr**2 / max(fit.n_pixels, 1) * 2.0
     # Satellites flash, tumble and are out of focus: no uniform Gaussian trail fits them well.
     return 1.0 - _step(excess / max(power, 0.5), 0.15, 0.5) * (1.0 - _slender(fit))
-
-
-def _sample(
-    filtered: Filtered, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Bilinear samples; NaN outside the image and where most of the PSF is hidden."""
-    from scipy.ndimage import map_coordinates
-
-    where = np.stack([y, x])
-    value = map_coordinates(filtered.snr, where, order=1, cval=0.0).astype(float)
-    cover = map_coordinates(filtered.cover, where, order=1, cval=0.0)
-    return np.where(cover > 0.5, value, np.nan)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from streaks.geometry import Segment
 
-__all__ = ["MaskedStars", "masked_stars", "points_at_a_star"]
+__all__ = ["MaskedStars", "masked_stars", "star_behind"]
 
 #: Cells in which masks are looked at: bleed columns, narrower than half a cell, drop out.
 _CELL = 4
 #: A star's mask is at least so wide, px.
-_MIN_STAR_PX = 6.0
+_MIN_STAR_PX = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,19 +63,35 @@ def masked_stars(usable: NDArray[np.bool_]) -> MaskedStars:
     return MaskedStars(x[compact], y[compact], radius[compact])
 
 
-def points_at_a_star(segment: Segment, stars: MaskedStars) -> bool:
-    """Whether a line starts near a masked star and points at its centre, as its spikes do."""
+def star_behind(segment: Segment, stars: MaskedStars) -> int:
+    """At which end a line starts near a masked star and points at its centre, as spikes do.
+
+    Returns
+    -------
+    int
+        0 for the first end, 1 for the second, 2 where the star lies on the line, -1 for none.
+    """
     if len(stars.x) == 0:
-        return False
+        return -1
     theta = math.radians(segment.theta_deg)
+    c, s = math.cos(theta), math.sin(theta)
     xm, ym = segment.midpoint
     dx, dy = stars.x - xm, stars.y - ym
-    across = np.abs(-dx * math.sin(theta) + dy * math.cos(theta))
-    along = np.abs(dx * math.cos(theta) + dy * math.sin(theta))
-    gap = along - 0.5 * segment.length_px - stars.radius
+    along = dx * c + dy * s
+    if (segment.x1 - segment.x0) * c + (segment.y1 - segment.y0) * s < 0:
+        along = -along
+    across = np.abs(-dx * s + dy * c)
+    half = 0.5 * segment.length_px
+    gap = np.abs(along) - half - stars.radius
     aims = across < 2.0 + 0.35 * stars.radius
     # Spikes fade outwards: what is found of one begins within its own length of the star.
     near = gap < 6.0 + 0.6 * np.minimum(segment.length_px, 6.0 * stars.radius)
     # A trail that goes on far beyond the star on both sides merely passes it.
-    passes = 0.5 * segment.length_px - along > 8.0 * stars.radius
-    return bool((aims & near & ~passes).any())
+    passes = half - np.abs(along) > 4.0 * stars.radius
+    hit = np.flatnonzero(aims & near & ~passes)
+    if len(hit) == 0:
+        return -1
+    nearest = hit[gap[hit].argmin()]
+    if abs(along[nearest]) < half:
+        return 2
+    return 0 if along[nearest] < 0 else 1
