@@ -135,11 +135,6 @@ def test_two_parallel_streaks_8_px_apart_are_both_found() -> None:
         pytest.param(
             np.s_[100:150, 160:190],
             id="star",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="a star's mask on the trail makes each piece its spike: score times 0.15 "
-                "(S/N 38 gives 5.7), and the pieces stay two",
-            ),
         ),
     ],
 )
@@ -183,30 +178,18 @@ def test_a_trail_of_dashes_with_long_gaps_is_one_flagged_object() -> None:
     assert StreakFlag.DASHED in flags_of(row)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="one line found over all dashes (25 px, gaps of 20 px) never goes through the joining "
-    "of pieces, which alone sets the flag",
-)
 def test_a_dashed_trail_is_flagged() -> None:
     (row,) = detect(frame_of(sky_with(dashes((90.0, 60.0), 31.0, 5), snr=30.0)))
     assert StreakFlag.DASHED in flags_of(row)
-
-
-LOST = pytest.mark.xfail(
-    strict=True,
-    reason="ends outside the image leave length_err without bound, and quality's _extended takes "
-    "length / length_err < 1.5 for a point: score 0 at S/N 22 to 76",
-)
 
 
 @pytest.mark.parametrize(
     ("theta_deg", "peak_sigma"),
     [
         # 0.8 sigma at the peak is invisible by eye, S/N about 20.
-        (0.0, 0.8), pytest.param(12.0, 0.8, marks=LOST), (45.0, 0.8), (77.0, 0.8),
-        pytest.param(90.0, 0.8, marks=LOST), (120.0, 0.8), (163.0, 0.8), (45.0, 3.0), (88.0, 3.0),
-        pytest.param(12.0, 3.0, marks=LOST), pytest.param(90.0, 3.0, marks=LOST),
+        (0.0, 0.8), (12.0, 0.8), (45.0, 0.8), (77.0, 0.8),
+        (90.0, 0.8), (120.0, 0.8), (163.0, 0.8), (45.0, 3.0), (88.0, 3.0),
+        (12.0, 3.0), (90.0, 3.0),
     ],
 )  # fmt: skip
 def test_a_trail_across_the_frame_ends_on_its_edge(theta_deg: float, peak_sigma: float) -> None:
@@ -223,7 +206,6 @@ def test_a_trail_across_the_frame_ends_on_its_edge(theta_deg: float, peak_sigma:
     assert len(table) == 1
 
 
-@LOST
 def test_trails_across_the_frame_are_found_at_any_angle() -> None:
     missed = []
     for seed in range(12):

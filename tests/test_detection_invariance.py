@@ -157,9 +157,6 @@ def test_a_hole_under_a_streak_does_not_hide_it(bad: float) -> None:
     assert len(table) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a masked hole of 10 px makes the trail it lies on a spike: score * 0.15"
-)
 def test_a_trail_over_a_masked_star_is_no_spike() -> None:
     data = sky_with([TRAIL], snr=60.0)
     data[98:108, 138:148] = np.nan
@@ -182,11 +179,6 @@ def test_no_pattern_of_holes_breaks_the_detector(seed: int, share: float, ny: in
     assert len(table) <= 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ValueError,
-    reason="photutils' Background2D raises ValueError where no box is more than 10 % usable",
-)
 def test_an_image_with_few_usable_pixels_is_searched_or_refused() -> None:
     data = sky_with([])
     data[np.random.default_rng(11).random(SHAPE) < 0.95] = np.nan
@@ -296,14 +288,7 @@ def star_field(fwhm_px: float, n: int = 60) -> NDArray[np.float64]:
 @pytest.mark.parametrize(
     "fwhm_px",
     [
-        pytest.param(
-            1.8,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="photutils fits what was there before pixels blurred it, sqrt(w**2 - "
-                "0.68**2); filter and trail model are sampled Gaussians and want w",
-            ),
-        ),
+        1.8,
         2.5,
         4.0,
     ],

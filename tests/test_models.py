@@ -16,6 +16,9 @@ from streaks.models.inputs import image_input
 from streaks.models.store import read_card
 from tests.toy_cutouts import labelled_set, noise, stack, trail
 
+# Toy models are written, which needs ONNX.
+pytestmark = pytest.mark.train
+
 
 @pytest.fixture(scope="module")
 def trained():

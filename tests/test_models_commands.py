@@ -13,6 +13,9 @@ from streaks.cli import main
 from streaks.models import save_model, train_forest
 from tests.toy_cutouts import labelled_set
 
+# Toy models are written, which needs ONNX.
+pytestmark = pytest.mark.train
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

@@ -56,6 +56,7 @@ def test_powers_of_independent_members_are_recovered():
     np.testing.assert_allclose(fit_powers(log_p, truth), [1.5, 0.4], rtol=0.08)
 
 
+@pytest.mark.train
 def test_an_ensemble_is_saved_with_its_weights_and_opened_again(toy, tmp_path):
     cutouts, labels = toy
     for name, seed in (("one", 1), ("two", 2)):
@@ -77,6 +78,7 @@ def test_calibrated_probabilities_sum_to_one():
     assert p[1].argmax() == 1
 
 
+@pytest.mark.train
 def test_the_onnx_forest_answers_as_scikit_learns_does(toy):
     from sklearn.ensemble import RandomForestClassifier
 
@@ -92,6 +94,7 @@ def test_the_onnx_forest_answers_as_scikit_learns_does(toy):
     np.testing.assert_allclose(_run(data, x), expected, atol=1e-5)  # float32
 
 
+@pytest.mark.train
 def test_a_forest_is_the_same_for_one_seed_and_any_number_of_workers(toy):
     first = train_forest(*toy, seed=3, n_trees=8, workers=1)
     second = train_forest(*toy, seed=3, n_trees=8, workers=2)
@@ -100,6 +103,7 @@ def test_a_forest_is_the_same_for_one_seed_and_any_number_of_workers(toy):
     assert first.onnx != other.onnx
 
 
+@pytest.mark.train
 def test_a_forests_figures_are_those_of_cutouts_its_trees_did_not_see(toy):
     cutouts, labels = toy
     shuffled = np.random.default_rng(1).permutation(labels).tolist()
@@ -109,6 +113,7 @@ def test_a_forests_figures_are_those_of_cutouts_its_trees_did_not_see(toy):
     assert train_forest(cutouts, labels, seed=1, n_trees=30).figures["accuracy"] > 0.9
 
 
+@pytest.mark.train
 def test_training_records_what_it_was_given(toy):
     trained = train_forest(*toy, seed=3, n_trees=8)
     assert trained.training["classes"] == {
@@ -224,6 +229,7 @@ def test_image_input_of_turned_cutouts_is_the_turned_input():
     )
 
 
+@pytest.mark.train
 def test_a_network_is_calibrated_anew_without_training(toy, tmp_path):
     folder = weights_folder("cnn")
     card = read_card(folder)
