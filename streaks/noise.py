@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streaks.config import NoiseConfig
@@ -28,11 +29,18 @@ _SAMPLES_A_BOX = 256
 _MAX_LAG = 2
 #: Smooth light below this many sigma a pixel is left in: thrice the error of its measure.
 _GLOW_NOISE = 0.09
+#: Side of the cells in which smooth light is looked for, px.
+_CELL_PX = 8
+#: A cell's mean is known to 0.125 sigma; brighter by this than those around, it holds a source.
+_LIT_CELL = 0.35
 #: Side of the neighbourhood in which negative pixels tell of a bad subtraction, px.
 _ACTIVITY_PX = 16
+_ACTIVITY_CELL_PX = 4
 #: Twice the mean square of negative pixels is 1 in noise and scatters by 0.15 over such a
 #: neighbourhood; below this it says nothing.
 _ACTIVITY_FLOOR = 1.6
+#: Its square, and the sum of a million such, is still a number of 32 bits.
+_LARGEST_Z = np.float32(1e6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,30 +97,34 @@ def estimate_noise(
         unusable = unusable | ~(np.isfinite(variance) & (variance > 0))
     if unusable.all():
         raise FrameError("no usable pixel: all are masked, not finite or below the floor")
-    clean = np.where(unusable, np.float32(0), data).astype(np.float32, copy=False)
+    data = np.asarray(data, dtype=np.float32)
     shape_of_noise = None
     if variance is not None:
         shape_of_noise = np.sqrt(np.where(unusable, 1.0, variance)).astype(np.float32)
-        clean = clean / shape_of_noise
-    background, sigma = _meshes(clean, unusable, config.box_px)
-    background = background + _stripes(clean - background, unusable, sigma)
-    z = _divide(clean, background, sigma, unusable)
-    rest = _residual_background(z, unusable, config.box_px)
-    z = np.where(unusable, np.float32(0), z - rest)
-    glow = _glow(z, unusable)
-    background = background + (rest + glow) * sigma
-    z = np.where(unusable, np.float32(0), z - glow)
-    sigma = sigma * _activity(z, unusable)
+        data = data / shape_of_noise
+    background, sigma = _meshes(data, unusable, config.box_px)
+    stripes = _stripes(data, background, unusable, sigma)
+    if stripes.any():
+        background += stripes
+    z = _divide(data, background, sigma, unusable)
+    smooth = _residual_background(z, unusable, config.box_px)
+    smooth += _glow(z, unusable, smooth)
+    level = _enlarge(smooth, z.shape, _CELL_PX)
+    _take_off(z, level, unusable)
+    factor = _activity(z, unusable)
     correlation = noise_correlation(z, unusable)
+    _finish(background, sigma, level, factor, unusable)
     if shape_of_noise is not None:
         background, sigma = background * shape_of_noise, sigma * shape_of_noise
-    sigma = np.where(unusable, np.float32(np.inf), sigma)
     return NoiseMap(background, sigma, correlation)
 
 
 def standardise(data: Image, noise: NoiseMap) -> NDArray[np.float32]:
     """``(data - background) / sigma``, 0 where there is no data. Shape (ny, nx) float32."""
-    return _divide(data, noise.background, noise.sigma, ~np.isfinite(noise.sigma))
+    data = np.asarray(data, dtype=np.float32)
+    return np.asarray(
+        _divide(data, noise.background, noise.sigma, ~np.isfinite(noise.sigma)), np.float32
+    )
 
 
 def noise_correlation(
@@ -220,6 +232,7 @@ def _meshes(
     sampled, sampled_mask = data[::step, ::step], unusable[::step, ::step]
     if sampled_mask.all():
         sampled, sampled_mask, box = data, unusable, (min(box_px, ny), min(box_px, nx))
+    sampled = np.where(sampled_mask, np.float32(0), sampled)
     meshes = Background2D(
         sampled,
         box,
@@ -236,14 +249,26 @@ def _meshes(
     if positive.size == 0:
         raise FrameError("no noise: all usable pixels of a neighbourhood have one value")
     rms = np.where(np.isfinite(rms) & (rms > 0), rms, np.median(positive)).astype(np.float32)
+    rms = rms * _without_gradient(low, rms)
     # Clipping at 3 sigma leaves MAD as it is, so no correction is due.
     return _enlarge(low, (ny, nx), box_px), _enlarge(rms, (ny, nx), box_px, cv2.INTER_LINEAR)
+
+
+def _without_gradient(low: NDArray[np.float32], rms: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What is left of a box's scatter without the slope of the background within it.
+
+    Values that rise evenly by ``g`` over a box add ``g**2 / 12`` to its variance.
+    """
+    slopes = [np.gradient(low, axis=axis) for axis in (0, 1) if low.shape[axis] > 1]
+    slope_variance = sum((g**2 for g in slopes), np.zeros_like(low)) / 12.0
+    # Where slope is nearly all there is, the box holds a star and no gradient.
+    return np.sqrt(np.maximum(1.0 - slope_variance / rms**2, 0.3)).astype(np.float32)
 
 
 def _residual_background(
     z: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: int
 ) -> NDArray[np.float32]:
-    """What the sampled meshes missed, from all pixels, in units of sigma.
+    """What the sampled meshes missed, from all pixels, in units of sigma; one value a cell.
 
     A background 0.03 sigma too low adds a whole sigma to a line of 300 px, since lines sum what
     is below the notice of any pixel. Clipped means of all pixels of a box know it to 0.016; the
@@ -252,50 +277,65 @@ def _residual_background(
     import cv2
     from scipy.ndimage import median_filter
 
-    ny, nx = z.shape
-    rows, columns = max(1, ny // box_px), max(1, nx // box_px)
-    size = (columns, rows)
-    clipped = np.clip(z, -2.5, 2.5)
-    mesh = cv2.resize(clipped, size, interpolation=cv2.INTER_AREA)
-    if unusable.any():
-        usable = (~unusable).astype(np.float32)
-        share = cv2.resize(usable, size, interpolation=cv2.INTER_AREA)
-        mesh = np.where(share > 0.3, mesh / np.maximum(share, 0.3), 0.0).astype(np.float32)
+    cells, usable = _clipped_means(z, unusable, 2.5)
+    rows, columns = cells.shape
+    size = (max(1, columns * _CELL_PX // box_px), max(1, rows * _CELL_PX // box_px))
+    mesh = cv2.resize(cells, size, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(usable, size, interpolation=cv2.INTER_AREA)
+    mesh = np.where(share > 0.3, mesh / np.maximum(share, 0.3), 0.0).astype(np.float32)
     mesh = median_filter(mesh, size=3, mode="nearest")
-    return cv2.resize(mesh, (nx, ny), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(mesh, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
 
-def _glow(z: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _glow(
+    z: NDArray[np.float32], unusable: NDArray[np.bool_], known: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Smooth light on scales of 40 px (halos, ghosts, wings), in units of sigma; mostly zero.
 
     The median of 5 x 5 cells of 8 px is known to 0.03 sigma and does not see a streak, which
-    crosses a third of the cells at most. Only what exceeds noise is taken out.
+    crosses a third of the cells at most. Only what exceeds noise is taken out. `known` is what
+    was already seen in each cell.
     """
     import cv2
 
-    ny, nx = z.shape
-    size = (max(1, nx // 8), max(1, ny // 8))
-    if min(size) < 5:
-        return np.zeros_like(z)
-    cells = cv2.resize(np.clip(z, -4.0, 4.0), size, interpolation=cv2.INTER_AREA)
-    if unusable.any():
-        share = cv2.resize((~unusable).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        # A cell that is mostly hidden takes its neighbours' value: the blur fills it.
-        filled = cv2.blur(np.where(share > 0.4, cells, 0), (5, 5))
-        weight = cv2.blur((share > 0.4).astype(np.float32), (5, 5))
-        around = filled / np.maximum(weight, 0.04)
-        cells = np.where(share > 0.4, cells / np.maximum(share, 0.4), around).astype(np.float32)
-    glow = cv2.medianBlur(cells, 5)
+    cells, share = _clipped_means(z, unusable, 4.0)
+    if min(cells.shape) < 5:
+        return np.zeros_like(cells)
+    cells -= known * share
+    seen = share > 0.4
+    cells = _filled(cells / np.maximum(share, 0.4), seen)
+    middle = cv2.medianBlur(cells, 5)
+    # A streak along the cells lights two rows of five and moves the median by the noise of one.
+    lit = cells - middle > np.maximum(_LIT_CELL, 0.5 * middle)
+    glow = cv2.medianBlur(_filled(cells, seen & ~lit), 5)
     glow = np.sign(glow) * np.maximum(np.abs(glow) - _GLOW_NOISE, 0.0)
-    if not glow.any():
-        return np.zeros_like(z)
-    return cv2.resize(glow.astype(np.float32), (nx, ny), interpolation=cv2.INTER_LINEAR)
+    return glow.astype(np.float32)
+
+
+def _filled(cells: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Cells with the mean of their good neighbours where they are not good themselves."""
+    import cv2
+
+    if good.all():
+        return cells
+    total = cv2.blur(np.where(good, cells, np.float32(0)), (5, 5))
+    weight = cv2.blur(good.astype(np.float32), (5, 5))
+    return np.where(good, cells, total / np.maximum(weight, 0.04)).astype(np.float32)
+
+
+def _clipped_means(
+    z: NDArray[np.float32], unusable: NDArray[np.bool_], limit: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean over all pixels of each cell of clipped values, and the cell's usable share."""
+    high = np.float32(limit)
+    mean, share = _cell_means(z, unusable, -high, high, _CELL_PX, squared=False)
+    return mean, share
 
 
 def _enlarge(
     mesh: NDArray[np.float32], shape: tuple[int, int], box_px: int, how: int | None = None
 ) -> NDArray[np.float32]:
-    """A mesh at every pixel, each mesh value at the centre of its box."""
+    """A mesh at every pixel, each mesh value at the centre of its box, px."""
     import cv2
 
     rows, columns = mesh.shape
@@ -310,32 +350,41 @@ def _enlarge(
 
 
 def _stripes(
-    residual: NDArray[np.float32], unusable: NDArray[np.bool_], sigma: NDArray[np.float32]
+    data: NDArray[np.float32],
+    background: NDArray[np.float32],
+    unusable: NDArray[np.bool_],
+    sigma: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Column pattern of the detector, (1, nx); zeros where there is none.
 
     Only a pattern that shows in the scatter of all columns is taken out: otherwise a trail along
     one column would be mistaken for it.
     """
-    ny, nx = residual.shape
+    ny, nx = data.shape
     none = np.zeros((1, nx), np.float32)
     if ny < 64 or nx < 16:
         return none
-    step = max(1, ny // 512)
-    picked, bad = residual[::step], unusable[::step]
-    with np.errstate(all="ignore"):
-        values = np.where(bad, np.nan, picked)
-        count = (~bad).sum(axis=0)
-        enough = count > 0.5 * len(values)
-        if enough.sum() < 16:
-            return none
-        columns = np.zeros(nx, np.float32)
-        columns[enough] = np.nanmedian(values[:, enough], axis=0)
-    expected = 1.2533 * float(np.median(sigma)) / math.sqrt(len(values))
-    scatter = 1.4826 * float(np.median(np.abs(columns[enough] - np.median(columns[enough]))))
-    if scatter < 1.5 * expected:
+    rows = slice(None, None, max(1, ny // 512))
+    z = _divide(data[rows], background[rows], sigma[rows], unusable[rows])
+    count = (~unusable[rows]).sum(axis=0)
+    enough = count > 0.5 * len(z)
+    if enough.sum() < 16:
         return none
-    return (columns - np.float32(np.median(columns[enough])))[None, :]
+    # Clipped means are quick and know a column better than its median does.
+    means = np.clip(z, -3.0, 3.0).sum(axis=0)[enough] / count[enough]
+    if _scatter(means) < 1.2 / math.sqrt(len(z)):
+        return none
+    columns = np.zeros(nx, np.float32)
+    hidden = np.where(unusable[rows], np.nan, z)[:, enough]
+    columns[enough] = np.nanmedian(hidden, axis=0)
+    if _scatter(columns[enough]) < 1.5 * 1.2533 / math.sqrt(len(z)):
+        return none
+    columns[enough] -= np.float32(np.median(columns[enough]))
+    return (columns * np.float32(np.median(sigma[::8, ::8])))[None, :]
+
+
+def _scatter(values: NDArray[np.float32]) -> float:
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _activity(z: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -345,27 +394,73 @@ def _activity(z: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np
     ny, nx = z.shape
     if min(ny, nx) < 8:
         return np.ones_like(z)
-    small = (max(nx // 4, 1), max(ny // 4, 1))
-    negative = np.minimum(z, 0)
-    np.multiply(negative, negative, out=negative)
-    power = cv2.resize(negative, small, interpolation=cv2.INTER_AREA)
-    side = _ACTIVITY_PX // 4
+    power, share = _cell_means(
+        z, unusable, -_LARGEST_Z, np.float32(0), _ACTIVITY_CELL_PX, squared=True
+    )
+    side = _ACTIVITY_PX // _ACTIVITY_CELL_PX
     power = cv2.blur(power, (side, side), borderType=cv2.BORDER_REFLECT)
-    if unusable.any():
-        share = cv2.resize((~unusable).astype(np.float32), small, interpolation=cv2.INTER_AREA)
-        share = cv2.blur(share, (side, side), borderType=cv2.BORDER_REFLECT)
-        power = power / np.maximum(share, 0.1)
+    share = cv2.blur(share, (side, side), borderType=cv2.BORDER_REFLECT)
+    power = power / np.maximum(share, 0.1)
     factor = np.sqrt(np.maximum(2.0 * power / _ACTIVITY_FLOOR, 1.0)).astype(np.float32)
-    return cv2.resize(factor, (nx, ny), interpolation=cv2.INTER_LINEAR)
+    return _enlarge(factor, (ny, nx), _ACTIVITY_CELL_PX)
 
 
-def _divide(
-    data: Image,
-    background: NDArray[np.float32],
-    sigma: NDArray[np.float32],
-    unusable: NDArray[np.bool_],
-) -> NDArray[np.float32]:
-    with np.errstate(invalid="ignore", over="ignore"):
-        z = (data - background) / sigma
-    z[unusable] = 0.0
-    return z.astype(np.float32, copy=False)
+# One pass over the image each, where NumPy would make a temporary image a term.
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _divide(data, background, sigma, unusable):  # type: ignore[no-untyped-def]
+    """``(data - background) / sigma``, 0 where unusable, within what float32 can square."""
+    z = np.empty(data.shape, np.float32)
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            value = (data[y, x] - background[y, x]) / sigma[y, x]
+            value = min(max(value, -_LARGEST_Z), _LARGEST_Z)
+            z[y, x] = np.float32(0) if unusable[y, x] else value
+    return z
+
+
+@njit(cache=True, nogil=True)
+def _cell_means(z, unusable, low, high, side, squared):  # type: ignore[no-untyped-def]
+    """Mean over all pixels of each cell of values, or their squares, clipped; its usable share.
+
+    Cells that reach over the edge count only what lies inside.
+    """
+    ny, nx = z.shape
+    shape = (-(-ny // side), -(-nx // side))
+    mean, usable = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for y in range(ny):
+        m, u = mean[y // side], usable[y // side]
+        for i in range(shape[1]):
+            a, n = np.float32(0), 0
+            for x in range(i * side, min((i + 1) * side, nx)):
+                value = min(max(z[y, x], low), high)
+                a += value * value if squared else value
+                n += not unusable[y, x]
+            m[i] += a
+            u[i] += n
+    for j in range(shape[0]):
+        height = min(side, ny - j * side)
+        for i in range(shape[1]):
+            pixels = height * min(side, nx - i * side)
+            mean[j, i] /= pixels
+            usable[j, i] /= pixels
+    return mean, usable
+
+
+@njit(cache=True, nogil=True)
+def _take_off(z, level, unusable):  # type: ignore[no-untyped-def]
+    """Subtract a level in place, nothing from what is not usable."""
+    for y in range(z.shape[0]):
+        for x in range(z.shape[1]):
+            z[y, x] = np.float32(0) if unusable[y, x] else z[y, x] - level[y, x]
+
+
+@njit(cache=True, nogil=True)
+def _finish(background, sigma, level, factor, unusable):  # type: ignore[no-untyped-def]
+    """Level and activity into background and noise, in place; inf where there is no data."""
+    for y in range(sigma.shape[0]):
+        for x in range(sigma.shape[1]):
+            background[y, x] += level[y, x] * sigma[y, x]
+            scaled = sigma[y, x] * factor[y, x]
+            sigma[y, x] = np.float32(np.inf) if unusable[y, x] else scaled

@@ -420,8 +420,12 @@ def _evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
         u, v = dx * c + dy * s, dy * c - dx * s
         a, b = (u + 0.5 * length) / sigma, (u - 0.5 * length) / sigma
         across = density / sigma * math.exp(-0.5 * v * v / (sigma * sigma))
-        fa, fb = density * math.exp(-0.5 * a * a), density * math.exp(-0.5 * b * b)
-        along = 0.5 * (math.erf(a * root) - math.erf(b * root)) / length
+        if a > 6.0 and b < -6.0:
+            # Far from both ends, where most pixels of a long trail are, nothing depends on them.
+            fa, fb, along = 0.0, 0.0, 1.0 / length
+        else:
+            fa, fb = density * math.exp(-0.5 * a * a), density * math.exp(-0.5 * b * b)
+            along = 0.5 * (math.erf(a * root) - math.erf(b * root)) / length
         unit = across * along
         by_u = across * (fa - fb) / (sigma * length)
         by_v = -v / (sigma * sigma) * unit
@@ -464,22 +468,17 @@ def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-
     _evaluate(p, x, y, model, jacobian)
     cost = _cost(values, model, p[5], prior_sigma, prior_weight)
     damping = 1e-3
-    gradient, hessian = np.empty(6), np.empty((6, 6))
+    weighted, residual = np.empty((n, 6)), np.empty(n)
     for _ in range(40):
-        gradient[:] = 0.0
-        hessian[:] = 0.0
         for i in range(n):
             softened = 1.0 / (1.0 + 0.0025 * model[i] * model[i])
-            r = values[i] - model[i]
-            scaled = abs(r) * math.sqrt(softened)
+            residual[i] = values[i] - model[i]
+            scaled = abs(residual[i]) * math.sqrt(softened)
             w = softened if scaled < _HUBER else softened * _HUBER / scaled
             for j in range(6):
-                gradient[j] += w * jacobian[i, j] * r
-                for k in range(j + 1):
-                    hessian[j, k] += w * jacobian[i, j] * jacobian[i, k]
-        for j in range(6):
-            for k in range(j):
-                hessian[k, j] = hessian[j, k]
+                weighted[i, j] = w * jacobian[i, j]
+        gradient = np.dot(weighted.T, residual)
+        hessian = np.dot(weighted.T, jacobian)
         gradient[5] -= prior_weight * (p[5] - prior_sigma)
         hessian[5, 5] += prior_weight
         improved = False

@@ -16,14 +16,17 @@ from streaks.detection.pieces import group_pieces, hidden_share, spanning_segmen
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
 from streaks.detection.quality import (
     along_a_mask,
+    beside_masks,
     crowding,
     dashed,
     fades,
-    hopeless,
     not_a_row_of_points,
     point_length,
+    pointlike,
     quality,
+    sureness,
     track_profile,
+    worth,
 )
 from streaks.detection.search import Filtered, filter_image, search_lines
 from streaks.detection.sky import magnitudes, sky_columns
@@ -49,6 +52,8 @@ _log = logging.getLogger(__name__)
 _MAX_LINES = 6000
 #: Bright points fitted all the same, to learn how long a point looks in this image.
 _POINTS_FITTED = 30
+#: What a fit can add to a line's worth: S/N that was clipped, and a better place.
+_WORTH_FITTING = 0.3
 #: Longer rows of two or three stars show in how evenly the track is lit.
 _ROW_SIGMA = 14.0
 #: What points at a masked star is its spike, more often than not.
@@ -145,7 +150,7 @@ def _search(
         _log.warning("%s: stopped at %d lines; is this a difference image?", frame.name, len(lines))
     sky_sigma = float(np.median(noise.sigma[::8, ::8]))
     source = 1.0 / (frame.gain * sky_sigma) if frame.gain > 0 else 0.0
-    fits, snrs = _fit_all(sheet, lines, source)
+    fits, snrs = _fit_all(sheet, lines, source, config)
     sheet = replace(
         sheet,
         point_px=point_length(fits, sheet.sigma_px),
@@ -174,20 +179,23 @@ def _search(
 
 
 def _fit_all(
-    sheet: _Sheet, lines: NDArray[np.float64], source_variance: float
+    sheet: _Sheet, lines: NDArray[np.float64], source_variance: float, config: DetectionConfig
 ) -> tuple[list[TrailFit], list[float]]:
-    """Fits of all lines but those that are plainly points; a few of these tell of the PSF."""
+    """Fits of all lines that may pass; of plain points a few, which tell of the PSF."""
     fits, snrs, points = [], [], 0
     for line in lines:
-        segment = Segment(*line[:4])
-        profile = track_profile(sheet.filtered, segment, sheet.sigma_px)
-        if hopeless(profile, sheet.filtered, segment,
-                    noise_sigma_px=sheet.filtered.noise_sigma_px):  # fmt: skip
+        segment, snr = Segment(*line[:4]), float(line[4])
+        if pointlike(sheet.filtered, segment, sigma_px=sheet.sigma_px,
+                     min_length_px=config.min_length_px):  # fmt: skip
             points += 1
             if points > _POINTS_FITTED:
                 continue
+        else:
+            profile = track_profile(sheet.filtered, segment, sheet.sigma_px)
+            if worth(profile, segment, snr) < _WORTH_FITTING * config.min_score:
+                continue
         fits.append(_fit(sheet, segment, source_variance))
-        snrs.append(float(line[4]))
+        snrs.append(snr)
     return fits, snrs
 
 
@@ -230,19 +238,26 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
         # Half a chance: what cannot be fitted is seldom a streak, but long trails across
         # broken ground are.
         fit = replace(fit, snr=line_snr)
-        return _Streak(fit, 0.5 * line_snr / sheet.crowding, StreakFlag.FIT_FAILED)
+        profile = track_profile(sheet.filtered, fit.segment, sheet.sigma_px)
+        good = 0.5 * worth(profile, fit.segment, line_snr)
+        return _Streak(fit, good / sheet.crowding, StreakFlag.FIT_FAILED)
     profile = track_profile(sheet.filtered, fit.segment, fit.sigma_px)
+    narrow = profile
+    if fit.sigma_px > 1.3 * sheet.sigma_px:
+        # Light of both sides of a bleed makes one wide line; the mask is in its middle.
+        narrow = track_profile(sheet.filtered, fit.segment, sheet.sigma_px)
     good = quality(fit, profile, sigma_px=sheet.sigma_px, point_px=sheet.point_px)
+    good *= beside_masks(narrow)
     if good > 0 and fit.segment.length_px < _ROW_SIGMA * fit.sigma_px:
         trail, points = power_of_points(sheet.z, sheet.usable, fit)
         good *= not_a_row_of_points(trail, points, sheet.filtered.noise_factor)
-    flags = StreakFlag.SPIKE if along_a_mask(profile) else StreakFlag(0)
+    flags = StreakFlag.SPIKE if along_a_mask(narrow) else StreakFlag(0)
     star = star_behind(fit.segment, sheet.stars)
     if star == 2 or (star >= 0 and fades(profile, from_first_end=star == 0)):
         flags, good = StreakFlag.SPIKE, good * _SPIKE_FACTOR
     if dashed(profile):
         flags |= StreakFlag.DASHED
-    return _Streak(fit, fit.snr * good / sheet.crowding, flags)
+    return _Streak(fit, sureness(fit.snr, good) / sheet.crowding, flags)
 
 
 def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.detection.refinement import line_snr
-from streaks.detection.sampling import sample_line
+from streaks.detection.sampling import peak_and_shoulder, sample_line
 from streaks.detection.search import Filtered
 from streaks.geometry import Segment
 from streaks.trail import TrailFit
@@ -21,18 +20,25 @@ from streaks.trail import TrailFit
 __all__ = [
     "Profile",
     "along_a_mask",
+    "beside_masks",
     "crowding",
     "dashed",
     "fades",
-    "hopeless",
     "not_a_row_of_points",
     "point_length",
+    "pointlike",
     "quality",
+    "sureness",
     "track_profile",
+    "worth",
 ]
 
 #: S/N at which a fit tells a point from a short trail, and how many such make a rule.
 _BRIGHT, _MIN_COMPACT = 15.0, 8
+#: S/N beyond which only the shape tells.
+_ENOUGH_SNR = 50.0
+#: Light beside masks reaches so far along a line that crosses it.
+_RIM_PX = 8
 #: What runs along a mask is light of the star behind it, nearly always.
 _SPIKE_FACTOR = 0.02
 
@@ -84,10 +90,38 @@ def track_profile(filtered: Filtered, segment: Segment, sigma_px: float) -> Prof
     return Profile(along, beside, np.isnan(beside) | np.isnan(farther))
 
 
+def beside_masks(profile: Profile) -> float:
+    """Against bleeds, spikes and rims: what runs along a mask, or is lit near masks only."""
+    return _SPIKE_FACTOR if along_a_mask(profile) else _lit_where_clear(profile)
+
+
 def along_a_mask(profile: Profile) -> bool:
     """Whether a mask runs under or beside most of the track: a bleed, a spike, a chip's edge."""
     beside = (profile.hidden_beside.mean(axis=0) > 0.5).any()
     return bool(beside or np.isnan(profile.along).mean() > 0.5)
+
+
+def _lit_where_clear(profile: Profile) -> float:
+    """Against light that is only there beside masks: rims and bleeds of bright stars."""
+    near = np.isnan(profile.along) | profile.hidden_beside.any(axis=1)
+    if near.mean() < 0.1:
+        return 1.0
+    reach = np.ones(2 * _RIM_PX + 1)
+    clear = (np.convolve(near, reach, mode="same") < 0.5) if len(near) > len(reach) else ~near
+    clear &= np.isfinite(profile.along)
+    seen = profile.along[np.isfinite(profile.along)]
+    if clear.sum() < 5 or not seen.mean() > 0:
+        return 1.0
+    # Samples a pixel apart are correlated over about four.
+    noise = 2.0 / math.sqrt(float(clear.sum()))
+    return _step((float(profile.along[clear].mean()) + noise) / float(seen.mean()), 0.25, 0.6)
+
+
+def sureness(snr: float, good: float) -> float:
+    """The score: S/N times quality. Far beyond any threshold more light proves little more."""
+    if not snr > _ENOUGH_SNR:
+        return snr * good
+    return _ENOUGH_SNR * (1.0 + math.log(snr / _ENOUGH_SNR)) * good
 
 
 def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
@@ -127,7 +161,6 @@ def quality(fit: TrailFit, profile: Profile, *, sigma_px: float, point_px: float
         * _as_wide_as_the_psf(fit, sigma_px)
         * max(_evenly_lit(profile), _slender(fit) * _lit_throughout(profile))
         * _without_negative_lobes(profile)
-        * (_SPIKE_FACTOR if along_a_mask(profile) else 1.0)
         * _well_fitted(fit)
     )
 
@@ -153,22 +186,32 @@ def crowding(filtered: Filtered) -> float:
     return float(max((high - middle) / max(middle - low, 1e-3), 1.0))
 
 
-def hopeless(
-    profile: Profile, filtered: Filtered, segment: Segment, *, noise_sigma_px: float
+def pointlike(
+    filtered: Filtered, segment: Segment, *, sigma_px: float, min_length_px: float
 ) -> bool:
-    """Whether a line need not be fitted: a bright point, or a dipole, by its profile alone.
+    """Whether a short line is a bright point, by how steeply its light falls off along it.
 
-    A point source's S/N at its peak exceeds that of any line through it; for a trail it is the
-    other way round, but for very short ones, which come close.
+    The filtered image of a point falls to ``exp(-d**2 / (4 s**2))`` at a distance d, that of the
+    shortest trail looked for to more; what lies below even that, and not by noise, is no trail.
     """
-    peak = float(np.nanmax(profile.along)) if np.isfinite(profile.along).any() else 0.0
-    if peak < 8.0:
+    length = segment.length_px
+    if length > 20.0 * sigma_px:
         return False
-    if _without_negative_lobes(profile) < 0.02:
-        return True
-    ends = (segment.x0, segment.y0, segment.x1, segment.y1)
-    line = line_snr(filtered.snr, filtered.cover, ends, noise_sigma_px=noise_sigma_px)
-    return line < 0.8 * peak
+    peak, shoulder = peak_and_shoulder(filtered.snr, filtered.cover, segment, 2.4 * sigma_px)
+    if not peak > 8.0:
+        return False
+    half, d, width = 0.5 * max(min_length_px, 0.1), 2.4 * sigma_px, 2.0 * sigma_px
+    shortest = math.erf((d + half) / width) - math.erf((d - half) / width)
+    # The mean of two samples five sigma apart has a noise of 0.75.
+    return shoulder < shortest / (2.0 * math.erf(half / width)) * peak - 2.5 * 0.75
+
+
+def worth(profile: Profile, segment: Segment, line_snr: float) -> float:
+    """The most that a line's score can become, by its profile before it is fitted."""
+    lit = max(_evenly_lit(profile), _lit_throughout(profile))
+    # A fit moves long lines off the mask they began beside.
+    masked = segment.length_px < 50.0 and along_a_mask(profile)
+    return line_snr * lit * _without_negative_lobes(profile) * (_SPIKE_FACTOR if masked else 1.0)
 
 
 def fades(profile: Profile, from_first_end: bool) -> bool:
@@ -259,16 +302,17 @@ def _lit_throughout(profile: Profile) -> float:
 
 def _without_negative_lobes(profile: Profile) -> float:
     """Against dipoles: a dark side as deep as the bright one is high."""
-    along, beside = profile.along, profile.beside
-    if not np.isfinite(along).any() or not np.isfinite(beside).any():
+    along = profile.along[np.isfinite(profile.along)]
+    seen = np.isfinite(profile.beside)
+    if len(along) == 0 or not seen.any():
         return 1.0
-    peak = float(np.nanpercentile(along, 75))
+    peak = float(np.quantile(along, 0.75))
     # The dark side of a dipole is as long as its bright one; a long trail passes many dipoles.
-    darkest = float(np.nanquantile(beside, 0.04))
-    side = float(np.nanmin(np.nanmean(np.where(np.isfinite(beside), beside, 0.0), axis=0)))
+    darkest = float(np.quantile(profile.beside[seen], 0.04))
+    side = float(np.where(seen, profile.beside, 0.0).mean(axis=0).min())
     # One dark pixel among n samples is noise down to about 4 sigma.
     lobe = max(-darkest - 4.0, 0.0)
-    trough = max(-side - 4.0 / math.sqrt(max(len(along) / 4.0, 1.0)), 0.0)
+    trough = max(-side - 4.0 / math.sqrt(max(len(profile.along) / 4.0, 1.0)), 0.0)
     return 1.0 - _step(max(lobe, 1.5 * trough) / max(peak, 1.0), 0.2, 0.6)
 
 

@@ -163,10 +163,10 @@ def _refine(filtered, cover, p, s, clip):  # type: ignore[no-untyped-def]
             along *= 0.5
         if not moved_across:
             across *= 0.5
-        if along < 0.2 and across < 0.08:
+        if along < 0.4 and across < 0.12:
             break
-        along = max(along, 0.1)
-        across = max(across, 0.04)
+        along = max(along, 0.2)
+        across = max(across, 0.06)
     return best
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["sample_line"]
+from streaks.geometry import Segment
+
+__all__ = ["peak_and_shoulder", "sample_line"]
 
 
 def sample_line(
@@ -30,6 +32,19 @@ def sample_line(
     """
     x0, y0, x1, y1 = (float(v) for v in ends)
     return _sample(snr, cover, x0, y0, x1, y1, n)
+
+
+def peak_and_shoulder(
+    snr: NDArray[np.float32], cover: NDArray[np.float32], segment: Segment, distance_px: float
+) -> tuple[float, float]:
+    """Largest value along a segment, and the mean of those at a distance from it on both sides.
+
+    NaN where hidden or outside.
+    """
+    peak, shoulder = _peak_and_shoulder(
+        snr, cover, segment.x0, segment.y0, segment.x1, segment.y1, distance_px
+    )
+    return float(peak), float(shoulder)
 
 
 @njit(cache=True, nogil=True)
@@ -54,3 +69,18 @@ def _sample(snr, cover, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
             snr[high, left] * (1 - fx) + snr[high, right] * fx
         ) * fy
     return out
+
+
+@njit(cache=True, nogil=True)
+def _peak_and_shoulder(snr, cover, x0, y0, x1, y1, distance):  # type: ignore[no-untyped-def]
+    length = max(np.hypot(x1 - x0, y1 - y0), 1e-6)
+    n = max(3, int(4.0 * length) + 1)
+    values = _sample(snr, cover, x0, y0, x1, y1, n)
+    peak, t = -np.inf, 0.5
+    for i in range(n):
+        if values[i] > peak:
+            peak, t = values[i], i / (n - 1)
+    x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
+    dx, dy = (x1 - x0) / length * distance, (y1 - y0) / length * distance
+    ends = _sample(snr, cover, x - dx, y - dy, x + dx, y + dy, 2)
+    return peak, 0.5 * (ends[0] + ends[1])
