@@ -236,13 +236,22 @@ def dashed(profile: Profile) -> bool:
     if len(along) < 24:
         return False
     smooth = np.convolve(along, np.full(5, 0.2), mode="valid")
-    lit = float(np.quantile(smooth, 0.75))
+    lit = _quantile(smooth, 0.75)
     # Five samples of unit noise, correlated: 0.8 sigma; dark must differ from lit by five.
     if lit < 6.0:
         return False
     dark = smooth < 0.25 * lit
     steps = np.flatnonzero(np.diff(dark.astype(int)))
     return bool(dark[3:-3].mean() > 0.1 and len(steps) >= 2)
+
+
+def _quantile(values: NDArray[np.float64], q: float) -> float:
+    """Linear quantile of a few numbers; NumPy's own takes ten times as long over them."""
+    ranked = np.sort(values)
+    place = q * (len(ranked) - 1)
+    low = int(place)
+    high = min(low + 1, len(ranked) - 1)
+    return float(ranked[low] + (place - low) * (ranked[high] - ranked[low]))
 
 
 def _step(value: float, low: float, high: float) -> float:
@@ -293,11 +302,12 @@ def _lit_throughout(profile: Profile) -> float:
     values = profile.along[np.isfinite(profile.along)]
     if len(values) < 8 * 8:
         return 0.0
-    pieces = [float(piece.mean()) for piece in np.array_split(values, 8)]
+    starts = np.linspace(0, len(values), 9).astype(int)[:-1]
+    pieces = np.add.reduceat(values, starts) / np.diff([*starts, len(values)])
     # Samples a pixel apart are correlated over about four.
     noise = 2.0 / math.sqrt(len(values) / 8)
-    lit = sum(piece > max(3.0 * noise, 0.05 * max(pieces)) for piece in pieces)
-    return _step(lit / 8, 0.4, 0.8)
+    lit = pieces > max(3.0 * noise, 0.05 * float(pieces.max()))
+    return _step(float(lit.mean()), 0.4, 0.8)
 
 
 def _without_negative_lobes(profile: Profile) -> float:
@@ -306,9 +316,9 @@ def _without_negative_lobes(profile: Profile) -> float:
     seen = np.isfinite(profile.beside)
     if len(along) == 0 or not seen.any():
         return 1.0
-    peak = float(np.quantile(along, 0.75))
+    peak = _quantile(along, 0.75)
     # The dark side of a dipole is as long as its bright one; a long trail passes many dipoles.
-    darkest = float(np.quantile(profile.beside[seen], 0.04))
+    darkest = _quantile(profile.beside[seen], 0.04)
     side = float(np.where(seen, profile.beside, 0.0).mean(axis=0).min())
     # One dark pixel among n samples is noise down to about 4 sigma.
     lobe = max(-darkest - 4.0, 0.0)
