@@ -103,7 +103,6 @@ def extract_cutouts(frame: Frame, streaks: QTable, config: CutoutConfig | None =
     # The midpoint falls on pixel size // 2 of the cutout.
     x_low = np.floor(x + 0.5).astype(int) - size // 2
     y_low = np.floor(y + 0.5).astype(int) - size // 2
-    unusable = frame.mask | ~np.isfinite(frame.data)
     difference, mask = np.zeros((n, size, size), np.float32), np.ones((n, size, size), bool)
     beside = {
         what: np.full((n, size, size), np.nan, np.float32)
@@ -112,8 +111,10 @@ def extract_cutouts(frame: Frame, streaks: QTable, config: CutoutConfig | None =
     }
     for i in range(n):
         there, here = _overlap(frame.shape, int(x_low[i]), int(y_low[i]), size)
-        mask[i][here] = unusable[there]
-        difference[i][here] = np.where(unusable[there], 0.0, frame.data[there])
+        # Only what the cutouts show is looked at: a frame has hundreds of times more pixels.
+        unusable = frame.mask[there] | ~np.isfinite(frame.data[there])
+        mask[i][here] = unusable
+        difference[i][here] = np.where(unusable, 0.0, frame.data[there])
         for what, stack in beside.items():
             stack[i][here] = getattr(frame, what)[there]
     names = tuple(str(name) for name in streaks["streak_id"])

@@ -55,7 +55,7 @@ class Night:
         return load_cutouts(self.folder.cutouts(image))
 
     def overview(self, image: str) -> bytes | None:
-        """The PNG of one frame, or None when there is none."""
+        """The picture (JPEG) of one frame, or None when there is none."""
         path = self.folder.overview(image)
         return path.read_bytes() if path.is_file() else None
 

@@ -95,7 +95,7 @@ class NightFolder:
         return self.root / "cutouts" / f"{image}.npz"
 
     def overview(self, image: str) -> Path:
-        return self.root / "overviews" / f"{image}.png"
+        return self.root / "overviews" / f"{image}.jpg"
 
     def streak_mask(self, image: str) -> Path:
         """FITS with a STREAK plane, where it is asked for."""

@@ -90,6 +90,7 @@ def process_frame(
     satellites: SatelliteNames | None = None,
     overrides: FrameOverrides | None = None,
     draw: bool = True,
+    overview_px: int = 1000,
 ) -> FrameResult:
     """Search one frame, from its files to its tables and its picture.
 
@@ -109,6 +110,8 @@ def process_frame(
         What the user knows better than the header.
     draw
         Make the overview.
+    overview_px
+        Its longest side.
 
     Raises
     ------
@@ -128,7 +131,14 @@ def process_frame(
         )
         frame = replace(frame, name=files.name)
     return search_frame(
-        frame, settings, classifier, known, satellites=satellites, draw=draw, watch=watch
+        frame,
+        settings,
+        classifier,
+        known,
+        satellites=satellites,
+        draw=draw,
+        overview_px=overview_px,
+        watch=watch,
     )
 
 
@@ -140,6 +150,7 @@ def search_frame(
     *,
     satellites: SatelliteNames | None = None,
     draw: bool = True,
+    overview_px: int = 1000,
     watch: _Stopwatch | None = None,
 ) -> FrameResult:
     """As `process_frame`, for a frame in memory."""
@@ -163,7 +174,7 @@ def search_frame(
     overview = None
     if draw:
         with watch("draw"):
-            overview = frame_overview(frame, streaks)
+            overview = frame_overview(frame, streaks, max_px=overview_px)
     return FrameResult(
         frame.name,
         order_columns(streaks),

@@ -16,7 +16,8 @@ from streaks.readers import FrameFiles
 
 __all__ = ["content_digest", "file_digest", "run_identity", "signature"]
 
-_CHUNK = 1 << 20
+#: Small enough to stay in a processor's cache, between being read and being hashed.
+_CHUNK = 1 << 18
 
 
 def signature(files: FrameFiles) -> str:
@@ -34,29 +35,32 @@ def signature(files: FrameFiles) -> str:
 def content_digest(files: FrameFiles) -> str:
     """Hash of the content of image and mask, and the sizes of what lies beside.
 
+    SHA-256, which processors have built in: two thirds of the time of BLAKE2.
+
     Science and reference images only go along with the results; hashing them too would read
     three times as much as the search itself does.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha256()
     for path in files.paths:
         if path in (files.image, files.mask, files.variance):
             _feed(digest, path)
         else:
             digest.update(f"{path.name} {path.stat().st_size}".encode(errors="replace"))
-    return digest.hexdigest()
+    return digest.hexdigest()[:32]
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
     """Hash of one file's content."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha256()
     _feed(digest, Path(path))
-    return digest.hexdigest()
+    return digest.hexdigest()[:32]
 
 
 def _feed(digest: Any, path: Path) -> None:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+    chunk = bytearray(_CHUNK)
+    with path.open("rb", buffering=0) as file:
+        while n := file.readinto(chunk):
+            digest.update(memoryview(chunk)[:n])
 
 
 def run_identity(settings: Settings, **parts: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from streaks.reporting.files import written_whole
 __all__ = ["load_cutouts", "read_record", "save_cutouts", "save_result"]
 
 _RECORD = "frame"
+#: Of overviews: noise as it is, in a third of a PNG's bytes and an eighth of its time.
+_QUALITY = 88
 
 
 def save_result(
@@ -40,14 +42,14 @@ def save_result(
     OutputError
         If the folder is gone, or cannot be written to.
     """
-    from streaks.plotting import encode_png
+    from streaks.plotting import encode_jpeg
 
     if not folder.root.is_dir():
         raise OutputError(f"{folder.root} is gone: removed while the night ran; start it again")
     save_cutouts(folder.cutouts(result.name), result.cutouts)
     if result.overview is not None:
         with written_whole(folder.overview(result.name)) as beside:
-            beside.write_bytes(encode_png(result.overview))
+            beside.write_bytes(encode_jpeg(result.overview, quality=_QUALITY))
     if folder.streak_masks:
         shape = int(result.about["ny"]), int(result.about["nx"])
         plane = streak_plane(result.streaks, shape)

@@ -27,6 +27,9 @@ from streaks.readers import FrameFiles
 
 __all__ = ["FrameWork", "WorkDone", "prepare_work"]
 
+#: One of hundreds on a page; a single file's (`streaks detect --plot`) is larger.
+_OVERVIEW_PX = 800
+
 
 @dataclass(frozen=True)
 class FrameWork:
@@ -87,7 +90,14 @@ def prepare_work(
     def work(task: FrameWork) -> WorkDone:
         cpu = time.process_time()
         with _warnings_noted() as notes:
-            result = process_frame(task.files, settings, classifier, known, satellites=satellites)
+            result = process_frame(
+                task.files,
+                settings,
+                classifier,
+                known,
+                satellites=satellites,
+                overview_px=_OVERVIEW_PX,
+            )
             digest = content_digest(task.files)
             told = "\n".join(notes)
             record = {

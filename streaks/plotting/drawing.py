@@ -51,7 +51,9 @@ def encode_png(picture: Picture | NDArray[np.uint8], *, compression: int = 1) ->
 def encode_jpeg(picture: Picture | NDArray[np.uint8], *, quality: int = 85) -> bytes:
     """JPEG bytes, a fifth of a PNG's for noisy images: for pages that hold hundreds."""
     cv2 = cv2_module()
-    return _encode(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+    # Colour at full resolution: thin coloured lines are all that there is of it.
+    full = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return _encode(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, *full])
 
 
 def decode_picture(encoded: bytes) -> Picture:

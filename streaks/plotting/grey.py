@@ -34,22 +34,20 @@ def stretch(
     (ny, nx) uint8
         Masked pixels are 0; an image of no spread or no pixels is even grey.
     """
+    from streaks.plotting.kernels import grey_levels
+
     good = np.isfinite(data) if mask is None else np.isfinite(data) & ~mask
     values = data[good]
-    grey = np.zeros(data.shape, np.uint8)
     if values.size == 0:
-        return grey
+        return np.zeros(data.shape, np.uint8)
     # A sample is enough for median and spread, and large frames are many.
-    sample = values[:: max(1, values.size // 200_000)].astype(float)
+    sample = values[:: max(1, values.size // 60_000)].astype(float)
     centre = float(np.median(sample))
     sigma = 1.4826 * float(np.median(np.abs(sample - centre)))
     if not sigma > 0:
         sigma = float(sample.std()) or 1.0
     top = float(np.clip((np.percentile(sample, 99.99) - centre) / sigma, 8.0, high))
-    z = np.clip((data[good].astype(np.float32) - centre) / sigma, low, top)
-    floor, ceiling = np.arcsinh(low / 2.0), np.arcsinh(top / 2.0)
-    grey[good] = np.rint(255.0 * (np.arcsinh(z / 2.0) - floor) / (ceiling - floor)).astype(np.uint8)
-    return grey
+    return grey_levels((data - centre) / sigma, good, low, top, 2.0)
 
 
 def tinted(grey: NDArray[np.uint8], masked: NDArray[np.bool_]) -> Picture:

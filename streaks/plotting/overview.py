@@ -38,6 +38,8 @@ _NUMBERED = 80
 _LEGEND_PX = 46
 #: Cells of the background, screen px: wider than any streak with its PSF.
 _MESH_PX = 48
+#: Places along either side of a cell whose median stands for it.
+_SAMPLE = 12
 
 
 def frame_overview(
@@ -138,22 +140,32 @@ class _View:
 
 def _grey_frame(frame: Frame, view: _View) -> Picture:
     cv2 = cv2_module()
-    unusable = frame.mask | ~np.isfinite(frame.data)
-    valid = np.where(unusable, 0.0, 1.0).astype(np.float32)
-    filled = np.where(unusable, 0.0, frame.data).astype(np.float32)
-    how = cv2.INTER_AREA if view.width < view.nx else cv2.INTER_NEAREST
-    size = (view.width, view.height)
-    weight = cv2.resize(valid, size, interpolation=how)
-    total = cv2.resize(filled, size, interpolation=how)
+    total, weight = _on_screen(frame, view)
     # Less than half of the pixels beneath: what is left says more of the mask than of the sky.
     masked = weight < 0.5
     # Smoothed by the PSF as it is on the screen, as a matched filter would: what a finder sees.
     fwhm_px = frame.fwhm_px if np.isfinite(frame.fwhm_px) else 2.5
     sigma = float(np.clip(fwhm_px / 2.355 * view.width / view.nx, 0.3, 3.0))
     weight, total = (cv2.GaussianBlur(image, (0, 0), sigma) for image in (weight, total))
-    mean = total / np.maximum(weight, 1e-6)
+    mean = total / np.maximum(weight, np.float32(1e-6))
     flat = mean - _background(mean, masked)
     return np.ascontiguousarray(tinted(stretch(flat, masked), masked)[::-1])
+
+
+def _on_screen(frame: Frame, view: _View) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Usable counts under each pixel of the screen, and the share of it that is usable."""
+    if view.width <= view.nx and view.height <= view.ny:
+        from streaks.plotting.kernels import shrink_by_area
+
+        return shrink_by_area(frame.data, frame.mask, (view.height, view.width))
+    cv2 = cv2_module()
+    unusable = frame.mask | ~np.isfinite(frame.data)
+    counts = np.where(unusable, 0.0, frame.data).astype(np.float32)
+    total, weight = (
+        cv2.resize(image, (view.width, view.height), interpolation=cv2.INTER_NEAREST)
+        for image in (counts, 1.0 - unusable.astype(np.float32))
+    )
+    return total, weight
 
 
 def _background(image: NDArray[np.float32], masked: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -161,18 +173,30 @@ def _background(image: NDArray[np.float32], masked: NDArray[np.bool_]) -> NDArra
     cv2 = cv2_module()
     ny, nx = image.shape
     my, mx = max(1, ny // _MESH_PX), max(1, nx // _MESH_PX)
-    mesh = np.zeros((my, mx), np.float32)
-    y_edges, x_edges = (np.linspace(0, n, m + 1).astype(int) for n, m in ((ny, my), (nx, mx)))
-    for j in range(my):
-        for i in range(mx):
-            cell = np.s_[y_edges[j] : y_edges[j + 1], x_edges[i] : x_edges[i + 1]]
-            values = image[cell][~masked[cell]]
-            mesh[j, i] = np.median(values) if values.size else 0.0
+    mesh = _cell_medians(np.where(masked, np.nan, image), my, mx)
     # One more cell all round, on the line of its neighbours: else gradients stay at the rim.
     mesh = np.pad(mesh, 1, mode="reflect", reflect_type="odd") if min(my, mx) > 1 else mesh
     dy, dx = (round(n / m) if min(my, mx) > 1 else 0 for n, m in ((ny, my), (nx, mx)))
     smooth = cv2.resize(mesh, (nx + 2 * dx, ny + 2 * dy), interpolation=cv2.INTER_LINEAR)
     return smooth[dy : dy + ny, dx : dx + nx]
+
+
+def _cell_medians(image: NDArray[np.float32], my: int, mx: int) -> NDArray[np.float32]:
+    """Medians over my x mx cells, of a sixteenth of each cell's pixels; 0 for cells all NaN."""
+    ny, nx = image.shape
+    at_y, at_x = (
+        # As many places in each cell, evenly spread: cells become rows of one array.
+        ((np.arange(m)[:, None] + (np.arange(_SAMPLE) + 0.5) / _SAMPLE) * n / m).astype(int)
+        for n, m in ((ny, my), (nx, mx))
+    )
+    cells = image[at_y.ravel()][:, at_x.ravel()].reshape(my, _SAMPLE, mx, _SAMPLE)
+    # Sorting puts NaN last, so that the middle of the others is known by their number.
+    ordered = np.sort(cells.swapaxes(1, 2).reshape(my * mx, -1), axis=1)
+    n_good = np.isfinite(ordered).sum(axis=1)
+    rows = np.arange(len(ordered))
+    low, high = (ordered[rows, np.maximum(k, 0)] for k in ((n_good - 1) // 2, n_good // 2))
+    medians = np.where(n_good > 0, (low + high) / 2, 0.0)
+    return medians.reshape(my, mx).astype(np.float32)
 
 
 def _mark_streak(

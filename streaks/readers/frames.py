@@ -151,13 +151,17 @@ def _choose_profile(path: Path, given: Profile | str | os.PathLike[str] | None) 
         return given
     if given:
         return load_profile(os.fspath(given))
-    for profile in builtin_profiles().values():
-        if profile.groups(path) is not None:
-            # The generic profile fits any name, and comes last.
-            break
-        if profile.extensions and has_extensions(path, tuple(profile.extensions.values())):
-            break
-    return profile
+    *surveys, generic = builtin_profiles().values()
+    by_name = (profile for profile in surveys if profile.groups(path) is not None)
+    # A name is known without opening the file.
+    return next(by_name, None) or next(
+        (
+            profile
+            for profile in surveys
+            if profile.extensions and has_extensions(path, tuple(profile.extensions.values()))
+        ),
+        generic,
+    )
 
 
 def _bare_frame(path: Path, image: FitsImage, survey: Profile, overrides: FrameOverrides) -> Frame:
@@ -191,9 +195,10 @@ def _bare_frame(path: Path, image: FitsImage, survey: Profile, overrides: FrameO
 
 
 def _unusable(data: Image, floor: float) -> NDArray[np.bool_]:
-    mask = ~np.isfinite(data)
-    if math.isfinite(floor):
-        mask |= data <= floor
+    from streaks.readers.pixels import unusable
+
+    mask = np.empty(data.shape, bool)
+    unusable(data.ravel(), floor if math.isfinite(floor) else -math.inf, mask.ravel())
     return mask
 
 
@@ -237,8 +242,9 @@ def _read_wcs(header: fits.Header, name: str) -> WCS | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            wcs = WCS(_wcs_header(header), naxis=2)
-            reason = _wcs_trouble(wcs, header)
+            words = _wcs_header(header)
+            wcs = WCS(words, naxis=2)
+            reason = _wcs_trouble(wcs, words)
     except Exception as error:
         # wcslib and astropy raise many kinds for nonsense in a header.
         reason = " ".join(str(error).split())[:120] or type(error).__name__
@@ -250,11 +256,13 @@ def _read_wcs(header: fits.Header, name: str) -> WCS | None:
 
 def _wcs_header(header: fits.Header) -> fits.Header:
     """The words that make the coordinates, and no others: a bad one elsewhere spoils nothing."""
-    kept = fits.Header()
-    for word in header:
-        if _WCS_WORD.fullmatch(word):
-            kept[word] = header[word]
-    return kept
+    kept: dict[str, fits.Card] = {}
+    for card in header.cards:
+        if _WCS_WORD.fullmatch(card.keyword) and card.keyword not in kept:
+            _ = card.value  # raises where it is none
+            kept[card.keyword] = card
+    # Cards as they are: made again from their values they cost as much as the coordinates.
+    return fits.Header(list(kept.values()))
 
 
 def _wcs_trouble(wcs: WCS, header: fits.Header) -> str:
@@ -286,8 +294,9 @@ def _with_mask(frame: Frame, survey: Profile, path: Path | None) -> Frame:
         )
     bits = resolve_bits(survey.mask, image.header)
     mask, planes = read_mask_bits(image.data, bits, frame.name)
-    planes[frame.mask] |= np.uint8(MaskPlane.BAD)
-    return replace(frame, mask=frame.mask | mask, planes=planes)
+    planes |= frame.mask.view(np.uint8) * np.uint8(MaskPlane.BAD)
+    mask |= frame.mask
+    return replace(frame, mask=mask, planes=planes)
 
 
 def _with_variance(frame: Frame, survey: Profile, path: Path | None) -> Frame:

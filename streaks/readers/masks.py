@@ -86,14 +86,33 @@ def read_mask_bits(
         _log.info("%s: mask bits without a meaning; every value but 0 is unusable", name)
         mask = whole != 0
         return mask, np.where(mask, np.uint8(MaskPlane.BAD), np.uint8(0))
-    if whole.size and int(whole.min()) >= 0 and int(whole.max()) < 1 << 16:
-        every = np.arange(int(whole.max()) + 1)
-        mask_of, planes_of = _look_up(every, bits)
-        return mask_of[whole], planes_of[whole]
-    return _look_up(whole, bits)
+    if whole.dtype.itemsize > 2:
+        if not whole.size or int(whole.min()) < 0 or int(whole.max()) >= 1 << 16:
+            return _bit_by_bit(whole, bits)
+        whole = whole.astype(np.uint16)
+    return _by_table(whole, bits)
 
 
-def _look_up(
+def _by_table(
+    whole: NDArray[np.integer], bits: ResolvedBits
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """As `_bit_by_bit`, for one or two bytes a pixel in any order."""
+    from streaks.readers.pixels import look_up
+
+    width = whole.dtype.itemsize
+    patterns = np.arange(1 << 8 * width).astype(f"=u{width}")
+    mask_of, planes_of = _bit_by_bit(patterns.view(whole.dtype.newbyteorder("=")), bits)
+    # No plane has the highest bit: the table keeps the mask there.
+    table = planes_of | (mask_of.view(np.uint8) << 7)
+    if not whole.dtype.isnative:
+        table = table[patterns.byteswap()]
+    stored = np.ascontiguousarray(whole).view(patterns.dtype).ravel()
+    mask, planes = np.empty(whole.shape, bool), np.empty(whole.shape, np.uint8)
+    look_up(stored, table, mask.ravel(), planes.ravel())
+    return mask, planes
+
+
+def _bit_by_bit(
     whole: NDArray[np.integer], bits: ResolvedBits
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
     mask = np.zeros(whole.shape, bool)
@@ -108,6 +127,8 @@ def _look_up(
 
 def _whole_numbers(values: NDArray[Any], name: str) -> NDArray[np.integer]:
     if values.dtype.kind in "iu":
+        if values.dtype.itemsize <= 2:
+            return np.asarray(values)
         return values.astype(values.dtype.newbyteorder("="), copy=False)
     filled = np.where(np.isfinite(values), values, 1)
     if not (np.abs(filled) < 2**31).all() or not (filled == np.round(filled)).all():
