@@ -19,17 +19,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streaks.geometry import Segment, clip_segment, distance_to_segment
+from streaks.geometry import Segment, clip_segment
 
 __all__ = [
     "FWHM_PER_SIGMA",
+    "REACH_SIGMA",
     "TrailFit",
     "fit_trail",
-    "level_beside",
     "line_noise",
-    "power_of_points",
-    "trail_flux",
+    "pixels_near",
     "trail_model",
+    "trail_template",
 ]
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
@@ -37,7 +37,7 @@ FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: Below this a trail is a point, and its direction means nothing.
 _MIN_LENGTH_PX = 0.05
 #: Pixels within this many sigma of the track belong to the fit.
-_REACH_SIGMA = 4.0
+REACH_SIGMA = 4.0
 #: Residuals beyond this many sigma are somebody else's light; their weight falls off.
 _HUBER = 4.0
 #: Where a trail's surface brightness is below the noise, its end is a step in noise, found to a
@@ -109,15 +109,8 @@ def trail_model(
 ) -> NDArray[np.float64]:
     """Image of one trail, (ny, nx), at pixel centres."""
     y, x = np.mgrid[: shape[0], : shape[1]]
-    xm, ym = segment.midpoint
-    theta = math.atan2(segment.y1 - segment.y0, segment.x1 - segment.x0)
-    values = np.empty(x.size)
-    jacobian = np.empty((x.size, 6))
-    _evaluate(
-        np.array([xm, ym, theta, max(segment.length_px, _MIN_LENGTH_PX), flux, sigma_px]),
-        x.ravel().astype(float), y.ravel().astype(float), values, jacobian,
-    )  # fmt: skip
-    return values.reshape(shape)
+    values = trail_template(x.ravel().astype(float), y.ravel().astype(float), segment, sigma_px)
+    return flux * values.reshape(shape)
 
 
 def fit_trail(
@@ -146,9 +139,7 @@ def fit_trail(
         Variance that one unit of the trail's own light adds (``1 / (gain * sigma)`` for a
         standardised image); 0 where unknown.
     """
-    x, y, values = _gather(
-        z, usable, start.x0, start.y0, start.x1, start.y1, _REACH_SIGMA * sigma_px + 2.0
-    )
+    x, y, values = pixels_near(z, usable, start, REACH_SIGMA * sigma_px + 2.0)
     theta = math.atan2(start.y1 - start.y0, start.x1 - start.x0)
     xm, ym = start.midpoint
     p0 = np.array([xm, ym, theta, max(start.length_px, 1.0), 0.0, sigma_px])
@@ -232,149 +223,24 @@ def _failed(start: Segment, sigma_px: float, n_pixels: int) -> TrailFit:
     return TrailFit(start, nan, nan, sigma_px, nan, nan, nan, nan, nan, nan, nan, n_pixels, False)
 
 
-def level_beside(
-    z: NDArray[np.float32], usable: NDArray[np.bool_], fit: TrailFit, *, reach_px: float = 40.0
-) -> float:
-    """Median of a standardised image beside a trail, outside its own light; 0 where hidden.
-
-    A background map takes a little of every streak for sky (0.01 sigma a pixel), which for long
-    faint trails is a per cent of their light.
-    """
-    seg = fit.segment
-    x, y, values = _gather(z, usable, seg.x0, seg.y0, seg.x1, seg.y1, reach_px)
-    away = distance_to_segment(x, y, seg) > 5.0 * fit.sigma_px + 1.0
-    return float(np.median(values[away])) if away.sum() > 200 else 0.0
+def trail_template(
+    x: NDArray[np.float64], y: NDArray[np.float64], segment: Segment, sigma_px: float
+) -> NDArray[np.float64]:
+    """A trail of unit flux at given places, each (n,)."""
+    xm, ym = segment.midpoint
+    theta = math.atan2(segment.y1 - segment.y0, segment.x1 - segment.x0)
+    values, jacobian = np.empty(len(x)), np.empty((len(x), 6))
+    p = np.array([xm, ym, theta, max(segment.length_px, _MIN_LENGTH_PX), 1.0, sigma_px])
+    _evaluate(p, x, y, values, jacobian)
+    return values
 
 
-def trail_flux(
-    counts: NDArray[np.float32],
-    sigma: NDArray[np.float32],
-    fit: TrailFit,
-    *,
-    level: float = 0.0,
-    noise_factor: float = 1.0,
-    gain: float = math.nan,
-) -> tuple[float, float]:
-    """Flux of a fitted trail in counts and its error, its shape kept.
-
-    Weighted least squares of the amplitude alone: exact where the noise varies along the track.
-    The error takes the fit's own relative error of flux, with its covariance with length and
-    width, where that is larger.
-
-    Parameters
-    ----------
-    counts : (ny, nx)
-        Background-subtracted.
-    sigma : (ny, nx), counts
-        inf where there is no data.
-    fit
-        From `fit_trail`.
-    level
-        Sky that is left, in units of sigma.
-    noise_factor
-        Variance of PSF-filtered noise over that of white noise.
-    gain
-        Electrons a count, for the trail's own photon noise; NaN where unknown.
-
-    Returns
-    -------
-    flux, flux_err
-        NaN when no usable pixel lies under the trail.
-    """
-    seg = fit.segment
-    usable = np.isfinite(sigma)
-    reach = _REACH_SIGMA * fit.sigma_px + 2.0
-    x, y, values = _gather(counts, usable, seg.x0, seg.y0, seg.x1, seg.y1, reach)
-    if len(x) == 0:
-        return math.nan, math.nan
-    noise = sigma[y.astype(int), x.astype(int)].astype(float)
-    values = values - level * noise
-    weight = 1.0 / noise**2
-    xm, ym = seg.midpoint
-    theta = math.atan2(seg.y1 - seg.y0, seg.x1 - seg.x0)
-    shape, jacobian = np.empty(len(x)), np.empty((len(x), 6))
-    p = np.array([xm, ym, theta, max(seg.length_px, _MIN_LENGTH_PX), 1.0, fit.sigma_px])
-    _evaluate(p, x, y, shape, jacobian)
-    information = float((shape * shape * weight).sum())
-    if not information > 0:
-        return math.nan, math.nan
-    flux = float((shape * values * weight).sum()) / information
-    variance = noise_factor / information
-    if gain > 0:
-        photons = np.maximum(flux * shape, 0.0) / gain
-        variance += float((shape**2 * weight**2 * photons).sum()) / information**2
-    relative = fit.flux_err / fit.flux if fit.converged and fit.flux > 0 else 0.0
-    return flux, max(math.sqrt(variance), abs(flux) * relative)
-
-
-def power_of_points(
-    z: NDArray[np.float32], usable: NDArray[np.bool_], fit: TrailFit, *, most: int = 3
-) -> tuple[float, float]:
-    """How much of the chi-square a trail explains, and how much a few points in a row do.
-
-    Parameters
-    ----------
-    z, usable
-        As in `fit_trail`.
-    fit
-        A converged fit.
-    most
-        Points at most; their places along the track and their light are free, light >= 0.
-
-    Returns
-    -------
-    trail, points
-        Falls in chi-square against an empty image.
-    """
-    seg, s = fit.segment, fit.sigma_px
-    x, y, values = _gather(z, usable, seg.x0, seg.y0, seg.x1, seg.y1, _REACH_SIGMA * s)
-    if len(x) < 8:
-        return 0.0, 0.0
-    theta = math.atan2(seg.y1 - seg.y0, seg.x1 - seg.x0)
-    xm, ym = seg.midpoint
-    u = (x - xm) * math.cos(theta) + (y - ym) * math.sin(theta)
-    v = (y - ym) * math.cos(theta) - (x - xm) * math.sin(theta)
-    half = 0.5 * seg.length_px + s
-    places = np.linspace(-half, half, max(5, math.ceil(4.0 * half / s)))
-    templates = np.exp(-0.5 * ((u[None, :] - places[:, None]) ** 2 + v[None, :] ** 2) / s**2)
-    model, jacobian = np.empty(len(x)), np.empty((len(x), 6))
-    p = np.array([xm, ym, theta, max(seg.length_px, _MIN_LENGTH_PX), 1.0, s])
-    _evaluate(p, x, y, model, jacobian)
-    norm = float(model @ model)
-    trail = float(model @ values) ** 2 / norm if norm > 0 else 0.0
-    return trail, _best_points(templates, values, most)
-
-
-def _best_points(templates: NDArray[np.float64], values: NDArray[np.float64], most: int) -> float:
-    """Fall in chi-square of the best pair of points, and of further ones added greedily."""
-    gram, signal = templates @ templates.T, templates @ values
-    power = np.diag(gram)
-    determinant = power[:, None] * power[None, :] - gram**2
-    # Points closer than a sigma are one point and its derivative: no two sources.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first = (power[None, :] * signal[:, None] - gram * signal[None, :]) / determinant
-        second = (power[:, None] * signal[None, :] - gram * signal[:, None]) / determinant
-        fall = first * signal[:, None] + second * signal[None, :]
-    fall[~((first > 0) & (second > 0) & (determinant > 0.3 * power[:, None] * power[None, :]))] = 0
-    i, j = np.unravel_index(int(fall.argmax()), fall.shape)
-    best, chosen = float(fall[i, j]), [int(i), int(j)]
-    for _ in range(most - 2):
-        trials = []
-        for k in range(len(power)):
-            picked = [*chosen, k]
-            if k in chosen:
-                continue
-            sub = gram[np.ix_(picked, picked)]
-            if np.linalg.cond(sub) > 30.0:
-                continue
-            light = np.linalg.solve(sub, signal[picked])
-            if light.min() > 0:
-                trials.append((float(light @ signal[picked]), k))
-        if not trials or max(trials)[0] <= best:
-            break
-        best, k = max(trials)
-        chosen.append(k)
-    return best
+def pixels_near(
+    image: NDArray[np.float32], usable: NDArray[np.bool_], segment: Segment, reach_px: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """x, y and values of the usable pixels within a reach of a segment, each (n,)."""
+    x, y, values = _gather(image, usable, segment.x0, segment.y0, segment.x1, segment.y1, reach_px)
+    return x, y, values
 
 
 @njit(cache=True, nogil=True)
@@ -469,7 +335,7 @@ def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-
     cost = _cost(values, model, p[5], prior_sigma, prior_weight)
     damping = 1e-3
     weighted, residual = np.empty((n, 6)), np.empty(n)
-    for _ in range(40):
+    for _ in range(25):
         for i in range(n):
             softened = 1.0 / (1.0 + 0.0025 * model[i] * model[i])
             residual[i] = values[i] - model[i]
@@ -504,7 +370,7 @@ def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-
         jacobian, trial_jacobian = trial_jacobian, jacobian
         damping = max(damping / 6.0, 1e-9)
         # Clutter is never fitted well; a millionth of its chi-square is no progress.
-        if gain < 1e-4 + 1e-6 * cost:
+        if gain < 1e-3 + 1e-6 * cost:
             break
     good = True
     for j in range(6):

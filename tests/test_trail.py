@@ -10,14 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from streaks.detection.photometry import power_of_points, trail_flux
 from streaks.geometry import Segment, angle_difference_deg
 from streaks.trail import (
     FWHM_PER_SIGMA,
     TrailFit,
     fit_trail,
     line_noise,
-    power_of_points,
-    trail_flux,
     trail_model,
 )
 from tests.rendering import Ends, add_star, flux_for_snr, render_trail
@@ -258,7 +257,7 @@ def test_flux_in_counts_is_the_flux_drawn(seed: int) -> None:
     flux = flux_for_snr(ENDS, 40.0, sigma_px=SIGMA_PX, noise=12.0)
     counts = render_trail(SHAPE, ENDS, flux, SIGMA_PX) + sigma * rng.normal(size=SHAPE)
     fit = fit_of((counts / sigma).astype(np.float32), ENDS)
-    measured, error = trail_flux(counts.astype(np.float32), sigma.astype(np.float32), fit)
+    measured, error = trail_flux(counts.astype(np.float32), sigma.astype(np.float32), USABLE, fit)
     assert abs(measured - flux) < 4 * error
     assert error == pytest.approx(flux / 40.0, rel=0.4)
 
@@ -267,15 +266,15 @@ def test_photon_noise_of_the_trail_counts() -> None:
     counts = render_trail(SHAPE, ENDS, 5e5, SIGMA_PX).astype(np.float32)
     sigma = np.full(SHAPE, 10.0, np.float32)
     fit = fit_of(counts / 10.0, ENDS)
-    dark = trail_flux(counts, sigma, fit)[1]
-    bright = trail_flux(counts, sigma, fit, gain=1.0)[1]
+    dark = trail_flux(counts, sigma, USABLE, fit)[1]
+    bright = trail_flux(counts, sigma, USABLE, fit, gain=1.0)[1]
     assert bright > 2 * dark
 
 
 def test_a_trail_that_is_all_hidden_has_no_flux() -> None:
     fit = fit_of(noisy(ENDS, 900.0, 12), ENDS)
-    hidden = np.full(SHAPE, np.inf, np.float32)
-    measured = trail_flux(np.zeros(SHAPE, np.float32), hidden, fit)
+    counts, sigma = np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32)
+    measured = trail_flux(counts, sigma, np.zeros(SHAPE, bool), fit)
     assert math.isnan(measured[0])
     assert math.isnan(measured[1])
 

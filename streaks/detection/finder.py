@@ -12,6 +12,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.config import DetectionConfig
+from streaks.detection.photometry import level_beside, power_of_points, trail_flux
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
 from streaks.detection.quality import (
@@ -35,14 +36,7 @@ from streaks.frame import Frame, MaskPlane
 from streaks.geometry import Segment, clip_segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
-from streaks.trail import (
-    FWHM_PER_SIGMA,
-    TrailFit,
-    fit_trail,
-    level_beside,
-    power_of_points,
-    trail_flux,
-)
+from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail
 
 __all__ = ["find_streaks"]
 
@@ -159,13 +153,15 @@ def _search(
     streaks = [_judge(sheet, fit, snr) for fit, snr in zip(fits, snrs, strict=True)]
     streaks = _join_pieces(sheet, _one_each(streaks), source)
     streaks = [s for s in streaks if _wanted(s, config)]
-    sign = np.float32(-1.0 if negative else 1.0)
-    counts = sign * (frame.data - noise.background)
+    counts = frame.data - noise.background if streaks else frame.data
+    if negative:
+        counts = -counts
     rows = []
     for streak in streaks:
         flux, error = trail_flux(
             counts,
             noise.sigma,
+            sheet.usable,
             streak.fit,
             level=level_beside(sheet.z, sheet.usable, streak.fit),
             noise_factor=sheet.filtered.noise_factor,
@@ -174,7 +170,7 @@ def _search(
         flags = streak.flags | _flags(sheet, frame, streak.fit)
         if negative:
             flags |= StreakFlag.NEGATIVE
-        rows.append((replace(streak, flags=flags), float(sign) * flux, error))
+        rows.append((replace(streak, flags=flags), -flux if negative else flux, error))
     return rows
 
 
@@ -208,7 +204,27 @@ def _fit(sheet: _Sheet, start: Segment, source_variance: float) -> TrailFit:
         noise_factor=sheet.filtered.noise_factor,
         source_variance=source_variance,
     )
-    return replace(fit, segment=_within(fit.segment, sheet))
+    return replace(fit, segment=_out_of_masks(_within(fit.segment, sheet), sheet))
+
+
+def _out_of_masks(segment: Segment, sheet: _Sheet) -> Segment:
+    """Ends that lie behind a mask are put where it begins: how far the trail goes on is not known.
+
+    Not where the mask is narrower than the PSF: light on both sides tells of the end.
+    """
+    ny, nx = sheet.usable.shape
+    n = max(2, 2 * math.ceil(segment.length_px) + 1)
+    t = np.linspace(0.0, 1.0, n)
+    x, y = segment.x0 + t * (segment.x1 - segment.x0), segment.y0 + t * (segment.y1 - segment.y0)
+    columns = np.clip(np.rint(x).astype(int), 0, nx - 1)
+    rows = np.clip(np.rint(y).astype(int), 0, ny - 1)
+    seen = np.flatnonzero(sheet.usable[rows, columns])
+    if len(seen) == 0:
+        return segment
+    least = 4.0 * sheet.sigma_px
+    first = seen[0] if seen[0] > least else 0
+    last = seen[-1] if n - 1 - seen[-1] > least else n - 1
+    return Segment(x[first], y[first], x[last], y[last])
 
 
 def _within(segment: Segment, sheet: _Sheet) -> Segment:
