@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError
+from streaks.synth.knowable import doubt, seen_snr
 from streaks.synth.look import (
     LOOKS,
     apply_look,
@@ -24,8 +25,8 @@ from streaks.synth.look import (
     encode_picture,
     shift_of_look,
 )
-from streaks.synth.recipes import RECIPES, Sky, conditions_for, expose
-from streaks.tables import ASTREAKS_MIX, SKIP, ColumnSpec, build_table
+from streaks.synth.recipes import RECIPES, Sky, conditions_for, expose, render
+from streaks.tables import ASTREAKS_MIX, ColumnSpec, build_table
 
 __all__ = [
     "BALANCED_MIX",
@@ -45,6 +46,8 @@ _MARGIN_PX = 16
 #: The largest PSF misses the cutout's far side from here on.
 _SIZES_PX = (31, 512)
 _CHUNK = 32
+#: A third of the naked stars is drawn again, of other classes less (`streaks.synth.knowable`).
+_MOST_DRAWS = 200
 
 TRUTH_COLUMNS = (
     ColumnSpec("streak_id", str, None, "name of the cutout"),
@@ -56,7 +59,12 @@ TRUTH_COLUMNS = (
     ColumnSpec("length", float, "pix", "distance of the ends inside the cutout"),
     ColumnSpec("theta", float, "deg", "direction from +x towards +y, in [0, 180)"),
     ColumnSpec("flux", float, "ct", "counts of the line inside the cutout; NaN where no line"),
-    ColumnSpec("snr", float, None, "matched-filter S/N of the subject over usable pixels"),
+    ColumnSpec(
+        "snr",
+        float,
+        None,
+        "matched-filter S/N of the subject where it is seen, other light as noise",
+    ),
     ColumnSpec("fwhm_px", float, "pix", "FWHM of the science image's PSF"),
     ColumnSpec("sigma", float, "ct", "noise of the difference"),
     ColumnSpec("seed", np.int64, None, "seed of the set"),
@@ -301,46 +309,60 @@ def _parts(
 
 
 def _make_chunk(job: _Job) -> list[_One]:
-    return [_make_one(job, index, sky, image) for index, sky, image in _skies(job)]
+    return [_make_one(job, *made) for made in _skies(job)]
 
 
 def _draw_chunk(job: _Job) -> list[tuple[bytes, Row]]:
     inner = _inner(job.size_px)
     drawn = []
-    for index, sky, image in _skies(job):
-        row = _truth(sky, job.seed, index)
+    for index, sky, image, snr in _skies(job):
+        row = _truth(sky, job.seed, index, snr)
         row["streak_id"] = f"{row['streak_id']}.jpg"  # its file's name, by which readers call it
         coded = encode_picture(image[inner], sky.mask[inner], sky.sigma, sky.look)
         drawn.append((coded, row))
     return drawn
 
 
-def _skies(job: _Job) -> Iterator[tuple[int, Sky, NDArray[np.float32]]]:
-    """Index, contents and image of each; the image is larger by the margin."""
+def _skies(job: _Job) -> Iterator[tuple[int, Sky, NDArray[np.float32], float]]:
+    """Index, contents, image and S/N of each; the image is larger by the margin."""
     from threadpoolctl import threadpool_limits
 
     # One thread: sums of matrix products depend on how they are split, bytes must not.
     with threadpool_limits(1):
         for index, label in enumerate(job.labels, job.start):
             rng = np.random.default_rng(np.random.SeedSequence(job.seed, spawn_key=(1, index)))
-            draw = draw_look if job.look == "mixed" else draw_picture_look
-            look = draw(rng, job.size_px)
-            sky = Sky(rng, job.size_px, _MARGIN_PX, label, look, conditions_for(rng, label))
-            RECIPES[label](sky)
-            yield index, sky, expose(sky)
+            yield index, *_knowable_sky(rng, label, job.size_px, job.look)
+
+
+def _knowable_sky(
+    rng: np.random.Generator, label: str, size_px: int, look: str
+) -> tuple[Sky, NDArray[np.float32], float]:
+    """A sky whose picture can tell its class, its image and the subject's S/N."""
+    draw = draw_look if look == "mixed" else draw_picture_look
+    for _ in range(_MOST_DRAWS):
+        drawn = draw(rng, size_px)
+        sky = Sky(rng, size_px, _MARGIN_PX, label, drawn, conditions_for(rng, label))
+        RECIPES[label](sky)
+        rendered = render(sky)
+        if not doubt(sky, rendered[-1]):
+            return sky, expose(sky, *rendered), seen_snr(sky, rendered[-1])
+    raise ConfigError(
+        f"no {label} that can be told from others came up in {_MOST_DRAWS} draws of {size_px} px; "
+        f"ask for larger cutouts"
+    )
 
 
 def _inner(size_px: int) -> tuple[slice, slice]:
     return (slice(_MARGIN_PX, _MARGIN_PX + size_px),) * 2
 
 
-def _make_one(job: _Job, index: int, sky: Sky, image: NDArray[np.float32]) -> _One:
+def _make_one(job: _Job, index: int, sky: Sky, image: NDArray[np.float32], snr: float) -> _One:
     inner = _inner(job.size_px)
     difference, mask = apply_look(image[inner], sky.mask[inner], sky.sigma, sky.look)
-    return _One(difference, mask, _truth(sky, job.seed, index))
+    return _One(difference, mask, _truth(sky, job.seed, index, snr))
 
 
-def _truth(sky: Sky, seed: int, index: int) -> Row:
+def _truth(sky: Sky, seed: int, index: int, snr: float) -> Row:
     segment = sky.segment
     dx, dy = shift_of_look(sky.look)
     nan = math.nan
@@ -358,16 +380,8 @@ def _truth(sky: Sky, seed: int, index: int) -> Row:
         "length": nan if segment is None else segment.length_px,
         "theta": nan if segment is None else segment.theta_deg,
         "flux": nan if segment is None else sky.flux,
-        "snr": _subject_snr(sky),
+        "snr": snr,
         "fwhm_px": sky.conditions.science_psf.fwhm_px,
         "sigma": sky.sigma,
         "seed": seed,
     }
-
-
-def _subject_snr(sky: Sky) -> float:
-    """sqrt(sum(signal**2)) / sigma of the subject alone; NaN for blanks."""
-    if sky.label == SKIP or sky.subject is None:
-        return math.nan
-    signal = sky.subject[sky.usable()]
-    return float(np.sqrt(np.sum(signal.astype(np.float64) ** 2)) / sky.sigma)

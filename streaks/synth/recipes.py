@@ -27,7 +27,7 @@ from streaks.synth.scene import (
 )
 from streaks.tables import SKIP
 
-__all__ = ["RECIPES", "Sky", "expose", "render_light"]
+__all__ = ["RECIPES", "Sky", "expose", "render", "render_light"]
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -48,14 +48,17 @@ class Sky:
     conditions: Conditions
     stars: Stars = field(init=False)
     added: Float = field(init=False)
+    background: Float = field(init=False)  # the part of `added` that is no thing
     mask: Mask = field(init=False)
     subject: Float | None = None
     segment: Segment | None = None
     flux: float = math.nan
+    width_px: float = math.nan  # of a cosmic ray's track, sigma
+    placed: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, flux of stars
 
     def __post_init__(self) -> None:
         self.stars = Stars(np.zeros(0), np.zeros(0), np.zeros(0))
-        self.added = np.zeros(self.shape, np.float32)
+        self.added, self.background = np.zeros((2, *self.shape), np.float32)
         self.mask = np.zeros(self.shape, bool)
 
     @property
@@ -84,6 +87,10 @@ class Sky:
             max(low + left, centre - half) : min(high - right, centre + half + 1),
         ] = True
         return seen & ~self.mask
+
+    def tilt(self, background: Float) -> None:
+        self.added += background
+        self.background += background
 
     def near_middle(self, spread_px: float) -> tuple[float, float]:
         """A place off the middle by about as much as finders are off."""
@@ -153,7 +160,7 @@ def _add_clutter(sky: Sky, *, probability: float = 0.4, nearest_px: float = 30.0
     """Things of other classes, away from the middle."""
     rng = sky.rng
     if rng.random() < 0.25:
-        sky.added += draw_gradient(rng, sky.shape, sky.sigma)
+        sky.tilt(draw_gradient(rng, sky.shape, sky.sigma))
     if rng.random() < 0.1:
         sky.mask |= _draw_slab(rng, sky.shape, sky.off_middle(nearest_px))
     if rng.random() > probability:
@@ -253,8 +260,9 @@ def _add_trails(sky: Sky, trails: list[Trail]) -> None:
         flux = trail.snr * sky.sigma / max(norm, 1e-6)
         light *= np.float32(flux)
         sky.added += light
+        sky.subject = light if sky.subject is None else sky.subject + light
         if k == 0:
-            sky.subject, sky.segment = light, sky.visible(trail.segment)
+            sky.segment = sky.visible(trail.segment)
             sky.flux = flux * _share_within(trail.segment, sky)
 
 
@@ -274,10 +282,13 @@ def _cosmic_ray(sky: Sky) -> None:
     light = ray.render(sky.shape) * np.float32(ray.peak_sigma * sky.sigma)
     sky.added += light
     sky.subject, sky.segment, sky.flux = light, sky.visible(ray.segment), float(light.sum())
+    sky.width_px = ray.width_px
     if sky.rng.random() < 0.25:
         # Showers and pairs: several tracks of one particle.
         other = draw_cosmic_ray(sky.rng, sky.near_middle(20.0), longest_px=30.0)
-        sky.added += other.render(sky.shape) * np.float32(other.peak_sigma * sky.sigma)
+        light = other.render(sky.shape) * np.float32(other.peak_sigma * sky.sigma)
+        sky.added += light
+        sky.subject = sky.subject + light
 
 
 def _ghost(sky: Sky) -> None:
@@ -370,6 +381,7 @@ def _put_star(sky: Sky, place: tuple[float, float], peak_sigma: float) -> None:
     flux = peak / max(_residual_peak(sky.conditions), 1e-6)
     flux = float(np.clip(flux, 800.0, 1.2e6))
     sky.stars = sky.stars.joined([place[0]], [place[1]], [flux])
+    sky.placed.append((*place, flux))
 
 
 def _residual_peak(conditions: Conditions) -> float:
@@ -414,7 +426,7 @@ def _skip(sky: Sky) -> None:
     keep = np.hypot(sky.stars.x - sky.middle, sky.stars.y - sky.middle) > 25
     sky.stars = Stars(sky.stars.x[keep], sky.stars.y[keep], sky.stars.flux[keep])
     if rng.random() < 0.9:
-        sky.added += draw_gradient(rng, sky.shape, 1.6 * sky.sigma)
+        sky.tilt(draw_gradient(rng, sky.shape, 1.6 * sky.sigma))
     if rng.random() < 0.3:
         sky.mask |= _draw_block(rng, sky.shape, sky.off_middle(25.0))
     if rng.random() < 0.06:
@@ -434,15 +446,14 @@ RECIPES: Mapping[str, Callable[[Sky], None]] = {
 }
 
 
-def expose(sky: Sky) -> Float:
-    """The difference image of a sky with its noise, in counts.
-
-    Stars become the subject where a recipe named no other.
-    """
+def render(sky: Sky) -> tuple[Float, Float, Float]:
+    """Stars of a sky in science image and reference, and what subtraction leaves; no noise yet."""
     science, reference = render_stars(sky.shape, sky.stars, sky.conditions, sky.rng)
-    residual = subtract(science, reference, sky.conditions)
-    if sky.subject is None:
-        sky.subject = residual
+    return science, reference, subtract(science, reference, sky.conditions)
+
+
+def expose(sky: Sky, science: Float, reference: Float, residual: Float) -> Float:
+    """The difference image of a rendered sky with its noise, in counts."""
     photons = science + np.maximum(sky.added, 0)
     return add_noise(residual + sky.added, photons, reference, sky.conditions, sky.rng)
 
