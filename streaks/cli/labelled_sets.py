@@ -25,7 +25,13 @@ __all__ = [
 
 
 def training_set(
-    data: Path | None, n: int, seed: int, min_snr: float, workers: int, quiet: bool
+    data: Path | None,
+    n: int,
+    seed: int,
+    min_snr: float,
+    workers: int,
+    quiet: bool,
+    mix: str | None = None,
 ) -> tuple[Cutouts, list[str], dict[str, Any]]:
     """Cutouts, labels, and what the card says of them."""
     if data is not None:
@@ -35,7 +41,7 @@ def training_set(
 
     from streaks import __version__
 
-    cutouts, truth = synthetic_set(n, seed, None, workers, quiet)
+    cutouts, truth = synthetic_set(n, seed, mix, workers, quiet)
 
     faint = np.isin(truth["label"], ["asteroid", "satellite"]) & ~(truth["snr"] >= min_snr)
     source = {
@@ -45,6 +51,8 @@ def training_set(
         "seed": seed,
         "streaks": __version__,
     }
+    if mix is not None:
+        source["mix"] = mix
     labels = np.asarray(truth["label"], dtype=str)[~faint]
     return cutouts.select(~faint), labels.tolist(), source
 

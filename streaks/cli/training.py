@@ -100,7 +100,25 @@ def train_cnn_command(
     cutouts: Annotated[
         list[Path] | None, typer.Option(help="The cutouts that --labels are of; repeat.")
     ] = None,
-    start: Annotated[str, typer.Option(help="With --labels: the network to start from.")] = "cnn",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="The network to go on from: cnn, or a folder of weights. With --labels cnn, else "
+            "none when not given."
+        ),
+    ] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the synthetic cutouts: a=b,... so that what is hard is shown more often; "
+            "balanced when not given. `streaks train calibrate` sets the probabilities right."
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.", min=1e-6)] = 3e-3,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Kept after each epoch; the same command again goes on from there."),
+    ] = None,
     min_snr: LeastSnr = 6.0,
     epochs: Epochs = 10,
     workers: Workers = 1,
@@ -115,10 +133,24 @@ def train_cnn_command(
     say = None if quiet else _say_epochs(epochs)
     if labels is None or not cutouts:
         count = n or 20000
-        made, names, about = training_set(data, count, seed, min_snr, workers, quiet)
-        model = train_cnn(made, names, seed=seed, epochs=epochs, workers=workers, progress=say)
-        options = f"{_origin(data, count, min_snr)} --seed {seed} --epochs {epochs}"
+        made, names, about = training_set(data, count, seed, min_snr, workers, quiet, mix)
+        model = train_cnn(
+            made,
+            names,
+            seed=seed,
+            epochs=epochs,
+            learning_rate=rate,
+            workers=workers,
+            progress=say,
+            start=None if start is None else _weights(start),
+            checkpoint=checkpoint,
+        )
+        options = f"{_origin(data, count, min_snr)} --seed {seed} --epochs {epochs} --rate {rate:g}"
+        options += f" --mix {shlex.quote(mix)}" if mix else ""
+        options += f" --start {shlex.quote(start)}" if start else ""
+        about |= {"start": start} if start else {}
     else:
+        start = start or "cnn"
         own = read_labelled(cutouts, labels)
         about, model = _tuned(own, n or 4000, seed, min_snr, start, epochs, workers, quiet, say)
         options = (
@@ -147,10 +179,8 @@ def _tuned(
 
     from streaks.cutouts import stack_cutouts
     from streaks.models import train_cnn
-    from streaks.models.store import read_card, read_weights, weights_folder
 
-    folder = weights_folder(start)
-    weights = read_weights(folder, read_card(folder))
+    weights = _weights(start)
     made, names, about = training_set(None, n, seed, min_snr, workers, quiet)
     times = min(max(round(len(made) / len(own[0])), 2), _MOST_TIMES)
     repeat = np.repeat([times, 1], [len(own[0]), len(made)])
@@ -167,6 +197,13 @@ def _tuned(
     )
     about |= {"n_own": len(own[0]), "own_shown_times": times, "start": start}
     return about | {"set": "a user's own labels and streaks.synth.make_cutouts"}, model
+
+
+def _weights(name: str) -> bytes:
+    from streaks.models.store import read_card, read_weights, weights_folder
+
+    folder = weights_folder(name)
+    return read_weights(folder, read_card(folder))
 
 
 @train_app.command("ensemble")

@@ -20,6 +20,7 @@ from streaks.errors import ConfigError, MissingExtraError, ModelError
 from streaks.features import SIZE_PX
 from streaks.models.augmentation import augment
 from streaks.models.calibration import Calibration, fit_calibration
+from streaks.models.checkpoint import Checkpoint
 from streaks.models.evaluation import evaluate_probabilities
 from streaks.models.inputs import network_image
 from streaks.models.labels import class_counts, label_indices
@@ -44,6 +45,8 @@ _LAYERS = (
     (96, 3, 1, False),
     (96, 3, 1, False),
 )
+#: Keeps the normalisation of a channel that hardly varies finite.
+_EPSILON = 1e-3
 
 
 def train_cnn(
@@ -59,6 +62,7 @@ def train_cnn(
     progress: Callable[[int, float], None] | None = None,
     start: bytes | None = None,
     repeat: NDArray[np.integer] | None = None,
+    checkpoint: Path | None = None,
 ) -> TrainedModel:
     """A network trained on labelled cutouts.
 
@@ -79,6 +83,8 @@ def train_cnn(
         Called after each epoch with its number and its mean loss.
     start
         An ONNX file that this function made: training goes on from its weights.
+    checkpoint
+        Kept after each epoch; where there is one of the same training, it goes on from there.
     repeat : (n,), optional
         How often each cutout is shown in an epoch; once each when not given. Where some are
         shown more often than once, these are the ones that matter, and figures are of those
@@ -102,20 +108,27 @@ def train_cnn(
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     training, kept = _split(truth, held_out, rng)
     precision = _precision()
-    model = _build(keras, precision, normalised=start is None)
-    if start is not None:
+    # Few cutouts of a user's own would spoil a normalisation by what they happen to hold.
+    normalised = repeat is None
+    model = _build(keras, precision, normalised=normalised)
+    if start is not None and normalised:
+        model.set_weights(_unfolded(keras, start, scaled, mask, training[:_N_STATISTICS]))
+    elif start is not None:
         model.set_weights(_weights_of(start))
     shown = training if repeat is None else np.repeat(training, np.asarray(repeat)[training])
     steps = max(len(shown) // batch, 1) * epochs
+    rise = steps // (5 if start is None else 20)
     model.compile(
         optimizer=keras.optimizers.AdamW(
-            _one_cycle(keras, learning_rate, steps), weight_decay=1e-3
+            _one_cycle(keras, learning_rate, steps, rise), weight_decay=1e-3
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    _fit(model, scaled, mask, truth, shown, epochs, batch, rng, progress)
+    plan = f"{seed} {epochs} {batch} {learning_rate} {len(shown)} {start is None}"
+    saved = None if checkpoint is None else Checkpoint(checkpoint, plan)
+    _fit(model, scaled, mask, truth, shown, epochs, batch, seed, progress, saved)
     # What is measured and exported computes in single precision throughout.
-    exact = _build(keras, "float32", normalised=start is None)
+    exact = _build(keras, "float32", normalised=normalised)
     exact.set_weights(model.get_weights())
     judged = keras.Model(exact.inputs, [exact.layers[-2].output, exact.output])
     some = rng.permutation(training)[:_N_NOVELTY]
@@ -140,6 +153,8 @@ def train_cnn(
 
 #: Training cutouts that say where classes lie among the features.
 _N_NOVELTY = 8000
+#: Training cutouts that say how widely a layer's values spread.
+_N_STATISTICS = 1024
 
 
 def _network_images(cutouts: Cutouts) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
@@ -204,7 +219,7 @@ def _build(keras: Any, precision: str, *, normalised: bool = True) -> Any:
             channels, side, stride, padding="same", use_bias=not normalised, dtype=precision
         )(x)
         if normalised:
-            x = layers.BatchNormalization(momentum=0.95, dtype=precision)(x)
+            x = layers.BatchNormalization(momentum=0.95, epsilon=_EPSILON, dtype=precision)(x)
         x = layers.ReLU(dtype=precision)(x)
         if pooled:
             x = layers.MaxPooling2D(dtype=precision)(x)
@@ -215,9 +230,9 @@ def _build(keras: Any, precision: str, *, normalised: bool = True) -> Any:
     return keras.Model(inputs, layers.Dense(len(OUTPUTS))(x))
 
 
-def _one_cycle(keras: Any, top: float, steps: int) -> Any:
-    """A learning rate that rises over the first fifth and falls to nothing as a cosine."""
-    rise = max(steps // 5, 1)
+def _one_cycle(keras: Any, top: float, steps: int, rise: int) -> Any:
+    """A learning rate that rises over some steps and falls to nothing as a cosine."""
+    rise = max(rise, 1)
     return keras.optimizers.schedules.CosineDecay(
         top / 25,
         decay_steps=max(steps - rise, 1),
@@ -240,17 +255,41 @@ def _fit(
     training: NDArray[np.int64],
     epochs: int,
     batch: int,
-    rng: np.random.Generator,
+    seed: int,
     progress: Callable[[int, float], None] | None,
+    saved: Checkpoint | None,
 ) -> None:
-    for epoch in range(epochs):
+    done = _restored(model, saved)
+    for epoch in range(done, epochs):
+        # Order and augmentation are an epoch's own, so that one taken up again sees the same.
+        rng = np.random.default_rng(np.random.SeedSequence([seed, 2, epoch]))
         for x, y in _batches(scaled, mask, truth, rng.permutation(training), batch, rng):
             loss = float(model.train_on_batch(x, y))
         # Keras gives the running mean since the last reset.
         model.reset_metrics()
         _LOG.info("epoch %d of %d: loss %.4f", epoch + 1, epochs, loss)
+        if saved is not None:
+            saved.write(epoch + 1, [*model.get_weights(), *_state(model)])
         if progress is not None:
             progress(epoch + 1, loss)
+
+
+def _state(model: Any) -> list[NDArray[Any]]:
+    return [np.asarray(variable) for variable in model.optimizer.variables]
+
+
+def _restored(model: Any, saved: Checkpoint | None) -> int:
+    """Epochs that a checkpoint holds, with weights and the optimizer's memory put back."""
+    model.optimizer.build(model.trainable_variables)
+    found = None if saved is None else saved.read()
+    if found is None:
+        return 0
+    done, arrays = found
+    n = len(model.get_weights())
+    model.set_weights(arrays[:n])
+    for variable, value in zip(model.optimizer.variables, arrays[n:], strict=True):
+        variable.assign(value)
+    return done
 
 
 def _batches(
@@ -359,6 +398,42 @@ def _weights_of(data: bytes) -> list[NDArray[np.float32]]:
             )
         weights += [kernel.transpose(2, 3, 1, 0), arrays[f"bias_{k}"]]
     return [*weights, arrays["dense"], arrays["dense_bias"]]
+
+
+def _unfolded(
+    keras: Any,
+    data: bytes,
+    scaled: NDArray[np.float16],
+    mask: NDArray[np.bool_],
+    index: NDArray[np.int64],
+) -> list[NDArray[np.float32]]:
+    """Weights of a network with normalisation that answers as an exported one without.
+
+    Each layer's shift and gain are those that undo the normalisation of some cutouts' values:
+    training then goes on at a rate that kernels alone would not bear.
+    """
+    weights = _weights_of(data)
+    plain = _build(keras, "float32", normalised=False)
+    plain.set_weights(weights)
+    convolutions = [layer for layer in plain.layers if type(layer).__name__ == "Conv2D"]
+    values = keras.Model(plain.input, [layer.output for layer in convolutions])
+    parts = np.array_split(index, max(len(index) // 64, 1))
+    moments = [
+        [_moments(x) for x in values(_as_input(scaled[part], mask[part]), training=False)]
+        for part in parts
+    ]
+    unfolded = []
+    for k, (kernel, bias) in enumerate(zip(weights[0:-2:2], weights[1:-2:2], strict=True)):
+        mean, square = np.mean([part[k] for part in moments], axis=0)
+        variance = np.maximum(square - mean**2, 1e-6)
+        unfolded += [kernel, np.sqrt(variance + _EPSILON), mean, mean - bias, variance]
+    return [*unfolded, *weights[-2:]]
+
+
+def _moments(values: Any) -> NDArray[np.float64]:
+    """Mean and mean square of each channel."""
+    flat = np.asarray(values, dtype=float).reshape(-1, values.shape[-1])
+    return np.stack([flat.mean(axis=0), (flat**2).mean(axis=0)])
 
 
 def read_network(
