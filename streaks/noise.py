@@ -238,7 +238,7 @@ def _meshes(
         box,
         mask=sampled_mask,
         exclude_percentile=90.0 if sampled_mask.mean() < 0.5 else 99.9,
-        filter_size=3 if min(sampled.shape) >= 3 * max(box) else 1,
+        filter_size=1,
         sigma_clip=SigmaClip(sigma=3.0, maxiters=5),
         bkg_estimator=MedianBackground(),
         bkg_rms_estimator=MADStdBackgroundRMS(),
@@ -249,6 +249,9 @@ def _meshes(
     if positive.size == 0:
         raise FrameError("no noise: all usable pixels of a neighbourhood have one value")
     rms = np.where(np.isfinite(rms) & (rms > 0), rms, np.median(positive)).astype(np.float32)
+    if min(low.shape) >= 3:
+        # photutils' own filter asks NumPy for each median.
+        low, rms = cv2.medianBlur(low, 3), cv2.medianBlur(rms, 3)
     rms = rms * _without_gradient(low, rms)
     # Clipping at 3 sigma leaves MAD as it is, so no correction is due.
     return _enlarge(low, (ny, nx), box_px), _enlarge(rms, (ny, nx), box_px, cv2.INTER_LINEAR)
@@ -303,7 +306,7 @@ def _glow(
         return np.zeros_like(cells)
     cells -= known * share
     seen = share > 0.4
-    cells = _filled(cells / np.maximum(share, 0.4), seen)
+    cells = _filled((cells / np.maximum(share, 0.4)).astype(np.float32), seen)
     middle = cv2.medianBlur(cells, 5)
     # A streak along the cells lights two rows of five and moves the median by the noise of one.
     lit = cells - middle > np.maximum(_LIT_CELL, 0.5 * middle)
