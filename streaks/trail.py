@@ -44,9 +44,10 @@ _HUBER = 4.0
 #: few times the length over which chi-square changes by one (Yao 1987, Ann. Stat. 15, 1321); the
 #: curvature of chi-square at the end knows nothing of it. The factor is from simulated trails.
 _END_SPREAD = 2.0
-#: The PSF of a frame is known to about this share; a prior on the width across keeps faint
-#: trails from trading width for flux.
+#: A prior on the width across keeps faint trails from trading width for flux, share of the PSF's.
 _WIDTH_PRIOR = 0.15
+#: The PSF of a frame is known to about this share: what the prior adds to errors.
+_PSF_KNOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def fit_trail(
     if source_variance > 0:
         weights = source_variance * np.maximum(model, 0.0)
         middle = middle + jacobian.T @ (jacobian * weights[:, None])
-    middle[5, 5] += 1.0 / prior**2
+    middle[5, 5] += (_PSF_KNOWN * sigma_px) ** 2 / prior**4
     covariance = inverse @ middle @ inverse
     return _result(p, covariance, model, values, residual[inner], noise_factor)
 

@@ -25,10 +25,12 @@ from streaks.detection.quality import (
     point_length,
     pointlike,
     quality,
+    steady_share,
     sureness,
     track_profile,
     worth,
 )
+from streaks.detection.refinement import line_snr
 from streaks.detection.search import Filtered, filter_image, search_lines
 from streaks.detection.sky import magnitudes, sky_columns
 from streaks.detection.spikes import MaskedStars, masked_stars, star_behind
@@ -164,7 +166,9 @@ def _search(
             sheet.usable,
             streak.fit,
             level=level_beside(sheet.z, sheet.usable, streak.fit),
-            noise_factor=sheet.filtered.noise_factor,
+            noise_factor=sheet.filtered.trail_noise_factor(
+                streak.fit.segment.length_px, sheet.sigma_px
+            ),
             gain=frame.gain,
         )
         flags = streak.flags | _flags(sheet, frame, streak.fit)
@@ -201,10 +205,49 @@ def _fit(sheet: _Sheet, start: Segment, source_variance: float) -> TrailFit:
         sheet.usable,
         start,
         sigma_px=sheet.sigma_px,
-        noise_factor=sheet.filtered.noise_factor,
+        noise_factor=sheet.filtered.trail_noise_factor(start.length_px, sheet.sigma_px),
         source_variance=source_variance,
     )
-    return replace(fit, segment=_out_of_masks(_within(fit.segment, sheet), sheet))
+    segment = _to_the_edge(_within(fit.segment, sheet), fit.along_err, sheet)
+    return replace(fit, segment=_out_of_masks(segment, sheet))
+
+
+def _to_the_edge(segment: Segment, along_err: float, sheet: _Sheet) -> Segment:
+    """Ends of a long faint trail that may as well lie on the image's edge are put there.
+
+    A trail seldom ends just before the edge; where it crosses, noise often makes it end early.
+    """
+    reach = 4.0 * along_err
+    if not 3.0 * sheet.sigma_px < reach < 0.25 * segment.length_px:
+        return segment
+    ux, uy = _direction(segment)
+    for dx0, dx1 in ((reach, 0.0), (0.0, reach)):
+        grown = Segment(
+            segment.x0 - dx0 * ux, segment.y0 - dx0 * uy,
+            segment.x1 + dx1 * ux, segment.y1 + dx1 * uy,
+        )  # fmt: skip
+        seen = clip_segment(grown, (sheet.z.shape[0], sheet.z.shape[1]))
+        if seen is None or seen.length_px > grown.length_px - 1e-6:
+            continue
+        # As likely as the fitted one, up to two sigma: the edge is known to be there.
+        if _power(seen, sheet) > _power(segment, sheet) - 4.0:
+            segment = seen
+    return segment
+
+
+def _direction(segment: Segment) -> tuple[float, float]:
+    length = max(segment.length_px, 1e-6)
+    return (segment.x1 - segment.x0) / length, (segment.y1 - segment.y0) / length
+
+
+def _power(segment: Segment, sheet: _Sheet) -> float:
+    """Fall in chi-square that a trail here explains."""
+    ends = (segment.x0, segment.y0, segment.x1, segment.y1)
+    snr = line_snr(
+        sheet.filtered.snr, sheet.filtered.cover, ends,
+        noise_sigma_px=sheet.filtered.noise_sigma_px,
+    )  # fmt: skip
+    return max(snr, 0.0) ** 2
 
 
 def _out_of_masks(segment: Segment, sheet: _Sheet) -> Segment:
@@ -232,7 +275,7 @@ def _within(segment: Segment, sheet: _Sheet) -> Segment:
     ny, nx = sheet.z.shape
     reach = 3.0 * sheet.sigma_px + 2.0
     length = max(segment.length_px, 1e-6)
-    ux, uy = (segment.x1 - segment.x0) / length, (segment.y1 - segment.y0) / length
+    ux, uy = _direction(segment)
     grown = Segment(
         segment.x0 - reach * ux, segment.y0 - reach * uy,
         segment.x1 + reach * ux, segment.y1 + reach * uy,
@@ -273,7 +316,7 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
         flags, good = StreakFlag.SPIKE, good * _SPIKE_FACTOR
     if dashed(profile):
         flags |= StreakFlag.DASHED
-    return _Streak(fit, sureness(fit.snr, good) / sheet.crowding, flags)
+    return _Streak(fit, sureness(steady_share(profile) * fit.snr, good) / sheet.crowding, flags)
 
 
 def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:

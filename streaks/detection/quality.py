@@ -28,6 +28,7 @@ __all__ = [
     "point_length",
     "pointlike",
     "quality",
+    "steady_share",
     "sureness",
     "track_profile",
     "worth",
@@ -115,6 +116,16 @@ def _lit_where_clear(profile: Profile) -> float:
     # Samples a pixel apart are correlated over about four.
     noise = 2.0 / math.sqrt(float(clear.sum()))
     return _step((float(profile.along[clear].mean()) + noise) / float(seen.mean()), 0.25, 0.6)
+
+
+def steady_share(profile: Profile) -> float:
+    """Share of a track's light that is left when flashes, or stars on it, are cut down."""
+    along = profile.along[np.isfinite(profile.along)]
+    total = float(along.sum())
+    if len(along) < 8 or not total > 0:
+        return 1.0
+    cap = 3.0 * max(float(np.median(along)), 0.0) + 3.0
+    return max(float(np.minimum(along, cap).sum()) / total, 0.0)
 
 
 def sureness(snr: float, good: float) -> float:
@@ -336,5 +347,7 @@ def _well_fitted(fit: TrailFit) -> float:
     excess = max(fit.chi2 - 1.6, 0.0)
     # Mean square of the model over the pixels of the fit.
     power = fit.snr**2 / max(fit.n_pixels, 1) * 2.0
-    # Satellites flash, tumble and are out of focus: no uniform Gaussian trail fits them well.
-    return 1.0 - _step(excess / max(power, 0.5), 0.15, 0.5) * (1.0 - _slender(fit))
+    share = excess / max(power, 0.5)
+    # Satellites flash, tumble and are out of focus: no uniform Gaussian trail fits them well, but
+    # more light is in the trail than in what it misses.
+    return (1.0 - _step(share, 0.15, 0.5) * (1.0 - _slender(fit))) * (1.0 - _step(share, 2.0, 6.0))
