@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -99,3 +100,18 @@ def _square(x: float) -> float:
 
 def environment_setup() -> Callable[[str], str]:
     return lambda name: os.environ.get(name, "")
+
+
+def faults_setup() -> Callable[[int], int]:
+    return _page_faults
+
+
+def _page_faults(n_bytes: int) -> int:
+    """Pages asked from the system when memory is taken that was just given back."""
+    image = b"x" * n_bytes
+    del image
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    image = b"y" * n_bytes
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    del image
+    return after - before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 import pytest
 
@@ -61,3 +62,10 @@ def test_workers_have_one_thread_and_this_process_keeps_its_own_settings() -> No
     (outcome,) = run_tasks(["OMP_NUM_THREADS"], night_fakes.environment_setup, workers=1)
     assert outcome.answer == "1"
     assert dict(os.environ) == before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than GNU's")
+def test_workers_keep_the_memory_of_an_image_for_the_next_one() -> None:
+    (outcome,) = run_tasks([40_000_000], night_fakes.faults_setup, workers=1)
+    # 9,766 pages of 4 KiB where it is given back between.
+    assert outcome.answer < 100

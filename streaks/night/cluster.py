@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from streaks import __version__
 from streaks.errors import ConfigError, MissingExtraError, StreaksError
 from streaks.night.engine import Engine
-from streaks.night.pool import Outcome, as_streaks_error, attempt, one_line
+from streaks.night.pool import WORKER_ENVIRONMENT, Outcome, as_streaks_error, attempt, one_line
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -112,11 +112,14 @@ def _connect(opened: ExitStack, scheduler: str, cluster: str, workers: int) -> C
 
 def _start(kind: str, workers: int) -> Any:
     if kind == "local":
+        import dask
         from distributed import LocalCluster
 
-        return LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
-        )
+        # Read when a process starts, so that it cannot be told later.
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": dict(WORKER_ENVIRONMENT)}):
+            return LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+            )
     try:
         import dask_jobqueue
     except ImportError:

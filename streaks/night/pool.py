@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -25,21 +25,34 @@ from typing import Any, Generic, TypeVar
 from streaks import errors
 from streaks.errors import StreaksError
 
-__all__ = ["Outcome", "as_streaks_error", "attempt", "one_line", "run_tasks"]
+__all__ = [
+    "WORKER_ENVIRONMENT",
+    "Outcome",
+    "as_streaks_error",
+    "attempt",
+    "one_line",
+    "run_tasks",
+]
 
 _log = logging.getLogger(__name__)
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-#: Libraries that start as many threads as there are cores, unless told before they load.
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+#: What a worker process starts in. Libraries start as many threads as there are cores, unless told
+#: before they load. And GNU's allocator gives each image back to the system and asks for it anew,
+#: page by page: 86,000 pages and 0.3 CPU seconds a frame of 3072 x 3080 px.
+WORKER_ENVIRONMENT: Mapping[str, str] = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_TOP_PAD_": str(2**26),
+    "MALLOC_ARENA_MAX": "1",
+}
 _READY, _DONE, _FAILED, _SETUP_FAILED = "ready", "done", "failed", "setup failed"
 
 
@@ -290,17 +303,17 @@ def _start_worker(setup: Callable[[], Callable[[Any], Any]]) -> _Worker[Any]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_worker_main, args=(theirs, setup), daemon=True)
-    with _one_thread_each():
+    with _worker_environment():
         process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def _worker_environment() -> Iterator[None]:
     """The environment a worker starts in; this process keeps its own."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
+    os.environ.update(WORKER_ENVIRONMENT)
     try:
         yield
     finally:
