@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from streaks.config import NoiseConfig
 from streaks.errors import FrameError
 from streaks.frame import Image
+from streaks.meshes import enlarge, refine_meshes, sky_meshes
 
 __all__ = [
     "NoiseMap",
@@ -23,8 +24,6 @@ __all__ = [
     "standardise",
 ]
 
-#: Pixels that a background mesh is measured on; 256 give sigma to 4 %, smoothed to 1.5 %.
-_SAMPLES_A_BOX = 256
 #: Lags at which the correlation of pixel noise is measured; resampling kernels reach 2 px.
 _MAX_LAG = 2
 #: Smooth light below this many sigma a pixel is left in: thrice the error of its measure.
@@ -102,14 +101,15 @@ def estimate_noise(
     if variance is not None:
         shape_of_noise = np.sqrt(np.where(unusable, 1.0, variance)).astype(np.float32)
         data = data / shape_of_noise
-    background, sigma = _meshes(data, unusable, config.box_px)
+    meshes = sky_meshes(data, unusable, config.box_px)
+    background, sigma = meshes.images(data.shape)
     stripes = _stripes(data, background, unusable, sigma)
-    if stripes.any():
-        background += stripes
+    background += stripes
+    meshes = refine_meshes(meshes, data, background, sigma, unusable)
+    background, sigma = meshes.images(data.shape)
+    background += stripes
     z = _divide(data, background, sigma, unusable)
-    smooth = _residual_background(z, unusable, config.box_px)
-    smooth += _glow(z, unusable, smooth)
-    level = _enlarge(smooth, z.shape, _CELL_PX)
+    level = _glow(z, unusable)
     _take_off(z, level, unusable)
     factor = _activity(z, unusable)
     correlation = noise_correlation(z, unusable)
@@ -216,96 +216,17 @@ def filtered_correlation(
     return both / variance, variance
 
 
-def _meshes(
-    data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Background and noise of the sky, smooth, at every pixel."""
-    import cv2
-    from astropy.stats import SigmaClip
-    from photutils.background import Background2D, MADStdBackgroundRMS, MedianBackground
-
-    ny, nx = data.shape
-    # The mesh is measured on every k-th pixel: its noise stays below that of later steps, and
-    # photutils' cost falls with k squared.
-    step = max(1, int(box_px / math.sqrt(_SAMPLES_A_BOX)))
-    step = max(1, min(step, ny // 8, nx // 8))
-    box = (min(box_px // step, -(-ny // step)), min(box_px // step, -(-nx // step)))
-    sampled, sampled_mask = data[::step, ::step], unusable[::step, ::step]
-    if sampled_mask.all():
-        sampled, sampled_mask, box = data, unusable, (min(box_px, ny), min(box_px, nx))
-    sampled = np.where(sampled_mask, np.float32(0), sampled)
-    meshes = Background2D(
-        sampled,
-        box,
-        mask=sampled_mask,
-        exclude_percentile=90.0 if sampled_mask.mean() < 0.5 else 99.9,
-        filter_size=1,
-        sigma_clip=SigmaClip(sigma=3.0, maxiters=5),
-        bkg_estimator=MedianBackground(),
-        bkg_rms_estimator=MADStdBackgroundRMS(),
-    )
-    low = np.asarray(meshes.background_mesh, dtype=np.float32)
-    rms = np.asarray(meshes.background_rms_mesh, dtype=np.float32)
-    positive = rms[np.isfinite(rms) & (rms > 0)]
-    if positive.size == 0:
-        raise FrameError("no noise: all usable pixels of a neighbourhood have one value")
-    rms = np.where(np.isfinite(rms) & (rms > 0), rms, np.median(positive)).astype(np.float32)
-    if min(low.shape) >= 3:
-        # photutils' own filter asks NumPy for each median.
-        low, rms = cv2.medianBlur(low, 3), cv2.medianBlur(rms, 3)
-    rms = rms * _without_gradient(low, rms)
-    # Clipping at 3 sigma leaves MAD as it is, so no correction is due.
-    return _enlarge(low, (ny, nx), box_px), _enlarge(rms, (ny, nx), box_px, cv2.INTER_LINEAR)
-
-
-def _without_gradient(low: NDArray[np.float32], rms: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What is left of a box's scatter without the slope of the background within it.
-
-    Values that rise evenly by ``g`` over a box add ``g**2 / 12`` to its variance.
-    """
-    slopes = [np.gradient(low, axis=axis) for axis in (0, 1) if low.shape[axis] > 1]
-    slope_variance = sum((g**2 for g in slopes), np.zeros_like(low)) / 12.0
-    # Where slope is nearly all there is, the box holds a star and no gradient.
-    return np.sqrt(np.maximum(1.0 - slope_variance / rms**2, 0.3)).astype(np.float32)
-
-
-def _residual_background(
-    z: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: int
-) -> NDArray[np.float32]:
-    """What the sampled meshes missed, from all pixels, in units of sigma; one value a cell.
-
-    A background 0.03 sigma too low adds a whole sigma to a line of 300 px, since lines sum what
-    is below the notice of any pixel. Clipped means of all pixels of a box know it to 0.016; the
-    median of 3 x 3 boxes to half of that, and a streak through three of them does not move it.
-    """
-    import cv2
-    from scipy.ndimage import median_filter
-
-    cells, usable = _clipped_means(z, unusable, 2.5)
-    rows, columns = cells.shape
-    size = (max(1, columns * _CELL_PX // box_px), max(1, rows * _CELL_PX // box_px))
-    mesh = cv2.resize(cells, size, interpolation=cv2.INTER_AREA)
-    share = cv2.resize(usable, size, interpolation=cv2.INTER_AREA)
-    mesh = np.where(share > 0.3, mesh / np.maximum(share, 0.3), 0.0).astype(np.float32)
-    mesh = median_filter(mesh, size=3, mode="nearest")
-    return cv2.resize(mesh, (columns, rows), interpolation=cv2.INTER_LINEAR)
-
-
-def _glow(
-    z: NDArray[np.float32], unusable: NDArray[np.bool_], known: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _glow(z: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Smooth light on scales of 40 px (halos, ghosts, wings), in units of sigma; mostly zero.
 
     The median of 5 x 5 cells of 8 px is known to 0.03 sigma and does not see a streak, which
-    crosses a third of the cells at most. Only what exceeds noise is taken out. `known` is what
-    was already seen in each cell.
+    crosses a third of the cells at most. Only what exceeds noise is taken out.
     """
     import cv2
 
     cells, share = _clipped_means(z, unusable, 4.0)
     if min(cells.shape) < 5:
-        return np.zeros_like(cells)
-    cells -= known * share
+        return np.zeros_like(z)
     seen = share > 0.4
     cells = _filled((cells / np.maximum(share, 0.4)).astype(np.float32), seen)
     middle = cv2.medianBlur(cells, 5)
@@ -313,7 +234,9 @@ def _glow(
     lit = cells - middle > np.maximum(_LIT_CELL, 0.5 * middle)
     glow = cv2.medianBlur(_filled(cells, seen & ~lit), 5)
     glow = np.sign(glow) * np.maximum(np.abs(glow) - _GLOW_NOISE, 0.0)
-    return glow.astype(np.float32)
+    if not glow.any():
+        return np.zeros_like(z)
+    return enlarge(glow.astype(np.float32), z.shape, (_CELL_PX, _CELL_PX))
 
 
 def _filled(cells: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -334,23 +257,6 @@ def _clipped_means(
     high = np.float32(limit)
     mean, share = _cell_means(z, unusable, -high, high, _CELL_PX, squared=False)
     return mean, share
-
-
-def _enlarge(
-    mesh: NDArray[np.float32], shape: tuple[int, int], box_px: int, how: int | None = None
-) -> NDArray[np.float32]:
-    """A mesh at every pixel, each mesh value at the centre of its box, px."""
-    import cv2
-
-    rows, columns = mesh.shape
-    if rows == columns == 1:
-        return np.full(shape, mesh[0, 0], np.float32)
-    full = cv2.resize(
-        mesh,
-        (max(columns * box_px, shape[1]), max(rows * box_px, shape[0])),
-        interpolation=cv2.INTER_LINEAR if how is None else how,
-    )
-    return np.ascontiguousarray(full[: shape[0], : shape[1]])
 
 
 def _stripes(
@@ -406,7 +312,7 @@ def _activity(z: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np
     share = cv2.blur(share, (side, side), borderType=cv2.BORDER_REFLECT)
     power = power / np.maximum(share, 0.1)
     factor = np.sqrt(np.maximum(2.0 * power / _ACTIVITY_FLOOR, 1.0)).astype(np.float32)
-    return _enlarge(factor, (ny, nx), _ACTIVITY_CELL_PX)
+    return enlarge(factor, (ny, nx), (_ACTIVITY_CELL_PX, _ACTIVITY_CELL_PX))
 
 
 # One pass over the image each, where NumPy would make a temporary image a term.

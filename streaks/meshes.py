@@ -1,0 +1,179 @@
+"""Background and noise of the sky on a mesh of boxes, and meshes as images.
+
+photutils' clipped statistics of a sample of pixels come first; then all pixels of each box, once,
+against what was found. Lines sum what is below the notice of any pixel: a background 0.03 sigma too
+low adds a whole sigma to a line of 300 px.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streaks.errors import FrameError
+
+__all__ = ["Meshes", "enlarge", "refine_meshes", "sky_meshes"]
+
+#: Pixels that photutils looks at in each box; 256 give sigma to 7 %.
+_SAMPLES_A_BOX = 256
+#: Residuals count up to this many sigma in the second look: streaks weigh little.
+_CLIP_MEAN, _CLIP_SQUARE = 2.5, 1.5
+#: A box of fewer usable pixels than this share keeps what it had.
+_LEAST_SHARE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Meshes:
+    """Background and noise of each box, (rows, columns) float32, counts, and its side in px."""
+
+    background: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    box_px: tuple[int, int]
+
+    def images(self, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both at every pixel, (ny, nx)."""
+        return enlarge(self.background, shape, self.box_px), enlarge(self.sigma, shape, self.box_px)
+
+
+def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: int) -> Meshes:
+    """Sigma-clipped medians and scatter of a sample of each box's pixels.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32, counts
+    unusable : (ny, nx) bool
+    box_px
+        Side of a box.
+
+    Raises
+    ------
+    FrameError
+        If all usable pixels have one value.
+    """
+    from astropy.stats import SigmaClip
+    from photutils.background import Background2D, MADStdBackgroundRMS, MedianBackground
+
+    ny, nx = data.shape
+    # Every k-th pixel is enough for a first look, and photutils' cost falls with k squared.
+    step = max(1, int(box_px / math.sqrt(_SAMPLES_A_BOX)))
+    step = max(1, min(step, ny // 8, nx // 8))
+    if unusable[::step, ::step].all():
+        step = 1
+    box = (min(box_px // step, -(-ny // step)), min(box_px // step, -(-nx // step)))
+    hidden = unusable[::step, ::step]
+    meshes = Background2D(
+        np.where(hidden, np.float32(0), data[::step, ::step]),
+        box,
+        mask=hidden,
+        exclude_percentile=90.0 if hidden.mean() < 0.5 else 99.9,
+        filter_size=1,
+        sigma_clip=SigmaClip(sigma=3.0, maxiters=5),
+        bkg_estimator=MedianBackground(),
+        bkg_rms_estimator=MADStdBackgroundRMS(),
+    )
+    low = np.asarray(meshes.background_mesh, dtype=np.float32)
+    rms = np.asarray(meshes.background_rms_mesh, dtype=np.float32)
+    positive = rms[np.isfinite(rms) & (rms > 0)]
+    if positive.size == 0:
+        raise FrameError("no noise: all usable pixels of a neighbourhood have one value")
+    rms = np.where(np.isfinite(rms) & (rms > 0), rms, np.median(positive)).astype(np.float32)
+    # photutils' own filter asks NumPy for each median.
+    return Meshes(_smooth(low), _smooth(rms), (box[0] * step, box[1] * step))
+
+
+def refine_meshes(
+    meshes: Meshes,
+    data: NDArray[np.float32],
+    background: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    unusable: NDArray[np.bool_],
+) -> Meshes:
+    """The same from all pixels: background to 0.008 sigma, sigma to 1 %.
+
+    Parameters
+    ----------
+    meshes
+        First values.
+    data, background, sigma : (ny, nx) float32, counts
+        The image, and the first values at every pixel, with all that was added to them since.
+    unusable : (ny, nx) bool
+    """
+    mean, square, share = _box_moments(
+        data, background, sigma, unusable, *meshes.box_px, *meshes.background.shape,
+        np.float32(_CLIP_MEAN), np.float32(_CLIP_SQUARE),
+    )  # fmt: skip
+    known = share > _LEAST_SHARE
+    shift = np.where(known, mean, 0.0)
+    scale = np.where(known, _scale_of(square), 1.0)
+    low = meshes.background + (shift * meshes.sigma).astype(np.float32)
+    rms = meshes.sigma * scale.astype(np.float32)
+    return Meshes(_smooth(low), _smooth(rms), meshes.box_px)
+
+
+def enlarge(
+    mesh: NDArray[np.float32], shape: tuple[int, int], box_px: tuple[int, int]
+) -> NDArray[np.float32]:
+    """A mesh at every pixel, (ny, nx), each value at the centre of its box of (rows, columns)."""
+    import cv2
+
+    rows, columns = mesh.shape
+    if rows == columns == 1:
+        return np.full(shape, mesh[0, 0], np.float32)
+    size = (max(columns * box_px[1], shape[1]), max(rows * box_px[0], shape[0]))
+    full = cv2.resize(mesh, size, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(full[: shape[0], : shape[1]])
+
+
+def _smooth(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median of 3 x 3 boxes: a streak through three of them does not move it."""
+    import cv2
+
+    return cv2.medianBlur(mesh, 3) if min(mesh.shape) >= 3 else mesh
+
+
+def _scale_of(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sigma of a Gaussian whose squares, clipped as in `refine_meshes`, have this mean."""
+    from scipy.special import erf
+
+    scales = np.linspace(0.4, 2.5, 400)
+    c = _CLIP_SQUARE / scales
+    inside = erf(c / math.sqrt(2.0)) - c * math.sqrt(2.0 / math.pi) * np.exp(-0.5 * c * c)
+    expected = scales**2 * (inside + c * c * (1.0 - erf(c / math.sqrt(2.0))))
+    return np.interp(mean_square, expected, scales)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _box_moments(  # type: ignore[no-untyped-def]
+    data, background, sigma, unusable, height, width, rows, columns, clip_mean, clip_square
+):
+    """Mean of clipped residuals and of clipped squares in each box, and its usable share."""
+    ny, nx = data.shape
+    mean, square = np.zeros((rows, columns)), np.zeros((rows, columns))
+    count, pixels = np.zeros((rows, columns)), np.zeros((rows, columns))
+    for y in range(ny):
+        j = min(y // height, rows - 1)
+        for i in range(columns):
+            low, high = i * width, nx if i == columns - 1 else min((i + 1) * width, nx)
+            a, b, n = np.float32(0), np.float32(0), 0
+            for x in range(low, high):
+                z = (data[y, x] - background[y, x]) / sigma[y, x]
+                near = min(max(z, -clip_mean), clip_mean)
+                nearer = min(max(z, -clip_square), clip_square)
+                good = not unusable[y, x]
+                a += near if good else np.float32(0)
+                b += nearer * nearer if good else np.float32(0)
+                n += good
+            mean[j, i] += a
+            square[j, i] += b
+            count[j, i] += n
+            pixels[j, i] += max(high - low, 0)
+    for j in range(rows):
+        for i in range(columns):
+            mean[j, i] /= max(count[j, i], 1.0)
+            square[j, i] /= max(count[j, i], 1.0)
+            count[j, i] /= max(pixels[j, i], 1.0)
+    return mean, square, count
