@@ -27,6 +27,7 @@ __all__ = [
     "SIGMA",
     "Recipe",
     "Simulated",
+    "artefact_frame",
     "line_template",
     "make_frame",
     "noise_power",
@@ -174,6 +175,30 @@ def _draw(recipe: Recipe) -> Simulated:
     )
 
 
+def artefact_frame(count: int, seed: int, shape: tuple[int, int]) -> Simulated:
+    """A frame with so many things that look like streaks, in equal shares: true short trails,
+    cosmic rays, dipoles, and rows of two or three stars."""
+    rng = np.random.default_rng([seed, count])
+    recipe = Recipe("clutter", seed, 0, shape=shape)
+    light, mask = np.zeros(shape), np.zeros(shape, bool)
+    rows = []
+    for k in range(count):
+        if k % 4 == 0:
+            line = _place_inside(shape, rng, lengths=(6.0, 60.0))
+            snr = _log_uniform(rng, (8.0, 60.0))
+            rows.append((line, *_add_streak(light, mask, line, snr, recipe, False)))
+        elif k % 4 == 3:
+            _add_row_of_stars(light, recipe, rng)
+        else:
+            (_add_cosmic_ray if k % 4 == 1 else _add_dipole)(light, recipe, rng)
+    data = ((rng.normal(size=shape) + light) * SIGMA + LEVEL).astype(np.float32)
+    rows = rows or [(np.zeros(4), 0.0, 0.0, 0.0, 0.0)]
+    ends, flux, own, white, visible = (np.array(c) for c in zip(*rows, strict=True))
+    return Simulated(
+        data, mask, ends, flux * SIGMA, own, white, visible, recipe.fwhm_px, f"artefacts-{count}"
+    )
+
+
 def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
     return float(np.exp(rng.uniform(*np.log(bounds))))
 
@@ -208,11 +233,13 @@ def noise_power(shape: tuple[int, int], lag_one: float) -> NDArray[np.float64]:
 # Streaks
 
 
-def _place_inside(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+def _place_inside(
+    shape: tuple[int, int], rng: np.random.Generator, lengths: tuple[float, float] = LENGTHS_PX
+) -> NDArray[np.float64]:
     ny, nx = shape
     margin = 8.0
     while True:
-        half = 0.5 * _log_uniform(rng, LENGTHS_PX)
+        half = 0.5 * _log_uniform(rng, lengths)
         x, y, theta = rng.uniform(0, nx - 1), rng.uniform(0, ny - 1), rng.uniform(0, np.pi)
         dx, dy = half * np.cos(theta), half * np.sin(theta)
         room = (x - abs(dx), nx - 1 - x - abs(dx), y - dy, ny - 1 - y - dy)
@@ -388,6 +415,14 @@ def _add_dipole(light: NDArray[np.float64], recipe: Recipe, rng: np.random.Gener
     for sign, share in ((1.0, 1.0), (-1.0, rng.uniform(0.8, 1.2))):
         width = recipe.fwhm_px * rng.uniform(0.9, 1.1)
         _add_psf(light, x + sign * dx, y + sign * dy, sign * share * peak, width, recipe.psf)
+
+
+def _add_row_of_stars(light: NDArray[np.float64], recipe: Recipe, rng: np.random.Generator) -> None:
+    x, y = _anywhere(light.shape, rng)
+    angle, apart = rng.uniform(0, 2 * np.pi), recipe.fwhm_px * rng.uniform(1.0, 3.0)
+    for k in range(int(rng.integers(2, 4))):
+        place = x + k * apart * np.cos(angle), y + k * apart * np.sin(angle)
+        _add_psf(light, *place, _log_uniform(rng, (5.0, 50.0)), recipe.fwhm_px, recipe.psf)
 
 
 def _add_cosmic_ray(light: NDArray[np.float64], recipe: Recipe, rng: np.random.Generator) -> None:
