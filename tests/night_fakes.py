@@ -115,3 +115,11 @@ def _page_faults(n_bytes: int) -> int:
     after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     del image
     return after - before
+
+
+def growing_setup() -> Callable[[float], int]:
+    return _length_of_so_many_bytes
+
+
+def _length_of_so_many_bytes(n_bytes: float) -> int:
+    return len(b"x" * int(n_bytes))

@@ -21,6 +21,12 @@ def run(*words: object) -> int:
     return main([str(word) for word in words])
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker processes, each of which takes seconds to start."""
+    monkeypatch.setattr("streaks.cli.night.worker_count", lambda asked: 0)
+
+
 # ---------------------------------------------------------------------------------------- detect
 
 
@@ -146,6 +152,7 @@ def test_a_mixed_night_ends_with_1_and_names_every_bad_file(
     assert all(name.split(".")[0] in page for name in good | bad)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_clean_night_ends_with_0_and_answers_in_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,14 @@ from tests.test_night_run import SMALL, write_frame, write_frames
 
 def run(*words: object) -> int:
     return main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_this_process() -> Iterator[None]:
+    """No worker processes, each of which takes seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streaks.cli.night.worker_count", lambda asked: 0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -226,9 +235,9 @@ def test_frames_themselves_can_be_given(tmp_path: Path) -> None:
 
 def test_a_watched_night_takes_frames_as_they_arrive_and_stops_with_a_word(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    words = ["night", "in", "-o", "out", "--model", "none", "--workers", "1", "--watch"]
-    words += ["--poll", "0.2", "--summary"]
-    script = f"import sys; from streaks.cli import main; sys.exit(main({words!r}))"
+    words = ["night", "in", "-o", "out", "--model", "none", "--watch", "--poll", "0.2", "--summary"]
+    script = "import sys; from streaks.cli import main, night; night.worker_count = lambda n: 0"
+    script += f"; sys.exit(main({words!r}))"
     process = subprocess.Popen(
         [sys.executable, "-c", script],
         cwd=tmp_path,

@@ -42,6 +42,15 @@ def test_a_task_that_takes_too_long_is_stopped_and_named() -> None:
     assert found[2.0].answer == 4.0
 
 
+def test_a_task_that_needs_too_much_memory_is_named_and_the_rest_is_done() -> None:
+    found = by_task(
+        list(run_tasks([3e9, 2.0], night_fakes.growing_setup, workers=1, memory_limit_mb=1500))
+    )
+    assert found[3e9].kind == "MemoryError"
+    assert found[3e9].reason.startswith("needs more than the 1500 MiB that a worker may hold")
+    assert found[2.0].answer == 2
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_setup_that_fails_is_an_error_of_its_own_kind(workers: int) -> None:
     with pytest.raises(ModelError, match="no such model here"):
