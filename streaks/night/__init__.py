@@ -1,6 +1,6 @@
 """One frame's path, and a whole night of them: planned, worked off, resumed, gathered."""
 
-from streaks.night.archive import Night, read_night
+from streaks.night.archive import Night, read_cutouts, read_night
 from streaks.night.folder import NightFolder
 from streaks.night.frame_path import FrameResult, process_frame, search_frame
 from streaks.night.page import write_night_report
@@ -18,6 +18,7 @@ __all__ = [
     "load_satellites",
     "load_sky",
     "process_frame",
+    "read_cutouts",
     "read_night",
     "run_night",
     "search_frame",

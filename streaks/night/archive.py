@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
-from streaks.cutouts import Cutouts
-from streaks.errors import ReadError
+from streaks.cutouts import Cutouts, stack_cutouts
+from streaks.errors import ConfigError, ReadError
 from streaks.night.folder import NightFolder
 from streaks.night.outputs import load_cutouts
 from streaks.readers import read_table
 from streaks.tables import empty_table
 from streaks.tracklets import TRACKLET_COLUMNS
 
-__all__ = ["Night", "read_night"]
+__all__ = ["Night", "read_cutouts", "read_night"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +89,83 @@ def _run(folder: NightFolder) -> dict[str, Any]:
         return values
     except (OSError, ValueError) as error:
         raise ReadError(f"{folder.settings} cannot be read: {error}; run the night again") from None
+
+
+def read_cutouts(
+    night: Night | str | os.PathLike[str],
+    *,
+    rows: NDArray[np.bool_] | None = None,
+    batch: int = 256,
+) -> Iterator[tuple[QTable, Cutouts]]:
+    """Cutouts of a night's streaks with their rows, a batch at a time.
+
+    Files are opened one after the other as the batches are asked for, so that a night of any size
+    takes the memory of a batch and of one frame.
+
+    Parameters
+    ----------
+    night
+        Of `read_night`, or its folder.
+    rows : (n_streaks,) bool, optional
+        True for the streaks that are wanted, for instance ``night.streaks["p_asteroid"] > 0.5``;
+        frames without any are not opened.
+    batch
+        Cutouts a batch; the last may have fewer.
+
+    Yields
+    ------
+    streaks : QTable
+        Rows of ``night.streaks``, in its order.
+    cutouts : Cutouts
+        One a row; ``science`` and ``reference`` where all frames of the batch have them.
+
+    Raises
+    ------
+    ConfigError
+        If `batch` is below 1, or `rows` is not as long as the table.
+    ReadError
+        If the night, or a frame's cutouts, cannot be read.
+    """
+    night = night if isinstance(night, Night) else read_night(night)
+    if batch < 1:
+        raise ConfigError(f"a batch of {batch} cutouts holds none; give at least 1")
+    wanted = np.ones(len(night.streaks), bool) if rows is None else np.asarray(rows, bool)
+    if wanted.shape != (len(night.streaks),):
+        raise ConfigError(
+            f"rows is {wanted.shape}, the night has {len(night.streaks)} streaks; give one True "
+            "or False for each"
+        )
+    return _batches(night, np.flatnonzero(wanted), batch)
+
+
+def _batches(
+    night: Night, rows: NDArray[np.integer], batch: int
+) -> Iterator[tuple[QTable, Cutouts]]:
+    at: list[int] = []
+    parts: list[Cutouts] = []
+    for row_numbers, cutouts in _by_frame(night, rows):
+        at += row_numbers
+        parts.append(cutouts)
+        while len(at) >= batch:
+            whole = stack_cutouts(parts)
+            yield night.streaks[at[:batch]], whole.select(slice(0, batch))
+            at, parts = at[batch:], [whole.select(slice(batch, None))]
+    if at:
+        yield night.streaks[at], stack_cutouts(parts)
+
+
+def _by_frame(night: Night, rows: NDArray[np.integer]) -> Iterator[tuple[list[int], Cutouts]]:
+    """Row numbers and cutouts of each frame that has wanted streaks, in the table's order."""
+    images = night.streaks["image"]
+    for image, group in itertools.groupby(rows.tolist(), key=lambda row: str(images[row])):
+        numbers = list(group)
+        cutouts = night.cutouts(image)
+        place = {name: i for i, name in enumerate(cutouts.names)}
+        names = [str(night.streaks["streak_id"][row]) for row in numbers]
+        missing = [name for name in names if name not in place]
+        if missing:
+            raise ReadError(
+                f"{night.folder.cutouts(image)} lacks {missing[0]} and {len(missing) - 1} more "
+                "streaks of the night's table; run the night again with --restart"
+            )
+        yield numbers, cutouts.select(np.array([place[name] for name in names]))
