@@ -285,12 +285,13 @@ def _stripes(
     if _scatter(means) < 1.2 / math.sqrt(len(z)):
         return none
     columns = np.zeros(nx, np.float32)
-    hidden = np.where(unusable[rows], np.nan, z)[:, enough]
-    columns[enough] = np.nanmedian(hidden, axis=0)
-    if _scatter(columns[enough]) < 1.5 * 1.2533 / math.sqrt(len(z)):
-        return none
+    counts = np.where(unusable[rows], np.nan, data[rows] - background[rows])[:, enough]
+    columns[enough] = np.nanmedian(counts, axis=0)
     columns[enough] -= np.float32(np.median(columns[enough]))
-    return (columns * np.float32(np.median(sigma[::8, ::8])))[None, :]
+    expected = 1.2533 * float(np.median(sigma[::8, ::8])) / math.sqrt(len(z))
+    if _scatter(columns[enough]) < 1.5 * expected:
+        return none
+    return columns[None, :]
 
 
 def _scatter(values: NDArray[np.float32]) -> float:
