@@ -12,6 +12,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.config import DetectionConfig
+from streaks.detection.compact import compact_peaks, hide_peaks, sharp_pixels
 from streaks.detection.photometry import level_beside, power_of_points, trail_flux
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
@@ -52,6 +53,8 @@ _POINTS_FITTED = 30
 _WORTH_FITTING = 0.3
 #: Longer rows of two or three stars show in how evenly the track is lit.
 _ROW_SIGMA = 14.0
+#: Ends within this share of a trail's length from the edge of the image may lie on it.
+_NEAR_THE_EDGE = 0.08
 #: What points at a masked star is its spike, more often than not.
 _SPIKE_FACTOR = 0.15
 #: A field of stars is searched with twice the caution at most.
@@ -64,9 +67,11 @@ class _Sheet:
 
     z: NDArray[np.float32]
     usable: NDArray[np.bool_]
+    seen: NDArray[np.bool_]  # usable but for cosmic rays
     filtered: Filtered
     sigma_px: float
     stars: MaskedStars
+    peaks: NDArray[np.float64]  # x, y, S/N of bright points that are hidden
     point_px: float = 0.0  # length that a point source seems to have
     crowding: float = 1.0  # how much wider than noise the bright side of the image is
 
@@ -102,9 +107,10 @@ def find_streaks(frame: Frame, config: DetectionConfig | None = None) -> QTable:
     noise = estimate_noise(frame.data, frame.mask, frame.variance, config.noise)
     z, usable = standardise(frame.data, noise), np.isfinite(noise.sigma)
     sigma_px = _psf_sigma(frame, z, usable)
-    rows = _search(_sheet(z, usable, noise, sigma_px), frame, noise, config, negative=False)
+    rows = _search(_sheet(z, usable, noise, sigma_px, config), frame, noise, config, negative=False)
     if config.negative:
-        rows += _search(_sheet(-z, usable, noise, sigma_px), frame, noise, config, negative=True)
+        sheet = _sheet(-z, usable, noise, sigma_px, config)
+        rows += _search(sheet, frame, noise, config, negative=True)
     rows.sort(key=lambda row: -row[0].score)
     return _table(frame, rows[: config.max_streaks])
 
@@ -126,10 +132,27 @@ def _psf_sigma(frame: Frame, z: NDArray[np.float32], usable: NDArray[np.bool_]) 
 
 
 def _sheet(
-    z: NDArray[np.float32], usable: NDArray[np.bool_], noise: NoiseMap, sigma_px: float
+    z: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    noise: NoiseMap,
+    sigma_px: float,
+    config: DetectionConfig,
 ) -> _Sheet:
-    filtered = filter_image(z, usable, noise.correlation, sigma_px)
-    return _Sheet(z, usable, filtered, sigma_px, masked_stars(usable))
+    """The image as lines are looked for in it: without bright things that are none.
+
+    With a `min_score` of 0 artifacts are wanted too, and all stay.
+    """
+    clear, peaks = usable, np.zeros((0, 3))
+    if config.min_score > 0:
+        sharp = sharp_pixels(z, usable, sigma_px)
+        if sharp.any():
+            z, clear = np.where(sharp, np.float32(0), z), usable & ~sharp
+    filtered = filter_image(z, clear, noise.correlation, sigma_px)
+    if config.min_score > 0:
+        peaks = compact_peaks(filtered.snr, sigma_px, config.min_length_px)
+        hide_peaks(filtered.snr, filtered.cover, peaks, sigma_px)
+        clear = clear & (filtered.cover > 0)
+    return _Sheet(z, clear, usable, filtered, sigma_px, masked_stars(usable), peaks)
 
 
 def _search(
@@ -183,6 +206,12 @@ def _fit_all(
 ) -> tuple[list[TrailFit], list[float]]:
     """Fits of all lines that may pass; of plain points a few, which tell of the PSF."""
     fits, snrs, points = [], [], 0
+    whole = replace(sheet, usable=sheet.seen)
+    for x, y, peak in sheet.peaks[:_POINTS_FITTED]:
+        start = Segment(x - sheet.sigma_px, y, x + sheet.sigma_px, y)
+        fits.append(_fit(whole, start, source_variance))
+        snrs.append(float(peak))
+        points += 1
     for line in lines:
         segment, snr = Segment(*line[:4]), float(line[4])
         if pointlike(sheet.filtered, segment, sigma_px=sheet.sigma_px,
@@ -208,17 +237,17 @@ def _fit(sheet: _Sheet, start: Segment, source_variance: float) -> TrailFit:
         noise_factor=sheet.filtered.trail_noise_factor(start.length_px, sheet.sigma_px),
         source_variance=source_variance,
     )
-    segment = _to_the_edge(_within(fit.segment, sheet), fit.along_err, sheet)
+    segment = _to_the_edge(_within(fit.segment, sheet), sheet)
     return replace(fit, segment=_out_of_masks(segment, sheet))
 
 
-def _to_the_edge(segment: Segment, along_err: float, sheet: _Sheet) -> Segment:
-    """Ends of a long faint trail that may as well lie on the image's edge are put there.
+def _to_the_edge(segment: Segment, sheet: _Sheet) -> Segment:
+    """Ends of a long trail that may as well lie on the image's edge are put there.
 
     A trail seldom ends just before the edge; where it crosses, noise often makes it end early.
     """
-    reach = 4.0 * along_err
-    if not 3.0 * sheet.sigma_px < reach < 0.25 * segment.length_px:
+    reach = _NEAR_THE_EDGE * segment.length_px
+    if reach < 3.0 * sheet.sigma_px:
         return segment
     ux, uy = _direction(segment)
     for dx0, dx1 in ((reach, 0.0), (0.0, reach)):
@@ -229,8 +258,8 @@ def _to_the_edge(segment: Segment, along_err: float, sheet: _Sheet) -> Segment:
         seen = clip_segment(grown, (sheet.z.shape[0], sheet.z.shape[1]))
         if seen is None or seen.length_px > grown.length_px - 1e-6:
             continue
-        # As likely as the fitted one, up to two sigma: the edge is known to be there.
-        if _power(seen, sheet) > _power(segment, sheet) - 4.0:
+        # As likely as the fitted one, up to three sigma: the edge is known to be there.
+        if _power(seen, sheet) > _power(segment, sheet) - 9.0:
             segment = seen
     return segment
 
@@ -255,13 +284,13 @@ def _out_of_masks(segment: Segment, sheet: _Sheet) -> Segment:
 
     Not where the mask is narrower than the PSF: light on both sides tells of the end.
     """
-    ny, nx = sheet.usable.shape
+    ny, nx = sheet.seen.shape
     n = max(2, 2 * math.ceil(segment.length_px) + 1)
     t = np.linspace(0.0, 1.0, n)
     x, y = segment.x0 + t * (segment.x1 - segment.x0), segment.y0 + t * (segment.y1 - segment.y0)
     columns = np.clip(np.rint(x).astype(int), 0, nx - 1)
     rows = np.clip(np.rint(y).astype(int), 0, ny - 1)
-    seen = np.flatnonzero(sheet.usable[rows, columns])
+    seen = np.flatnonzero(sheet.seen[rows, columns])
     if len(seen) == 0:
         return segment
     least = 4.0 * sheet.sigma_px
@@ -417,9 +446,9 @@ def _flags(sheet: _Sheet, frame: Frame, fit: TrailFit) -> StreakFlag:
             continue
         away = max(math.hypot(x - xm, y - ym), 1e-6)
         beyond = Segment(x, y, x + (x - xm) / away * reach, y + (y - ym) / away * reach)
-        if hidden_share(beyond, sheet.usable) > 0.4:
+        if hidden_share(beyond, sheet.seen) > 0.4:
             flags |= at_mask
-    if hidden_share(segment, sheet.usable) > 0.02:
+    if hidden_share(segment, sheet.seen) > 0.02:
         flags |= StreakFlag.PARTLY_MASKED
     if fit.sigma_px > 1.4 * sheet.sigma_px and fit.sigma_px - sheet.sigma_px > 3.0 * fit.sigma_err:
         flags |= StreakFlag.WIDE

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.detection.compact import shortest_shoulder
 from streaks.detection.sampling import peak_and_shoulder, sample_line
 from streaks.detection.search import Filtered
 from streaks.geometry import Segment
@@ -214,10 +215,8 @@ def pointlike(
     peak, shoulder = peak_and_shoulder(filtered.snr, filtered.cover, segment, 2.4 * sigma_px)
     if not peak > 8.0:
         return False
-    half, d, width = 0.5 * max(min_length_px, 0.1), 2.4 * sigma_px, 2.0 * sigma_px
-    shortest = math.erf((d + half) / width) - math.erf((d - half) / width)
     # The mean of two samples five sigma apart has a noise of 0.75.
-    return shoulder < shortest / (2.0 * math.erf(half / width)) * peak - 2.5 * 0.75
+    return shoulder < shortest_shoulder(sigma_px, min_length_px) * peak - 2.5 * 0.75
 
 
 def worth(profile: Profile, segment: Segment, line_snr: float) -> float:

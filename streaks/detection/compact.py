@@ -1,0 +1,182 @@
+"""Bright things that are no lines, hidden before lines are looked for.
+
+A line through a streak and a bright point beside it gathers more light than the streak alone, and
+what is left when it has been painted out is no streak any more. So what is sharper than the PSF
+(cosmic rays), and what falls off in every direction as steeply as a point does, goes first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["compact_peaks", "hide_peaks", "sharp_pixels", "shortest_shoulder"]
+
+#: Pixels fainter than this, in sigma, are not called sharp: noise would decide.
+_SHARP_SIGMA = 12.0
+#: A narrower PSF is itself as sharp as a cosmic ray.
+_LEAST_SIGMA_PX = 0.7
+#: Peaks fainter than this need not be hidden: they add little to a line.
+_BRIGHT = 10.0
+#: Distance at which light beside a peak is looked at, in units of the PSF's width.
+_SHOULDER = 2.4
+
+
+def sharp_pixels(
+    z: NDArray[np.float32], usable: NDArray[np.bool_], sigma_px: float
+) -> NDArray[np.bool_]:
+    """Pixels that stand out more sharply than the PSF allows, and lit ones that touch them.
+
+    Parameters
+    ----------
+    z : (ny, nx) float32
+        Standardised image.
+    usable : (ny, nx) bool
+    sigma_px
+        Width of the PSF; nothing is sharp where it is below 0.7.
+
+    Returns
+    -------
+    (ny, nx) bool
+    """
+    if sigma_px < _LEAST_SIGMA_PX:
+        return np.zeros(z.shape, dtype=bool)
+    # Half of what a PSF's neighbours have of its centre, one pixel and a diagonal away.
+    beside = 0.5 * math.exp(-0.5 / sigma_px**2)
+    diagonal = 0.5 * math.exp(-1.0 / sigma_px**2)
+    return np.asarray(
+        _sharp(z, usable, np.float32(beside), np.float32(diagonal), np.float32(_SHARP_SIGMA))
+    )
+
+
+def compact_peaks(
+    snr: NDArray[np.float32], sigma_px: float, min_length_px: float
+) -> NDArray[np.float64]:
+    """Bright maxima of a filtered image that fall off like a point in every direction.
+
+    Parameters
+    ----------
+    snr : (ny, nx) float32
+        Point-source S/N.
+    sigma_px
+        Width of the PSF.
+    min_length_px
+        What is as long as this is none of them.
+
+    Returns
+    -------
+    (n, 3)
+        x, y and S/N.
+    """
+    ratio = shortest_shoulder(sigma_px, min_length_px)
+    return np.asarray(_peaks(snr, _SHOULDER * sigma_px, ratio, np.float32(_BRIGHT)))
+
+
+def hide_peaks(
+    snr: NDArray[np.float32],
+    cover: NDArray[np.float32],
+    peaks: NDArray[np.float64],
+    sigma_px: float,
+) -> None:
+    """Set a filtered image and its cover to zero around peaks, as far as their light reaches."""
+    _hide(snr, cover, peaks, math.sqrt(2.0) * sigma_px)
+
+
+def shortest_shoulder(sigma_px: float, min_length_px: float) -> float:
+    """Light of the shortest trail 2.4 sigma from its middle along it, in units of its peak.
+
+    That of the filtered image: a point's has fallen to 0.24 there.
+    """
+    half, d, width = 0.5 * max(min_length_px, 0.1), _SHOULDER * sigma_px, 2.0 * sigma_px
+    return (math.erf((d + half) / width) - math.erf((d - half) / width)) / (
+        2.0 * math.erf(half / width)
+    )
+
+
+@njit(cache=True, nogil=True)
+def _sharp(z, usable, beside, diagonal, least):  # type: ignore[no-untyped-def]
+    ny, nx = z.shape
+    out = np.zeros((ny, nx), np.bool_)
+    for y in range(1, ny - 1):
+        for x in range(1, nx - 1):
+            value = z[y, x]
+            if value < least:
+                continue
+            # Beside a mask a neighbour's light is not known.
+            whole = True
+            for dy in range(-1, 2):
+                for dx in range(-1, 2):
+                    whole = whole and usable[y + dy, x + dx]
+            if not whole:
+                continue
+            straight = min(z[y, x - 1] + z[y, x + 1], z[y - 1, x] + z[y + 1, x])
+            slanted = min(z[y - 1, x - 1] + z[y + 1, x + 1], z[y - 1, x + 1] + z[y + 1, x - 1])
+            if 0.5 * straight < beside * value or 0.5 * slanted < diagonal * value:
+                for dy in range(-1, 2):
+                    for dx in range(-1, 2):
+                        if z[y + dy, x + dx] > 3.0:
+                            out[y + dy, x + dx] = True
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _peaks(snr, distance, ratio, bright):  # type: ignore[no-untyped-def]
+    ny, nx = snr.shape
+    found, n = np.empty((256, 3)), 0
+    margin = math.ceil(distance) + 2
+    for y in range(margin, ny - margin):
+        for x in range(margin, nx - margin):
+            value = snr[y, x]
+            if value < bright:
+                continue
+            highest = True
+            for dy in range(-1, 2):
+                for dx in range(-1, 2):
+                    if snr[y + dy, x + dx] > value:
+                        highest = False
+            if not highest:
+                continue
+            # The mean of two samples five sigma apart has a noise of 0.75.
+            limit, compact = ratio * value - 2.5 * 0.75, True
+            for k in range(8):
+                dx = distance * math.cos(k * math.pi / 8.0)
+                dy = distance * math.sin(k * math.pi / 8.0)
+                if 0.5 * (_at(snr, x + dx, y + dy) + _at(snr, x - dx, y - dy)) > limit:
+                    compact = False
+                    break
+            if not compact:
+                continue
+            if n == len(found):
+                larger = np.empty((2 * n, 3))
+                larger[:n] = found
+                found = larger
+            found[n, 0], found[n, 1], found[n, 2] = x, y, value
+            n += 1
+    return found[:n]
+
+
+@njit(cache=True, nogil=True)
+def _at(image, x, y):  # type: ignore[no-untyped-def]
+    ix, iy = math.floor(x), math.floor(y)
+    fx, fy = x - ix, y - iy
+    return (image[iy, ix] * (1 - fx) + image[iy, ix + 1] * fx) * (1 - fy) + (
+        image[iy + 1, ix] * (1 - fx) + image[iy + 1, ix + 1] * fx
+    ) * fy
+
+
+@njit(cache=True, nogil=True)
+def _hide(snr, cover, peaks, sigma):  # type: ignore[no-untyped-def]
+    ny, nx = snr.shape
+    for k in range(len(peaks)):
+        x, y, peak = int(peaks[k, 0]), int(peaks[k, 1]), peaks[k, 2]
+        # To half the noise; stars have wings beyond any Gaussian.
+        reach = sigma * math.sqrt(2.0 * math.log(peak / 0.5)) + 0.004 * min(peak, 2000.0)
+        r = int(reach) + 1
+        for j in range(max(0, y - r), min(ny, y + r + 1)):
+            for i in range(max(0, x - r), min(nx, x + r + 1)):
+                if (i - x) ** 2 + (j - y) ** 2 <= reach * reach:
+                    snr[j, i] = 0.0
+                    cover[j, i] = 0.0
