@@ -53,9 +53,9 @@ class Night:
     def name(self) -> str:
         return self.folder.root.name
 
-    def cutouts(self, image: str) -> Cutouts:
-        """Cutouts of one frame's streaks, in the table's order."""
-        return load_cutouts(self.folder.cutouts(image))
+    def cutouts(self, image: str, *, beside: bool = True) -> Cutouts:
+        """Cutouts of one frame's streaks, in the table's order; science and reference if asked."""
+        return load_cutouts(self.folder.cutouts(image), beside=beside)
 
     def overview(self, image: str) -> bytes | None:
         """The picture (JPEG) of one frame, or None when there is none."""

@@ -87,8 +87,15 @@ def save_cutouts(path: Path, cutouts: Cutouts) -> None:
         np.savez(beside, allow_pickle=False, **arrays)
 
 
-def load_cutouts(path: Path) -> Cutouts:
+def load_cutouts(path: Path, *, beside: bool = True) -> Cutouts:
     """A stack that `save_cutouts` wrote.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    beside
+        With science and reference, where it has them; they are half of what there is to read.
 
     Raises
     ------
@@ -97,7 +104,8 @@ def load_cutouts(path: Path) -> Cutouts:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            wanted = [n for n in file.files if beside or n not in ("science", "reference")]
+            arrays = {name: file[name] for name in wanted}
         names = tuple(str(name) for name in arrays.pop("names"))
         return Cutouts(names=names, **arrays)
     except FileNotFoundError:

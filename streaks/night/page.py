@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,15 +18,16 @@ from streaks.completeness import match_truth
 from streaks.cutouts import Cutouts, extract_cutouts
 from streaks.errors import StreaksError, TableError
 from streaks.night.archive import Night
-from streaks.reporting import NightSummary, PagePictures, write_report
+from streaks.reporting import NightSummary, PagePictures, select_rows, write_report
 
 __all__ = ["summarise", "write_night_report"]
 
 _log = logging.getLogger(__name__)
 
-#: Kept on the page: beyond this an overview shows no more on a screen, only weighs more.
-_OVERVIEW_PX = 900
+#: Of an overview on the page, where a hundred of them must not make it too heavy to open.
+_OVERVIEW_PX = 640
 _MAX_MISSED = 200
+_MAX_ROWS = 2000
 
 
 def write_night_report(
@@ -76,6 +75,7 @@ def write_night_report(
         night.streaks,
         night.frames,
         pictures=_pictures(night, truth, found),
+        max_rows=_MAX_ROWS,
         tracklets=night.tracklets,
         truth=truth,
         found=found,
@@ -123,18 +123,13 @@ def _check_truth(truth: QTable) -> None:
 
 def _pictures(night: Night, truth: QTable | None, found: NDArray[np.int64] | None) -> PagePictures:
     rows = {str(name): i for i, name in enumerate(night.streaks["streak_id"])}
-    stack = lru_cache(maxsize=8)(functools.partial(_stack, night))
-
-    def draw(name: str, large: bool) -> bytes:
-        row = rows[name]
-        return _draw_streak(night.streaks, row, stack(str(night.streaks["image"][row])), large)
-
+    shown = {str(night.streaks["streak_id"][i]) for i in select_rows(night.streaks, _MAX_ROWS)}
     missed = {}
     if truth is not None and found is not None:
         missed = _draw_missed(truth, _missed(truth, found), night.frames)
     return PagePictures(
-        cutouts=_MadeWhenAsked(rows, lambda name: draw(name, False)),
-        panels=_MadeWhenAsked(rows, lambda name: draw(name, True)),
+        cutouts=_MadeWhenAsked(rows, _SmallPictures(night, shown).draw),
+        panels=_MadeWhenAsked(rows, lambda name: _draw_panel(night, rows[name])),
         overviews=_MadeWhenAsked(
             [
                 str(name)
@@ -147,9 +142,40 @@ def _pictures(night: Night, truth: QTable | None, found: NDArray[np.int64] | Non
     )
 
 
-def _stack(night: Night, image: str) -> Cutouts | None:
+class _SmallPictures:
+    """Cutouts as small pictures, all of a frame that the page shows when one of it is asked for.
+
+    The page asks in the order of scores, which goes from file to file; pictures that are drawn
+    take a hundredth of the memory of what they are drawn from.
+    """
+
+    def __init__(self, night: Night, shown: Set[str]) -> None:
+        self._night, self._shown = night, shown
+        self._images = {
+            str(name): str(image)
+            for name, image in zip(night.streaks["streak_id"], night.streaks["image"], strict=True)
+        }
+        self._drawn: dict[str, bytes] = {}
+
+    def draw(self, name: str) -> bytes:
+        if name not in self._drawn:
+            self._drawn[name] = b""
+            self._draw_all(self._images[name], self._shown | {name})
+        return self._drawn[name]
+
+    def _draw_all(self, image: str, names: Set[str]) -> None:
+        from streaks.plotting import cutout_picture, encode_jpeg
+
+        stack = _stack(self._night, image, beside=False)
+        for i, name in enumerate(() if stack is None else stack.names):
+            if stack is not None and name in names:
+                picture = cutout_picture(stack.difference[i], stack.mask[i])
+                self._drawn[name] = encode_jpeg(picture, quality=80)
+
+
+def _stack(night: Night, image: str, *, beside: bool) -> Cutouts | None:
     try:
-        return night.cutouts(image)
+        return night.cutouts(image, beside=beside)
     except StreaksError as error:
         _log.warning("no cutouts of %s: %s", image, error)
         return None
@@ -177,21 +203,21 @@ class _MadeWhenAsked(Mapping[str, bytes]):
         return name in self._names
 
 
-def _draw_streak(streaks: QTable, row: int, stack: Cutouts | None, large: bool) -> bytes:
-    from streaks.plotting import cutout_picture, cutout_segment, encode_jpeg, triplet_panel
+def _draw_panel(night: Night, row: int) -> bytes:
+    from streaks.plotting import cutout_segment, encode_jpeg, triplet_panel
 
-    name = str(streaks["streak_id"][row])
+    streak = night.streaks[row]
+    name = str(streak["streak_id"])
+    stack = _stack(night, str(streak["image"]), beside=True)
     if stack is None or name not in stack.names:
         return b""
     i = stack.names.index(name)
-    if not large:
-        return encode_jpeg(cutout_picture(stack.difference[i], stack.mask[i]), quality=80)
     panel = triplet_panel(
         None if stack.science is None else stack.science[i],
         None if stack.reference is None else stack.reference[i],
         stack.difference[i],
         stack.mask[i],
-        ends=cutout_segment(streaks[row], stack.size_px),
+        ends=cutout_segment(streak, stack.size_px),
     )
     return encode_jpeg(panel, quality=90)
 

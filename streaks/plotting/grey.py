@@ -41,13 +41,20 @@ def stretch(
     if values.size == 0:
         return np.zeros(data.shape, np.uint8)
     # A sample is enough for median and spread, and large frames are many.
-    sample = values[:: max(1, values.size // 60_000)].astype(float)
-    centre = float(np.median(sample))
-    sigma = 1.4826 * float(np.median(np.abs(sample - centre)))
+    sample = np.sort(values[:: max(1, values.size // 60_000)].astype(np.float32))
+    centre = _middle(sample)
+    sigma = 1.4826 * _middle(np.sort(np.abs(sample - np.float32(centre))))
     if not sigma > 0:
-        sigma = float(sample.std()) or 1.0
-    top = float(np.clip((np.percentile(sample, 99.99) - centre) / sigma, 8.0, high))
+        sigma = float(sample.std(dtype=float)) or 1.0
+    brightest = float(sample[round(0.9999 * (sample.size - 1))])
+    top = float(np.clip((brightest - centre) / sigma, 8.0, high))
     return grey_levels((data - centre) / sigma, good, low, top, 2.0)
+
+
+def _middle(ordered: NDArray[np.float32]) -> float:
+    """The median; numpy's sorts are several times faster than its medians."""
+    n = ordered.size
+    return (float(ordered[(n - 1) // 2]) + float(ordered[n // 2])) / 2
 
 
 def tinted(grey: NDArray[np.uint8], masked: NDArray[np.bool_]) -> Picture:

@@ -134,9 +134,10 @@ def write_report(
     for section in ("unknown", "known"):
         view[section] = _grouped(view[section], about)
     view["n_tracklets"] = sum(line["kind"] == "motion" for line in about.values())
-    html = _template().render(view)
-    with written_whole(path) as beside:
-        beside.write_text(html, encoding="utf-8")
+    with written_whole(path) as beside, beside.open("w", encoding="utf-8") as file:
+        # Piece by piece: a page with its pictures in one text would be in memory three times.
+        for piece in _template().generate(view):
+            file.write(piece)
 
 
 def select_rows(streaks: QTable, max_rows: int) -> list[int]:
