@@ -17,6 +17,7 @@ from benchmarks.detection_scoring import (
     depth,
     ends_in_order,
     fit_depth,
+    half_width,
     median_and_error,
     one_each,
     pair_streaks,
@@ -147,6 +148,13 @@ def test_a_fixed_cut_is_kept():
 def test_robust_width_is_that_of_a_gaussian_with_outliers():
     values = np.append(np.random.default_rng(9).normal(2.0, 3.0, 20_000), np.full(200, 1e6))
     assert robust_width(values) == pytest.approx(3.0, rel=0.04)
+
+
+def test_half_width_of_a_gaussian_is_its_sigma_and_the_error_that_of_repeated_draws():
+    rng = np.random.default_rng(11)
+    widths, errors = np.array([half_width(rng.normal(5.0, 3.0, 300)) for _ in range(1000)]).T
+    assert np.mean(widths) == pytest.approx(3.0, rel=0.01)
+    assert np.mean(errors) == pytest.approx(np.std(widths), rel=0.1)
 
 
 def test_the_error_of_a_median_is_that_of_repeated_draws():
