@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import resource
 import shutil
 import time
 from collections import defaultdict
@@ -39,8 +40,9 @@ def main() -> None:
     catalogue = _catalogue(sky, given.orbits, given.seed)
     images = sorted(sky.glob("*_scimrefdiffimg.fits*"))[: given.frames]
     search = functools.partial(_search, images, catalogue, given.model)
+    before = _cpu_s()
     run, report_s = search(Path(given.out), workers=given.workers)
-    print_run(run, report_s, given.workers)
+    print_run(run, report_s, given.workers, _cpu_s() - before)
     if given.dask:
         compare_dask(search, Path(given.out))
 
@@ -107,7 +109,13 @@ def _search(
     return run, time.perf_counter() - start
 
 
-def print_run(run: NightRun, report_s: float, workers: int) -> None:
+def _cpu_s() -> float:
+    """CPU seconds of this process and of its workers that have ended."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def print_run(run: NightRun, report_s: float, workers: int, cpu_s: float) -> None:
     frames = [line for line in _log(run) if line["event"] == "frame"]
     first, last = (_seconds(frames[i]["time"]) for i in (0, -1))
     pace = (len(frames) - 1) / (last - first) if len(frames) > 1 else float("nan")
@@ -115,22 +123,39 @@ def print_run(run: NightRun, report_s: float, workers: int) -> None:
     print(f"{run.n_tracklets} tracklets; {len(run.failures)} failed")
     print(f"frames/s from the first frame to the last: {pace:.3f}")
     print(f"frames/s of the whole run and its report:  {run.n_done / (run.seconds + report_s):.3f}")
+    # What the clock cannot tell on a machine that others use.
+    each = cpu_s / run.n_done
+    print(f"CPU seconds a frame, of all processes from start to report: {each:.3f}")
+    print(
+        f"frames/s of {workers} cores of one's own: {workers / each:.3f}; report {report_s:.1f} s"
+    )
     _print_stages(frames)
     _print_memory(frames)
 
 
 def _print_stages(frames: list[dict]) -> None:
-    seconds: dict[str, float] = defaultdict(float)
+    """Means over all frames but each worker's first, which loads and prepares."""
+    warm = _without_first(frames) or frames
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for line in warm:
+        for stage, value in line["cpu_stages"].items():
+            seconds[stage].append(value)
+    each = {stage: sum(values) / len(warm) for stage, values in seconds.items()}
+    print(f"\n{'stage':10} {'CPU s a frame':>13} {'share':>6}")
+    for stage, value in sorted(each.items(), key=lambda item: -item[1]):
+        print(f"{stage:10} {value:13.3f} {value / sum(each.values()):6.1%}")
+    cpu = [line["cpu_s"] for line in warm]
+    print(f"{'all':10} {np.mean(cpu):13.3f}  (median {np.median(cpu):.3f})")
+
+
+def _without_first(frames: list[dict]) -> list[dict]:
+    seen: set[str] = set()
+    kept = []
     for line in frames:
-        for stage, value in line["stages"].items():
-            seconds[stage] += value
-    total = sum(seconds.values())
-    print(f"\n{'stage':10} {'s a frame':>9} {'share':>6}")
-    for stage, value in sorted(seconds.items(), key=lambda item: -item[1]):
-        print(f"{stage:10} {value / len(frames):9.3f} {value / total:6.1%}")
-    print(f"{'all':10} {total / len(frames):9.3f}")
-    cpu = [line["cpu_s"] for line in frames if line.get("cpu_s") is not None]
-    print(f"CPU seconds a frame (median, without first frames): {np.median(cpu[2:] or cpu):.3f}")
+        if line.get("worker") in seen:
+            kept.append(line)
+        seen.add(line.get("worker", ""))
+    return [line for line in kept if line.get("cpu_stages")]
 
 
 def _print_memory(frames: list[dict]) -> None:

@@ -272,6 +272,7 @@ def _work_off(
                 memory_mb=round(done.memory_mb, 1),
                 peak_mb=round(done.peak_mb, 1),
                 cpu_s=round(done.cpu_s, 3),
+                cpu_stages={name: round(value, 4) for name, value in done.cpu_stages.items()},
             )
         counter.count(entry, 0 if done is None else done.n_asteroids)
 
