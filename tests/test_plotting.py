@@ -12,6 +12,7 @@ from streaks.cutouts import extract_cutouts
 from streaks.errors import FrameError, StreaksError
 from streaks.frame import Frame
 from streaks.geometry import Segment
+from streaks.plotting.kernels import shrink_by_area
 from streaks.tables import CLASSES, SKIP, empty_streaks
 from tests.made_streaks import SEGMENTS, SHAPE, made_frame, made_night, made_streaks
 
@@ -280,3 +281,27 @@ def test_dark_text_is_readable_on_every_class_colour():
 
 def _linear(value: float) -> float:
     return value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4
+
+
+def test_shrinking_by_whole_pixels_is_the_mean_of_blocks():
+    data = np.random.default_rng(2).normal(5, 3, (60, 91)).astype(np.float32)
+    total, weight = shrink_by_area(data, np.zeros(data.shape, bool), (20, 13))
+    blocks = data.reshape(20, 3, 13, 7).mean(axis=(1, 3))
+    np.testing.assert_allclose(total, blocks, rtol=1e-5)
+    np.testing.assert_allclose(weight, 1.0, rtol=1e-6)
+
+
+def test_shrinking_by_parts_of_pixels_keeps_the_sum():
+    data = np.random.default_rng(2).normal(5, 3, (61, 92)).astype(np.float32)
+    total, _ = shrink_by_area(data, np.zeros(data.shape, bool), (17, 30))
+    assert total.mean() == pytest.approx(data.mean(), rel=1e-5)
+
+
+def test_shrinking_leaves_out_what_is_masked_or_not_finite():
+    data = np.ones((4, 6), ">f4")
+    data[0, 0], data[0, 5] = np.nan, np.inf
+    mask = np.zeros(data.shape, bool)
+    mask[2:, 2:4] = True
+    total, weight = shrink_by_area(data, mask, (2, 3))
+    np.testing.assert_allclose(weight, [[0.75, 1, 0.75], [1, 0, 1]])
+    np.testing.assert_allclose(total, weight)
