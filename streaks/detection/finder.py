@@ -327,7 +327,7 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
         # broken ground are.
         fit = replace(fit, snr=line_snr)
         profile = track_profile(sheet.filtered, fit.segment, sheet.sigma_px)
-        good = 0.5 * worth(profile, fit.segment, line_snr)
+        good = 0.5 * worth(profile, fit.segment, line_snr) * beside_masks(profile, line_snr)
         return _Streak(fit, good / sheet.crowding, StreakFlag.FIT_FAILED)
     profile = track_profile(sheet.filtered, fit.segment, fit.sigma_px)
     narrow = profile
@@ -335,7 +335,7 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
         # Light of both sides of a bleed makes one wide line; the mask is in its middle.
         narrow = track_profile(sheet.filtered, fit.segment, sheet.sigma_px)
     good = quality(fit, profile, sigma_px=sheet.sigma_px, point_px=sheet.point_px)
-    good *= beside_masks(narrow)
+    good *= beside_masks(narrow, fit.snr)
     if good > 0 and fit.segment.length_px < _ROW_SIGMA * fit.sigma_px:
         trail, points = power_of_points(sheet.z, sheet.usable, fit)
         good *= not_a_row_of_points(trail, points, sheet.filtered.noise_factor)

@@ -39,6 +39,8 @@ __all__ = [
 _BRIGHT, _MIN_COMPACT = 15.0, 8
 #: S/N beyond which only the shape tells.
 _ENOUGH_SNR = 50.0
+#: Tracks longer than this that have nothing but masks beside them are no streaks, px.
+_LONG_BESIDE_MASKS_PX = 60
 #: Light beside masks reaches so far along a line that crosses it.
 _RIM_PX = 8
 #: What runs along a mask is light of the star behind it, nearly always.
@@ -92,9 +94,12 @@ def track_profile(filtered: Filtered, segment: Segment, sigma_px: float) -> Prof
     return Profile(along, beside, np.isnan(beside) | np.isnan(farther))
 
 
-def beside_masks(profile: Profile) -> float:
-    """Against bleeds, spikes and rims: what runs along a mask, or is lit near masks only."""
-    return _SPIKE_FACTOR if along_a_mask(profile) else _lit_where_clear(profile)
+def beside_masks(profile: Profile, snr: float) -> float:
+    """Against bleeds, spikes and rims: what runs along a mask, or is lit near masks only.
+
+    `profile` is one as narrow as the PSF, `snr` that of the fit.
+    """
+    return _SPIKE_FACTOR if along_a_mask(profile) else _lit_where_clear(profile, snr)
 
 
 def along_a_mask(profile: Profile) -> bool:
@@ -103,7 +108,7 @@ def along_a_mask(profile: Profile) -> bool:
     return bool(beside or np.isnan(profile.along).mean() > 0.5)
 
 
-def _lit_where_clear(profile: Profile) -> float:
+def _lit_where_clear(profile: Profile, snr: float) -> float:
     """Against light that is only there beside masks: rims and bleeds of bright stars."""
     near = np.isnan(profile.along) | profile.hidden_beside.any(axis=1)
     if near.mean() < 0.1:
@@ -113,10 +118,14 @@ def _lit_where_clear(profile: Profile) -> float:
     clear &= np.isfinite(profile.along)
     seen = profile.along[np.isfinite(profile.along)]
     if clear.sum() < 5 or not seen.mean() > 0:
-        return 1.0
+        # A short streak may lie wholly beside a mask; what never leaves masks for long is theirs.
+        return 1.0 if len(near) < _LONG_BESIDE_MASKS_PX else _SPIKE_FACTOR
     # Samples a pixel apart are correlated over about four.
     noise = 2.0 / math.sqrt(float(clear.sum()))
-    return _step((float(profile.along[clear].mean()) + noise) / float(seen.mean()), 0.25, 0.6)
+    # What the fit found may lie beside the track, on both sides of a bleed's mask.
+    fitted = 0.7 * 1.7 * snr / math.sqrt(len(profile.along))
+    light = max(float(seen.mean()), fitted)
+    return _step((float(profile.along[clear].mean()) + noise) / light, 0.25, 0.6)
 
 
 def steady_share(profile: Profile) -> float:
