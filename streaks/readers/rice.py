@@ -38,8 +38,10 @@ _KINDS = {
 }  # fmt: skip
 #: Of 64 bits that begin within a byte, so many are there in any case.
 _WINDOW = 57
-#: The heap is followed by so many zeros: the reader of bits looks ahead.
-_AHEAD = 16
+#: The heap is followed by so many zeros: where a tile ends is seen only after a block of pixels,
+#: each of which takes `_WINDOW` bits at most.
+_MAX_BLOCK_PX = 64
+_AHEAD = 8 * _MAX_BLOCK_PX + 16
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _layout(header: fits.Header) -> _Layout | None:
         and min(nx, ny, rows_per_tile) > 0
         and header.get("ZTILE1", nx) == nx
         and coding.get("BYTEPIX", 4) == 4
-        and 1 <= int(coding.get("BLOCKSIZE", 32)) <= 1024
+        and 1 <= int(coding.get("BLOCKSIZE", 32)) <= _MAX_BLOCK_PX
         and dither is not None
         and "ZMASKCMP" not in header
         # What the image's own header does to the stored values is astropy's to know.
@@ -244,7 +246,8 @@ def _unpack_tiles(
 def _rice_integers(stored: Any, length: int, block_px: int, out: Any) -> bool:
     """One tile's integers (section 10.4.1); False where its bytes end before its pixels.
 
-    `stored` goes on beyond `length` by `_AHEAD` bytes that may hold anything: none of them counts.
+    `stored` goes on beyond `length` by `_AHEAD` bytes that may hold anything: what is made of
+    them is thrown away.
     """
     last = np.uint32(_window(stored, 0) >> np.uint64(32))
     at: Any = 32
@@ -254,31 +257,37 @@ def _rice_integers(stored: Any, length: int, block_px: int, out: Any) -> bool:
             return False
         code = np.int64(_window(stored, at) >> np.uint64(59))
         at += 5
-        split = np.uint64(code - 1) if code > 0 else np.uint64(0)
-        for i in range(first, min(first + block_px, len(out))):
-            if code > 0:
-                if at >= end:
-                    return False
+        block = out[first : min(first + block_px, len(out))]
+        if code == 0:
+            block[:] = np.int32(last)
+        elif code > _PLAIN:
+            for i in range(len(block)):
+                last = _stepped(last, _window(stored, at) >> np.uint64(32))
+                block[i] = np.int32(last)
+                at += 32
+        else:
+            split = np.uint64(code - 1)
+            for i in range(len(block)):
                 bits = _window(stored, at)
-                if code > _PLAIN:
-                    number = bits >> np.uint64(32)
-                    at += 32
+                zeros = _leading_zeros(bits)
+                if np.int64(zeros + split) < _WINDOW:
+                    rest = (bits << zeros) << np.uint64(1)
+                    at += np.int64(zeros) + 1
                 else:
-                    zeros = _leading_zeros(bits)
-                    if np.int64(zeros + split) < _WINDOW:
-                        rest = (bits << zeros) << np.uint64(1)
-                        at += np.int64(zeros) + 1
-                    else:
-                        at, zeros = _end_of_zeros(stored, at, end)
-                        rest = _window(stored, at)
-                    lower = (rest >> np.uint64(1)) >> (np.uint64(63) - split)
-                    number = (zeros << split) | lower
-                    at += np.int64(split)
-                # Numbers stand for steps 0, -1, 1, -2, ...
-                step = np.uint32(number >> np.uint64(1))
-                last += ~step if number & np.uint64(1) else step
-            out[i] = np.int32(last)
+                    at, zeros = _end_of_zeros(stored, at, end)
+                    rest = _window(stored, at)
+                lower = (rest >> np.uint64(1)) >> (np.uint64(63) - split)
+                last = _stepped(last, (zeros << split) | lower)
+                block[i] = np.int32(last)
+                at += np.int64(split)
     return at <= end
+
+
+@njit(cache=True, inline="always")
+def _stepped(last: Any, number: Any) -> Any:
+    """The next integer; numbers stand for steps 0, -1, 1, -2, ..."""
+    step = np.uint32(number >> np.uint64(1))
+    return np.uint32(last + (~step if number & np.uint64(1) else step))
 
 
 @njit(cache=True, inline="always")
@@ -303,7 +312,7 @@ def _end_of_zeros(stored: Any, at: int, end: int) -> tuple[int, Any]:
     zeros = 0
     while at < end and not (stored[at >> 3] >> (7 - (at & 7))) & 1:
         at, zeros = at + 1, zeros + 1
-    return min(at + 1, end), np.uint64(zeros)
+    return at + 1, np.uint64(zeros)
 
 
 @njit(cache=True)
@@ -321,9 +330,11 @@ def _scale_dithered(
     done = 0
     while done < len(out):
         run = min(len(out) - done, _N_RANDOM - at)
+        # Views, so that indices begin at 0: only then are several pixels done at once.
+        stored, added, found = integers[done:], random[at:], out[done:]
         for i in range(run):
-            value = np.float64(integers[done + i]) - np.float64(random[at + i]) + 0.5
-            out[done + i] = np.float32(value * scale + zero)
+            value = np.float64(stored[i]) - np.float64(added[i]) + 0.5
+            found[i] = np.float32(value * scale + zero)
         done, at = done + run, at + run
         if at == _N_RANDOM:
             row = (row + 1) % _N_RANDOM
