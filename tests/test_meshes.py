@@ -1,0 +1,82 @@
+"""Background and noise of boxes, from a sample and from all pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streaks.errors import FrameError
+from streaks.meshes import Meshes, enlarge, refine_meshes, sky_meshes
+from tests.rendering import add_trail
+
+SHAPE = (320, 448)
+BOX = 64
+
+
+def look(data: NDArray[np.float64], unusable: NDArray[np.bool_] | None = None) -> Meshes:
+    image = data.astype(np.float32)
+    hidden = np.zeros(image.shape, bool) if unusable is None else unusable
+    first = sky_meshes(image, hidden, BOX)
+    return refine_meshes(first, image, *first.images(image.shape), hidden)
+
+
+def sky(seed: int, sigma: float = 5.0, level: float = 20.0) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(level, sigma, SHAPE)
+
+
+def test_a_box_is_known_as_well_as_its_pixels_allow() -> None:
+    meshes = [look(sky(seed)) for seed in range(4)]
+    low = np.concatenate([m.background.ravel() for m in meshes])
+    sigma = np.concatenate([m.sigma.ravel() for m in meshes])
+    # The median of nine means of 4096 pixels: 1.25 / (64 * 3) = 0.0065; boxes beyond the edge and
+    # interpolation of the first look leave a little more.
+    assert np.std(low - 20.0) < 0.012 * 5.0
+    assert np.mean(low) == pytest.approx(20.0, abs=0.005 * 5.0)
+    assert np.std(sigma / 5.0) < 0.012
+    assert np.mean(sigma) == pytest.approx(5.0, rel=0.005)
+
+
+def test_a_steep_gradient_is_no_noise() -> None:
+    # 0.04 sigma a pixel spreads a box's values by 24 % more than noise does.
+    x = np.arange(SHAPE[1])[None, :]
+    meshes = look(sky(7) + 0.04 * 5.0 * x)
+    assert np.median(meshes.sigma) == pytest.approx(5.0, rel=0.02)
+
+
+def test_a_bright_streak_moves_neither() -> None:
+    data = sky(8)
+    without = look(data)
+    add_trail(data, (30.0, 40.0, 400.0, 290.0), 450 * 8 * 5.0, 0.9)
+    with_it = look(data)
+    assert np.abs(with_it.background - without.background).max() < 0.1 * 5.0
+    assert np.abs(with_it.sigma / without.sigma - 1.0).max() < 0.1
+
+
+def test_hidden_pixels_do_not_count() -> None:
+    data, hidden = sky(9), np.zeros(SHAPE, bool)
+    hidden[64:128, 100:300] = True
+    data[hidden] = 1e5
+    meshes = look(data, hidden)
+    assert np.abs(meshes.background - 20.0).max() < 0.1 * 5.0
+
+
+def test_one_value_everywhere_is_no_noise() -> None:
+    with pytest.raises(FrameError, match="one value"):
+        sky_meshes(np.full((64, 80), 3.0, np.float32), np.zeros((64, 80), bool), BOX)
+
+
+@pytest.mark.parametrize("shape", [(1, 300), (300, 1), (9, 7), (65, 200)])
+def test_odd_shapes_have_meshes(shape: tuple[int, int]) -> None:
+    data = np.random.default_rng(3).normal(0.0, 2.0, shape).astype(np.float32)
+    background, sigma = sky_meshes(data, np.zeros(shape, bool), BOX).images(shape)
+    assert background.shape == sigma.shape == shape
+    assert np.isfinite(background).all()
+    assert (sigma > 0).all()
+
+
+def test_a_meshs_values_stand_at_the_centres_of_their_boxes() -> None:
+    mesh = np.array([[0.0, 8.0, 16.0, 24.0]], np.float32).repeat(3, axis=0)
+    image = enlarge(mesh, (12, 16), (4, 4))
+    assert image[5, 5:7].mean() == pytest.approx(8.0)
+    assert image[5, 9:11].mean() == pytest.approx(16.0)
