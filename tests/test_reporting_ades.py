@@ -155,6 +155,15 @@ def test_streaks_cut_by_an_edge_are_left_out_and_said(caplog):
     assert "left out of the ADES file, cut or negative: made_frame-0001" in caplog.text
 
 
+def test_of_many_streaks_that_are_left_out_a_few_are_named(caplog):
+    streaks = made_streaks([SEGMENTS[0]] * 8, ["asteroid"] * 8)
+    streaks["flags"] = [int(StreakFlag.EDGE_1)] * 7 + [0]
+    with caplog.at_level(logging.WARNING):
+        ades_psv(streaks, I41)
+    assert caplog.messages[0].count("made_frame-") == 5
+    assert caplog.messages[0].endswith(" and 2 more")
+
+
 def test_names_are_the_same_each_time_and_differ_between_streaks():
     names = {tracklet_name(f"image-{i:04d}") for i in range(5000)}
     assert len(names) == 5000

@@ -49,6 +49,8 @@ _COLUMNS = (
     "rmsDec", "rmsCorr", "astCat", "mag", "rmsMag", "band", "photCat", "logSNR", "exp", "notes",
     "remarks",
 )  # fmt: skip
+#: Streaks that one warning names; a night has hundreds.
+_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,8 +257,11 @@ def _reportable(table: QTable) -> NDArray[np.bool_]:
         flags = np.asarray(table["flags"]).astype(np.int64)
         left_out = keep & ((flags & int(_CUT | StreakFlag.NEGATIVE)) != 0)
         if left_out.any():
-            names = ", ".join(str(name) for name in table["streak_id"][left_out])
-            _log.warning("left out of the ADES file, cut or negative: %s", names)
+            names = [str(name) for name in table["streak_id"][left_out]]
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            _log.warning(
+                "left out of the ADES file, cut or negative: %s%s", ", ".join(names[:_NAMED]), more
+            )
         keep &= ~left_out
     return keep
 
