@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streaks.config import DetectionConfig
 from streaks.detection.compact import compact_peaks, hide_peaks, sharp_pixels
+from streaks.detection.ends import on_the_edge, out_of_masks
 from streaks.detection.photometry import level_beside, power_of_points, trail_flux
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
@@ -31,12 +32,11 @@ from streaks.detection.quality import (
     track_profile,
     worth,
 )
-from streaks.detection.refinement import line_snr
 from streaks.detection.search import Filtered, filter_image, search_lines
 from streaks.detection.sky import magnitudes, sky_columns
 from streaks.detection.spikes import MaskedStars, masked_stars, star_behind
 from streaks.frame import Frame, MaskPlane
-from streaks.geometry import Segment, clip_segment, distance_to_segment
+from streaks.geometry import Segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
 from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail
@@ -53,8 +53,6 @@ _POINTS_FITTED = 30
 _WORTH_FITTING = 0.3
 #: Longer rows of two or three stars show in how evenly the track is lit.
 _ROW_SIGMA = 14.0
-#: Ends within this share of a trail's length from the edge of the image may lie on it.
-_NEAR_THE_EDGE = 0.08
 #: What points at a masked star is its spike, more often than not.
 _SPIKE_FACTOR = 0.15
 #: A field of stars is searched with twice the caution at most.
@@ -237,88 +235,8 @@ def _fit(sheet: _Sheet, start: Segment, source_variance: float) -> TrailFit:
         noise_factor=sheet.filtered.trail_noise_factor(start.length_px, sheet.sigma_px),
         source_variance=source_variance,
     )
-    segment = _to_the_edge(_within(fit.segment, sheet), sheet)
-    return replace(fit, segment=_out_of_masks(segment, sheet))
-
-
-def _to_the_edge(segment: Segment, sheet: _Sheet) -> Segment:
-    """Ends of a long trail that may as well lie on the image's edge are put there.
-
-    A trail seldom ends just before the edge; where it crosses, noise often makes it end early.
-    """
-    reach = _NEAR_THE_EDGE * segment.length_px
-    if reach < 3.0 * sheet.sigma_px:
-        return segment
-    ux, uy = _direction(segment)
-    for dx0, dx1 in ((reach, 0.0), (0.0, reach)):
-        grown = Segment(
-            segment.x0 - dx0 * ux, segment.y0 - dx0 * uy,
-            segment.x1 + dx1 * ux, segment.y1 + dx1 * uy,
-        )  # fmt: skip
-        seen = clip_segment(grown, (sheet.z.shape[0], sheet.z.shape[1]))
-        if seen is None or seen.length_px > grown.length_px - 1e-6:
-            continue
-        # As likely as the fitted one, up to three sigma: the edge is known to be there.
-        if _power(seen, sheet) > _power(segment, sheet) - 9.0:
-            segment = seen
-    return segment
-
-
-def _direction(segment: Segment) -> tuple[float, float]:
-    length = max(segment.length_px, 1e-6)
-    return (segment.x1 - segment.x0) / length, (segment.y1 - segment.y0) / length
-
-
-def _power(segment: Segment, sheet: _Sheet) -> float:
-    """Fall in chi-square that a trail here explains."""
-    ends = (segment.x0, segment.y0, segment.x1, segment.y1)
-    snr = line_snr(
-        sheet.filtered.snr, sheet.filtered.cover, ends,
-        noise_sigma_px=sheet.filtered.noise_sigma_px,
-    )  # fmt: skip
-    return max(snr, 0.0) ** 2
-
-
-def _out_of_masks(segment: Segment, sheet: _Sheet) -> Segment:
-    """Ends that lie behind a mask are put where it begins: how far the trail goes on is not known.
-
-    Not where the mask is narrower than the PSF: light on both sides tells of the end.
-    """
-    ny, nx = sheet.seen.shape
-    n = max(2, 2 * math.ceil(segment.length_px) + 1)
-    t = np.linspace(0.0, 1.0, n)
-    x, y = segment.x0 + t * (segment.x1 - segment.x0), segment.y0 + t * (segment.y1 - segment.y0)
-    columns = np.clip(np.rint(x).astype(int), 0, nx - 1)
-    rows = np.clip(np.rint(y).astype(int), 0, ny - 1)
-    seen = np.flatnonzero(sheet.seen[rows, columns])
-    if len(seen) == 0:
-        return segment
-    least = 4.0 * sheet.sigma_px
-    first = seen[0] if seen[0] > least else 0
-    last = seen[-1] if n - 1 - seen[-1] > least else n - 1
-    return Segment(x[first], y[first], x[last], y[last])
-
-
-def _within(segment: Segment, sheet: _Sheet) -> Segment:
-    """Ends that reach the edge of the image are put on it: what lies outside is not known."""
-    ny, nx = sheet.z.shape
-    reach = 3.0 * sheet.sigma_px + 2.0
-    length = max(segment.length_px, 1e-6)
-    ux, uy = _direction(segment)
-    grown = Segment(
-        segment.x0 - reach * ux, segment.y0 - reach * uy,
-        segment.x1 + reach * ux, segment.y1 + reach * uy,
-    )  # fmt: skip
-    clipped = clip_segment(grown, (ny, nx))
-    if clipped is None or length < 2.0 * reach:
-        return clip_segment(segment, (ny, nx)) or segment
-    first_cut = math.hypot(clipped.x0 - grown.ordered().x0, clipped.y0 - grown.ordered().y0) > 1e-6
-    last_cut = math.hypot(clipped.x1 - grown.ordered().x1, clipped.y1 - grown.ordered().y1) > 1e-6
-    ends = segment.ordered()
-    return Segment(
-        *((clipped.x0, clipped.y0) if first_cut else (ends.x0, ends.y0)),
-        *((clipped.x1, clipped.y1) if last_cut else (ends.x1, ends.y1)),
-    )
+    segment = on_the_edge(fit.segment, sheet.filtered, sheet.sigma_px)
+    return replace(fit, segment=out_of_masks(segment, sheet.seen, sheet.sigma_px))
 
 
 def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
@@ -414,7 +332,7 @@ def _joined(sheet: _Sheet, pieces: Sequence[_Streak], source_variance: float) ->
     dashed = lit < 0.8 * span.length_px * (1.0 - hidden_share(span, sheet.usable))
     fit = replace(
         best.fit,
-        segment=_within(span, sheet),
+        segment=on_the_edge(span, sheet.filtered, sheet.sigma_px),
         flux=sum(p.fit.flux for p in pieces if math.isfinite(p.fit.flux)),
         snr=together,
     )
