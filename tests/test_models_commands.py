@@ -81,6 +81,14 @@ def test_classify_with_an_unknown_model_says_which_there_are(pictures, tmp_path,
     assert "no model 'oracle'" in capsys.readouterr().err
 
 
+def test_evaluate_names_an_unknown_model_before_it_makes_cutouts(tmp_path, capsys, monkeypatch):
+    made = []
+    monkeypatch.setattr("streaks.cli.evaluation._synthetic_set", lambda *a, **k: made.append(a))
+    assert main(["evaluate", "-m", "nope", "--n", "4000", "-o", str(tmp_path / "out")]) == 2
+    assert "no model 'nope'" in capsys.readouterr().err
+    assert not made
+
+
 def test_evaluate_on_pictures_with_a_truth_table(pictures, model, tmp_path):
     folder, truth, labels = pictures
     words = ("--cutouts", folder, "--truth", truth, "--asteroids", "known=yes")

@@ -21,7 +21,7 @@ from streaks.cli.training import Count, Data, Quiet, Workers
 if TYPE_CHECKING:
     import numpy as np
 
-    from streaks.classification import LabelRule
+    from streaks.classification import Classifier, LabelRule
     from streaks.cutouts import Cutouts
     from streaks.models.evaluation import Evaluation
 
@@ -87,8 +87,11 @@ def evaluate(
 
     from streaks.cli.gallery import draw_gallery
     from streaks.errors import ConfigError
+    from streaks.models import load_classifier
     from streaks.models.evaluation import evaluate_probabilities
 
+    # Before minutes are spent on cutouts: a name that is none is said at once.
+    classifiers = [load_classifier(one_model) for one_model in model]
     if (cutouts is None) != (truth is None):
         raise ConfigError("--cutouts and --truth belong together; give both or neither")
     if cutouts is not None and truth is not None:
@@ -104,8 +107,8 @@ def evaluate(
         judged = _synthetic_set(n, seed, mix, min_snr, workers, quiet)
     judged = judged.without(exclude)
     evaluations, galleries = [], []
-    for one_model in model:
-        classifier, p, novelty = _answers(one_model, judged.stacks)
+    for classifier in classifiers:
+        p, novelty = _answers(classifier, judged.stacks)
         rule = getattr(classifier, "rule", None)
         evaluation = evaluate_probabilities(
             p[judged.keep],
@@ -249,15 +252,14 @@ def _names_in(path: Path) -> set[str]:
     return {line.split("#")[0].strip() for line in lines} - {""}
 
 
-def _answers(model: str, stacks: list[Cutouts]) -> tuple[Any, np.ndarray, np.ndarray]:
+def _answers(classifier: Classifier, stacks: list[Cutouts]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and novelties of all cutouts."""
     import numpy as np
 
     from streaks.classification import predict
-    from streaks.models import load_classifier
 
-    classifier = load_classifier(model)
     parts = [predict(classifier, stack) for stack in stacks]
-    return classifier, np.concatenate([p for p, _ in parts]), np.concatenate([n for _, n in parts])
+    return np.concatenate([p for p, _ in parts]), np.concatenate([n for _, n in parts])
 
 
 def _write_scores(

@@ -83,13 +83,18 @@ def write_night_report(
     return path
 
 
+def _title(name: str) -> str:
+    """What a page is called; a folder that is itself called night is not said twice."""
+    return "Night" if name.lower() == "night" else f"Night {name}"
+
+
 def summarise(night: Night, *, seconds: float = math.nan, command: str = "") -> NightSummary:
     """What a finished night says of itself at the top of its page."""
     run = night.run
     if not math.isfinite(seconds) and "seconds" in night.frames.colnames:
         seconds = float(np.nansum(_bare(night.frames["seconds"])))
     return NightSummary(
-        title=f"Night {night.name}",
+        title=_title(night.name),
         started=str(run.get("started", "")).split("+")[0],
         seconds=seconds,
         classifier=str(run.get("classifier", "")),
