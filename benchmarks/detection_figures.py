@@ -76,10 +76,10 @@ def repeats_per_frame(frames: Sequence[Searched], cut: float = -math.inf) -> flo
 
 
 def complete_above(
-    frames: Sequence[Searched], snr: float, cut: float = -math.inf
+    frames: Sequence[Searched], snr: float, cut: float = -math.inf, *, least_visible: float = -1.0
 ) -> tuple[int, int]:
-    """How many streaks above an S/N were found, of how many."""
-    of = np.concatenate([f.truth.snr for f in frames]) > snr
+    """How many streaks above an S/N were found, of how many; S/N counts masked pixels too."""
+    of = np.concatenate([(f.truth.snr > snr) & (f.truth.visible > least_visible) for f in frames])
     score = np.concatenate([f.score for f in frames])
     return int(np.sum(of & (score >= cut) & np.isfinite(score))), int(of.sum())
 
@@ -215,6 +215,13 @@ def _completeness_lines(
             share > target if judged else None,
             share,
         )
+    if kind == "clutter":
+        found, of = complete_above(usual, snr, least_visible=0.5)
+        yield Line(
+            f"completeness above S/N {snr:g} at the default, of streaks not mostly behind masks",
+            f"{found / max(of, 1):.4f} ({found} of {of})",
+            number=found / max(of, 1),
+        )
 
 
 def _error_lines(opened: Sequence[Searched], cut: float) -> Iterator[Line]:
@@ -247,9 +254,13 @@ def _pull_lines(opened: Sequence[Searched], cut: float) -> Iterator[Line]:
     """Errors over quoted errors: half of the range that holds 68 %, and median, of each."""
     m = measured(opened, cut)
     flags = m["own_flags"].astype(int)
-    sure = (m["snr"] > _UNBIASED_SNR) & ((flags & _FIT_FAILED) == 0) & np.isfinite(
-        m["own_across_err"]
-    )  # fmt: skip
+    sure = (m["snr"] > _UNBIASED_SNR) & ((flags & _FIT_FAILED) == 0)
+    for name in ("across", "theta", "length", "along0", "along1", "flux"):
+        error = m[f"own_{name}_err"]
+        sure &= np.isfinite(error) & (error > 0)
+    bright = int(np.sum(m["snr"] > _UNBIASED_SNR))
+    yield Line(f"found above S/N {_UNBIASED_SNR:g} without errors (fit failed)",
+               f"{bright - int(sure.sum())} of {bright}")  # fmt: skip
     whole = sure & _whole(m)
     outwards = ((-1.0, "along0"), (1.0, "along1"))
     pulls = {
