@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streaks.cli.allocator import keep_freed_memory
 from streaks.cli.night import classifier_loader, read_settings
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def detect(
     from streaks.reporting import table_suffix, with_station, write_table
 
     suffix = table_suffix(output)
+    keep_freed_memory()
     beside = {"mask": mask, "science": science, "reference": reference}
     frames = _frames(images, beside, profile)
     overrides = FrameOverrides(
