@@ -16,7 +16,7 @@ from streaks.transforms import line_candidates
 __all__ = ["Filtered", "filter_image", "search_lines"]
 
 #: (binning, first and last level): 4-32 px at full resolution, 64-256 px, 512-1024 px.
-_SCALES = ((1, 2, 5), (2, 5, 7), (4, 7, 8))
+_SCALES = ((1, 2, 4), (2, 4, 7), (4, 7, 8))
 #: Filtered pixels count up to this in the transform: enough for the shortest paths to pass the
 #: first cut, too little for a bright star to light up every long line through it.
 _CLIP = 5.0
