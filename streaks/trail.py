@@ -38,6 +38,8 @@ FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _MIN_LENGTH_PX = 0.05
 #: Pixels within this many sigma of the track belong to the fit.
 REACH_SIGMA = 4.0
+#: Starting places of longer trails are good to half a pixel.
+_LONG_PX = 64.0
 #: Residuals beyond this many sigma are somebody else's light; their weight falls off.
 _HUBER = 4.0
 #: Where a trail's surface brightness is below the noise, its end is a step in noise, found to a
@@ -140,7 +142,9 @@ def fit_trail(
         Variance that one unit of the trail's own light adds (``1 / (gain * sigma)`` for a
         standardised image); 0 where unknown.
     """
-    x, y, values = pixels_near(z, usable, start, REACH_SIGMA * sigma_px + 2.0)
+    # A start may be off by a pixel or two; that of a long trail is not.
+    room = 2.0 if start.length_px < _LONG_PX else 0.5
+    x, y, values = pixels_near(z, usable, start, REACH_SIGMA * sigma_px + room)
     theta = math.atan2(start.y1 - start.y0, start.x1 - start.x0)
     xm, ym = start.midpoint
     p0 = np.array([xm, ym, theta, max(start.length_px, 1.0), 0.0, sigma_px])

@@ -102,10 +102,10 @@ def beside_masks(profile: Profile, snr: float) -> float:
     return _SPIKE_FACTOR if along_a_mask(profile) else _lit_where_clear(profile, snr)
 
 
-def along_a_mask(profile: Profile) -> bool:
+def along_a_mask(profile: Profile, share: float = 0.5) -> bool:
     """Whether a mask runs under or beside most of the track: a bleed, a spike, a chip's edge."""
-    beside = (profile.hidden_beside.mean(axis=0) > 0.5).any()
-    return bool(beside or np.isnan(profile.along).mean() > 0.5)
+    beside = (profile.hidden_beside.mean(axis=0) > share).any()
+    return bool(beside or np.isnan(profile.along).mean() > share)
 
 
 def _lit_where_clear(profile: Profile, snr: float) -> float:
@@ -231,8 +231,8 @@ def pointlike(
 def worth(profile: Profile, segment: Segment, line_snr: float) -> float:
     """The most that a line's score can become, by its profile before it is fitted."""
     lit = max(_evenly_lit(profile), _lit_throughout(profile))
-    # A fit moves long lines off the mask they began beside.
-    masked = segment.length_px < 50.0 and along_a_mask(profile)
+    # A fit may move a long line off the mask that it began beside, where that is not all of it.
+    masked = along_a_mask(profile, share=0.5 if segment.length_px < 50.0 else 0.8)
     return line_snr * lit * _without_negative_lobes(profile) * (_SPIKE_FACTOR if masked else 1.0)
 
 
