@@ -147,3 +147,9 @@ def test_a_class_that_cannot_be_told_at_all_is_an_error(monkeypatch: pytest.Monk
     monkeypatch.setattr(cutout_sets, "_MOST_DRAWS", 3)
     with pytest.raises(ConfigError, match=r"no ghost that can be told .* in 3 draws of 128 px"):
         make_cutouts(1, seed=1, mix={"ghost": 1.0})
+
+
+def test_doubtful_cutouts_come_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutout_sets, "doubt", lambda *_: "always")
+    cutouts, truth = make_cutouts(2, seed=1, mix={"ghost": 1.0}, doubtful=True)
+    assert len(cutouts) == len(truth) == 2

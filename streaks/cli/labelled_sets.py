@@ -32,6 +32,7 @@ def training_set(
     workers: int,
     quiet: bool,
     mix: str | None = None,
+    doubtful: bool = False,
 ) -> tuple[Cutouts, list[str], dict[str, Any]]:
     """Cutouts, labels, and what the card says of them."""
     if data is not None:
@@ -41,7 +42,7 @@ def training_set(
 
     from streaks import __version__
 
-    cutouts, truth = synthetic_set(n, seed, mix, workers, quiet)
+    cutouts, truth = synthetic_set(n, seed, mix, workers, quiet, doubtful)
 
     faint = np.isin(truth["label"], ["asteroid", "satellite"]) & ~(truth["snr"] >= min_snr)
     source = {
@@ -53,12 +54,14 @@ def training_set(
     }
     if mix is not None:
         source["mix"] = mix
+    if doubtful:
+        source["doubtful"] = True
     labels = np.asarray(truth["label"], dtype=str)[~faint]
     return cutouts.select(~faint), labels.tolist(), source
 
 
 def synthetic_set(
-    n: int, seed: int, mix: str | None, workers: int, quiet: bool
+    n: int, seed: int, mix: str | None, workers: int, quiet: bool, doubtful: bool = False
 ) -> tuple[Cutouts, QTable]:
     """Synthetic cutouts with their truth, and a line for each tenth."""
     from streaks.synth import make_cutouts
@@ -72,7 +75,7 @@ def synthetic_set(
             said = done // step
             typer.echo(f"{done} of {n} synthetic cutouts", err=True)
 
-    return make_cutouts(n, seed=seed, mix=mix, workers=workers, progress=say)
+    return make_cutouts(n, seed=seed, mix=mix, workers=workers, progress=say, doubtful=doubtful)
 
 
 def read_set(folder: Path) -> tuple[Cutouts, list[str]]:

@@ -38,6 +38,13 @@ LeastSnr = Annotated[
         "cut them out, and they teach that blank sky is an asteroid.",
     ),
 ]
+Doubtful = Annotated[
+    bool,
+    typer.Option(
+        help="Whether synthetic cutouts whose class no picture can tell are among them, as on "
+        "the sky: they teach how sure one may be."
+    ),
+]
 NewFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and card.")]
 Trees = Annotated[int, typer.Option(min=1, help="Trees of the forest.")]
 Leaves = Annotated[int, typer.Option(min=2, help="Most leaves of a tree.")]
@@ -157,7 +164,16 @@ def train_cnn_command(
             f"--labels {shlex.quote(labels.name)} --cutouts CUTOUTS --start {shlex.quote(start)} "
             f"--n {n or 4000} --min-snr {min_snr:g} --seed {seed} --epochs {epochs}"
         )
-    _save(model, output, f"streaks train cnn {options} -o DIR", about, quiet)
+    recipe = f"streaks train cnn {options} -o DIR"
+    if labels is None and start is not None:
+        recipe = f"{_recipe_of(start)}; {recipe}"
+    _save(model, output, recipe, about, quiet)
+
+
+def _recipe_of(name: str) -> str:
+    from streaks.models.store import read_card, weights_folder
+
+    return str(read_card(weights_folder(name))["recipe"])
 
 
 def _tuned(
@@ -219,14 +235,16 @@ def train_ensemble_command(
     ] = 2,
     data: Data = None,
     min_snr: LeastSnr = 6.0,
+    doubtful: Doubtful = True,
     workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:
     """How much each of several models counts in their common answer."""
-    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet)
+    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet, doubtful=doubtful)
     model = _pooled(output.parent, members, cutouts, labels, seed)
     named = " ".join(f"--member {shlex.quote(name)}" for name in members)
-    recipe = f"streaks train ensemble {_origin(data, n, min_snr)} --seed {seed} {named} -o DIR"
+    options = f"{_origin(data, n, min_snr, doubtful)} --seed {seed}"
+    recipe = f"streaks train ensemble {options} {named} -o DIR"
     _save(model, output, recipe, about, quiet)
 
 
@@ -249,6 +267,7 @@ def train_calibrate_command(
     ] = 3,
     data: Data = None,
     min_snr: LeastSnr = 6.0,
+    doubtful: Doubtful = True,
     workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:
@@ -259,9 +278,9 @@ def train_calibrate_command(
     folder = weights_folder(model)
     card = read_card(folder)
     weights = read_weights(folder, card)
-    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet)
+    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet, doubtful=doubtful)
     fitted = recalibrate_network(weights, card, cutouts, labels, seed=seed)
-    options = f"{_origin(data, n, min_snr)} --seed {seed}"
+    options = f"{_origin(data, n, min_snr, doubtful)} --seed {seed}"
     recipe = f"{card['recipe']}; streaks train calibrate DIR {options} -o DIR"
     source = {"set": card["training"]["set"], "calibration_set": about["set"]}
     _save(fitted, output, recipe, source, quiet)
@@ -298,7 +317,9 @@ def train_all_command(
     network = train_cnn(cutouts, labels, seed=seed, epochs=epochs, workers=workers, progress=say)
     _save(network, output / "cnn", recipe, about, quiet)
     del cutouts
-    others, labels, about = training_set(None, n_pool, seed + 1, min_snr, workers, quiet)
+    others, labels, about = training_set(
+        None, n_pool, seed + 1, min_snr, workers, quiet, doubtful=True
+    )
     pool = _pooled(output, ["cnn", "forest"], others, labels, seed + 1)
     _save(pool, output / "default", recipe, about, quiet)
 
@@ -310,8 +331,11 @@ def _say_epochs(epochs: int) -> Callable[[int, float], None]:
     return say
 
 
-def _origin(data: Path | None, n: int, min_snr: float) -> str:
-    return f"--data {shlex.quote(data.name)}" if data else f"--n {n} --min-snr {min_snr:g}"
+def _origin(data: Path | None, n: int, min_snr: float, doubtful: bool | None = None) -> str:
+    if data:
+        return f"--data {shlex.quote(data.name)}"
+    kind = "" if doubtful is None else f" --{'' if doubtful else 'no-'}doubtful"
+    return f"--n {n} --min-snr {min_snr:g}{kind}"
 
 
 def _save(

@@ -263,10 +263,8 @@ def _fit(
     for epoch in range(done, epochs):
         # Order and augmentation are an epoch's own, so that one taken up again sees the same.
         rng = np.random.default_rng(np.random.SeedSequence([seed, 2, epoch]))
-        for x, y in _batches(scaled, mask, truth, rng.permutation(training), batch, rng):
-            loss = float(model.train_on_batch(x, y))
-        # Keras gives the running mean since the last reset.
-        model.reset_metrics()
+        batches = _batches(scaled, mask, truth, rng.permutation(training), batch, rng)
+        loss = float(np.mean([float(model.train_on_batch(x, y)) for x, y in batches]))
         _LOG.info("epoch %d of %d: loss %.4f", epoch + 1, epochs, loss)
         if saved is not None:
             saved.write(epoch + 1, [*model.get_weights(), *_state(model)])

@@ -91,6 +91,7 @@ class _Job:
     start: int
     labels: tuple[str, ...]
     look: str
+    doubtful: bool = False
 
 
 def parse_mix(text: str | Mapping[str, float] | None) -> Mapping[str, float]:
@@ -149,6 +150,7 @@ def make_cutouts(
     look: str = "mixed",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
+    doubtful: bool = False,
 ) -> tuple[Cutouts, QTable]:
     """Synthetic labelled cutouts.
 
@@ -170,6 +172,9 @@ def make_cutouts(
         Processes.
     progress
         Called with the number of cutouts made so far.
+    doubtful
+        Leave in what no picture can tell (`streaks.synth.knowable`), as a sky does: to fit how
+        sure a classifier may be, not to train or judge one.
 
     Returns
     -------
@@ -185,7 +190,14 @@ def make_cutouts(
     """
     parts = list(
         iter_cutouts(
-            n, seed=seed, mix=mix, size_px=size_px, look=look, workers=workers, progress=progress
+            n,
+            seed=seed,
+            mix=mix,
+            size_px=size_px,
+            look=look,
+            workers=workers,
+            progress=progress,
+            doubtful=doubtful,
         )
     )
     difference = np.stack([one.difference for one in parts])
@@ -211,9 +223,10 @@ def iter_cutouts(
     look: str = "mixed",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
+    doubtful: bool = False,
 ) -> Iterator[_One]:
     """The cutouts of `make_cutouts` one by one, in order, in flat memory."""
-    jobs = _plan(n, seed, mix, size_px, look, workers)
+    jobs = _plan(n, seed, mix, size_px, look, workers, doubtful)
     yield from _run(_make_chunk, jobs, workers, progress)
 
 
@@ -242,11 +255,12 @@ def _plan(
     size_px: int,
     look: str,
     workers: int,
+    doubtful: bool = False,
 ) -> list[_Job]:
     _check(n, seed, size_px, look, workers)
     labels = _draw_labels(n, parse_mix(mix), seed)
     return [
-        _Job(seed, size_px, start, tuple(labels[start : start + _CHUNK]), look)
+        _Job(seed, size_px, start, tuple(labels[start : start + _CHUNK]), look, doubtful)
         for start in range(0, n, _CHUNK)
     ]
 
@@ -331,20 +345,20 @@ def _skies(job: _Job) -> Iterator[tuple[int, Sky, NDArray[np.float32], float]]:
     with threadpool_limits(1):
         for index, label in enumerate(job.labels, job.start):
             rng = np.random.default_rng(np.random.SeedSequence(job.seed, spawn_key=(1, index)))
-            yield index, *_knowable_sky(rng, label, job.size_px, job.look)
+            yield index, *_draw_sky(rng, label, job)
 
 
-def _knowable_sky(
-    rng: np.random.Generator, label: str, size_px: int, look: str
+def _draw_sky(
+    rng: np.random.Generator, label: str, job: _Job
 ) -> tuple[Sky, NDArray[np.float32], float]:
-    """A sky whose picture can tell its class, its image and the subject's S/N."""
-    draw = draw_look if look == "mixed" else draw_picture_look
+    """A sky whose picture can tell its class (or any), its image and the subject's S/N."""
+    size_px, draw = job.size_px, draw_look if job.look == "mixed" else draw_picture_look
     for _ in range(_MOST_DRAWS):
         drawn = draw(rng, size_px)
         sky = Sky(rng, size_px, _MARGIN_PX, label, drawn, conditions_for(rng, label))
         RECIPES[label](sky)
         rendered = render(sky)
-        if not doubt(sky, rendered[-1]):
+        if job.doubtful or not doubt(sky, rendered[-1]):
             return sky, expose(sky, *rendered), seen_snr(sky, rendered[-1])
     raise ConfigError(
         f"no {label} that can be told from others came up in {_MOST_DRAWS} draws of {size_px} px; "
