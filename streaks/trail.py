@@ -142,19 +142,19 @@ def fit_trail(
         Variance that one unit of the trail's own light adds (``1 / (gain * sigma)`` for a
         standardised image); 0 where unknown.
     """
-    # A start may be off by a pixel or two; that of a long trail is not.
-    room = 2.0 if start.length_px < _LONG_PX else 0.5
-    x, y, values = pixels_near(z, usable, start, REACH_SIGMA * sigma_px + room)
-    theta = math.atan2(start.y1 - start.y0, start.x1 - start.x0)
-    xm, ym = start.midpoint
-    p0 = np.array([xm, ym, theta, max(start.length_px, 1.0), 0.0, sigma_px])
-    if len(values) < 8:
-        return _failed(start, sigma_px, len(values))
     prior = _WIDTH_PRIOR * sigma_px
-    p, ok = _levenberg(p0, x, y, values, sigma_px, 1.0 / prior**2)
-    moved = math.hypot(p[0] - xm, p[1] - ym)
+    p, x, y, values = _least_squares(z, usable, start, sigma_px, prior)
+    # Behind a mask a trail may turn out to go on beyond the pixels that were looked at.
+    if p is not None and p[3] > start.length_px + 2.0 * REACH_SIGMA * sigma_px:
+        p, x, y, values = _least_squares(z, usable, _segment_of(p), sigma_px, prior)
+    xm, ym = start.midpoint
     reach = 0.75 * start.length_px + 6.0 * sigma_px
-    if not ok or moved > reach or p[3] > 2.5 * start.length_px + 12 * sigma_px or p[5] <= 0:
+    if (
+        p is None
+        or math.hypot(p[0] - xm, p[1] - ym) > reach
+        or p[3] > 2.5 * start.length_px + 12.0 * sigma_px
+        or p[5] <= 0
+    ):
         return _failed(start, sigma_px, len(values))
     p = _inside(p, z.shape)
     model, jacobian = np.empty(len(x)), np.empty((len(x), 6))
@@ -176,11 +176,35 @@ def fit_trail(
     return _result(p, covariance, model, values, residual[inner], noise_factor)
 
 
+def _least_squares(
+    z: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    start: Segment,
+    sigma_px: float,
+    prior_px: float,
+) -> tuple[
+    NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+]:
+    """Parameters (None where there are none), and x, y, values of the pixels they stand on."""
+    # A start may be off by a pixel or two; that of a long trail is not.
+    room = 2.0 if start.length_px < _LONG_PX else 0.5
+    x, y, values = pixels_near(z, usable, start, REACH_SIGMA * sigma_px + room)
+    if len(values) < 8:
+        return None, x, y, values
+    theta = math.atan2(start.y1 - start.y0, start.x1 - start.x0)
+    p0 = np.array([*start.midpoint, theta, max(start.length_px, 1.0), 0.0, sigma_px])
+    p, ok = _levenberg(p0, x, y, values, sigma_px, 1.0 / prior_px**2)
+    return (p if ok else None), x, y, values
+
+
+def _segment_of(p: NDArray[np.float64]) -> Segment:
+    half_x, half_y = 0.5 * p[3] * math.cos(p[2]), 0.5 * p[3] * math.sin(p[2])
+    return Segment(p[0] - half_x, p[1] - half_y, p[0] + half_x, p[1] + half_y)
+
+
 def _inside(p: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The same trail as far as it lies on the image: where it ends outside, nothing tells."""
-    half_x, half_y = 0.5 * p[3] * math.cos(p[2]), 0.5 * p[3] * math.sin(p[2])
-    whole = Segment(p[0] - half_x, p[1] - half_y, p[0] + half_x, p[1] + half_y)
-    seen = clip_segment(whole, (shape[0], shape[1]))
+    seen = clip_segment(_segment_of(p), (shape[0], shape[1]))
     if seen is None or seen.length_px > p[3] - 1e-6:
         return p
     share = seen.length_px / p[3]
@@ -197,8 +221,7 @@ def _result(
     noise_factor: float,
 ) -> TrailFit:
     c, s = math.cos(p[2]), math.sin(p[2])
-    half = 0.5 * p[3]
-    segment = Segment(p[0] - half * c, p[1] - half * s, p[0] + half * c, p[1] + half * s).ordered()
+    segment = _segment_of(p).ordered()
     along = np.array([c, s, 0.0, 0.5, 0.0, 0.0])
     across = np.array([-s, c, 0.0, 0.0, 0.0, 0.0])
     # Ends are symmetric: one number serves both. Masks break this only weakly.
