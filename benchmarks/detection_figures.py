@@ -262,15 +262,18 @@ def _pull_lines(opened: Sequence[Searched], cut: float) -> Iterator[Line]:
     yield Line(f"found above S/N {_UNBIASED_SNR:g} without errors (fit failed)",
                f"{bright - int(sure.sum())} of {bright}")  # fmt: skip
     whole = sure & _whole(m)
-    outwards = ((-1.0, "along0"), (1.0, "along1"))
+
+    def pull(name: str, of: NDArray[np.bool_], quoted: str = "") -> NDArray[np.float64]:
+        return m[name][of] / m[f"own_{quoted or name}_err"][of]
+
+    m["d_flux"] = m["own_flux"] - m["true_flux"]
     pulls = {
-        "across": (m["across"] / m["own_across_err"])[sure],
-        "theta": (m["theta"] / m["own_theta_err"])[sure],
-        "length": (m["d_length"] / m["own_length_err"])[whole],
-        "ends along": np.concatenate(
-            [sign * (m[end] / m[f"own_{end}_err"])[whole] for sign, end in outwards]
-        ),
-        "flux": ((m["own_flux"] - m["true_flux"]) / m["own_flux_err"])[whole],
+        "across": pull("across", sure),
+        "theta": pull("theta", sure),
+        "length": pull("d_length", whole, "length"),
+        # Outwards is positive for both ends.
+        "ends along": np.concatenate([-pull("along0", whole), pull("along1", whole)]),
+        "flux": pull("d_flux", whole, "flux"),
     }
     for name, values in pulls.items():
         (width, width_err), (middle, err) = half_width(values), median_and_error(values)

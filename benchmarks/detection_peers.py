@@ -42,7 +42,7 @@ from benchmarks.detection_frames import LEVEL, SIGMA, Recipe, Simulated
 from benchmarks.detection_run import Finder, Found, Searched, search_all
 from benchmarks.detection_scoring import one_each, score_cut
 
-__all__ = ["PEERS", "Peer", "compare"]
+__all__ = ["PEERS", "Peer", "Prepared", "along_a_mask", "compare"]
 
 #: Frames for tuning are of another seed, so far off that no run's own seed comes there.
 _TUNING_SEED, _TUNING_FRAMES = 1_000_003, 4
@@ -272,11 +272,11 @@ def find_with(frame: Simulated, peer: Peer, setting: Setting) -> Found:
         finally:
             logging.disable(logging.NOTSET)
     spent = _cpu_s() - start
-    free = ~_along_a_mask(ends, frame.mask)
+    free = ~along_a_mask(ends, frame.mask)
     return Found(ends[free], scores[free], spent)
 
 
-def _along_a_mask(ends: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def along_a_mask(ends: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Detections of which a third is near masked pixels: any user would drop these."""
     import cv2
 
@@ -360,7 +360,7 @@ def _kept_row(
                    Recipe(kinds[0], given.seed, 0, given.psf, given.fwhm),
                    _version(peer.package)))  # fmt: skip
     sources = [Path(__file__).with_name(f"detection_{part}.py").read_bytes()
-               for part in ("peers", "scoring", "figures", "frames")]  # fmt: skip
+               for part in ("peers", "scoring", "frames")]  # fmt: skip
     digest = hashlib.sha256(recipe.encode() + b"".join(sources)).hexdigest()[:16]
     path = given.cache / f"peer-{peer.find.__name__}-{digest}.json"
     if path.exists():

@@ -13,6 +13,7 @@ pytest.importorskip(
 
 from benchmarks.detection_figures import rewrite_block
 from benchmarks.detection_frames import Recipe, make_frame, noise_power
+from benchmarks.detection_peers import PEERS, Prepared, along_a_mask
 from benchmarks.detection_scoring import (
     depth,
     ends_in_order,
@@ -219,3 +220,29 @@ def test_a_drawn_streak_has_its_snr():
     expected = (length - 2 * s / math.sqrt(math.pi)) / (2 * math.sqrt(math.pi) * s * length**2)
     assert template.sum() == pytest.approx(1.0, abs=1e-4)
     assert np.sum(template**2) == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    "peer", [p for p in PEERS if p.package != "acstools"], ids=lambda p: p.name
+)
+def test_a_peer_sees_a_bright_streak_where_it_is(peer):
+    if peer.missing:
+        pytest.skip(f"{peer.package} is not installed: pip install '.[bench]'")
+    # A line of peak S/N 20 a pixel, from (60, 50) to (200, 120), in noise.
+    y, x = np.mgrid[:181, :260]
+    along = np.clip((140 * (x - 60) + 70 * (y - 50)) / (140**2 + 70**2), 0, 1)
+    away = np.hypot(x - 60 - 140 * along, y - 50 - 70 * along)
+    z = np.random.default_rng(12).normal(size=x.shape) + 20 * np.exp(-0.5 * (away / 0.85) ** 2)
+    image = Prepared(z.astype(np.float32), z.astype(np.float32), np.zeros(z.shape, bool), 0.85)
+    found = [peer.find(image, **setting) for setting in peer.settings[::4]]
+    truth = [[60.0, 50.0, 200.0, 120.0]]
+    hits = [pair_streaks(ends, scores, truth).found[0] >= 0 for ends, scores in found]
+    assert np.mean(hits) > 0.5
+
+
+def test_what_runs_along_a_mask_is_told_from_what_crosses_it():
+    mask = np.zeros((100, 120), bool)
+    mask[20:80, 59:62] = True
+    ends = np.array([[64.0, 30.0, 64.0, 70.0], [30.0, 50.0, 95.0, 52.0]])
+    np.testing.assert_array_equal(along_a_mask(ends, mask), [True, False])
+    assert along_a_mask(np.zeros((0, 4)), mask).shape == (0,)
