@@ -164,6 +164,7 @@ def _synthetic(classes: list[str], n: int, seed: int, workers: int, quiet: bool)
             size_px=_SIZE_PX,
             workers=workers,
             progress=progress,
+            doubtful=True,  # as among the real ones
         )
         truth = read_table(folder / "truth.ecsv")
         cutouts = _read([folder / "jpg"])

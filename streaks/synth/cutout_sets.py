@@ -238,13 +238,14 @@ def iter_pictures(
     size_px: int = 157,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
+    doubtful: bool = False,
 ) -> Iterator[tuple[bytes, Row]]:
     """Synthetic cutouts as ZTF stores them: JPEG files, dark for positive, with their truth.
 
     Those at a chip's edge are cropped and so not square; the truth refers to the cutout as
     `streaks.readers.read_cutouts` pads it. Options are those of `make_cutouts`.
     """
-    jobs = _plan(n, seed, mix, size_px, "picture", workers)
+    jobs = _plan(n, seed, mix, size_px, "picture", workers, doubtful)
     yield from _run(_draw_chunk, jobs, workers, progress)
 
 

@@ -135,6 +135,7 @@ def write_pictures(
     size_px: int = 157,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
+    doubtful: bool = False,
 ) -> Path:
     """Make labelled cutouts and write them as ZTF stores its streaks: one JPEG each.
 
@@ -142,7 +143,7 @@ def write_pictures(
     ----------
     out_dir
         New or empty; appears once all is written.
-    n, seed, mix, size_px, workers, progress
+    n, seed, mix, size_px, workers, progress, doubtful
         As `make_cutouts`.
 
     Returns
@@ -161,8 +162,9 @@ def write_pictures(
 
     shares = parse_mix(mix)
     pictures = iter_pictures(
-        n, seed=seed, mix=shares, size_px=size_px, workers=workers, progress=progress
-    )
+        n, seed=seed, mix=shares, size_px=size_px, workers=workers, progress=progress,
+        doubtful=doubtful,
+    )  # fmt: skip
     with staged_folder(out_dir) as stage:
         rows: list[Mapping[str, Any]] = []
         (stage / "jpg").mkdir()
@@ -171,6 +173,7 @@ def write_pictures(
             rows.append(row)
         truth_table(rows).write(stage / _TRUTH, format="ascii.ecsv")
         made = {"n": n, "seed": seed, "size_px": size_px, "look": "picture", "mix": dict(shares)}
+        made["doubtful"] = doubtful
         kind = {"kind": "streaks synthetic pictures", "version": __version__}
         write_json(stage / _PROVENANCE, {**kind, **made})
     return Path(out_dir)
