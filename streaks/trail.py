@@ -45,7 +45,7 @@ _HUBER = 4.0
 #: Where a trail's surface brightness is below the noise, its end is a step in noise, found to a
 #: few times the length over which chi-square changes by one (Yao 1987, Ann. Stat. 15, 1321); the
 #: curvature of chi-square at the end knows nothing of it. The factor is from simulated trails.
-_END_SPREAD = 2.0
+_END_SPREAD = 2.6
 #: A prior on the width across keeps faint trails from trading width for flux, share of the PSF's.
 _WIDTH_PRIOR = 0.15
 #: The PSF of a frame is known to about this share: what the prior adds to errors.
