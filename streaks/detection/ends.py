@@ -13,10 +13,12 @@ from streaks.geometry import Segment, clip_segment
 
 __all__ = ["on_the_edge", "out_of_masks"]
 
-#: Ends within this share of a trail's length from the edge of the image may lie on it.
-_NEAR_THE_EDGE = 0.08
-#: Fall in chi-square below which two places for an end are equally good: three sigma.
-_AS_LIKELY = 9.0
+#: (gap to the edge of the image, share of the trail's length; fall in chi-square): an end no
+#: farther from the edge lies on it as well where no more than this speaks against it. Three sigma
+#: near the edge, two for long trails of which only a part stood out.
+_TO_THE_EDGE = ((0.08, 9.0), (0.8, 4.0))
+#: Shorter trails are not drawn out to a far edge.
+_LONG_PX = 300.0
 
 
 def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segment:
@@ -36,16 +38,17 @@ def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segmen
     """
     shape = (filtered.snr.shape[0], filtered.snr.shape[1])
     segment = _touching(segment, shape, 3.0 * sigma_px + 2.0)
-    reach = _NEAR_THE_EDGE * segment.length_px
-    if reach < 3.0 * sigma_px:
-        return segment
-    for first, last in ((reach, 0.0), (0.0, reach)):
-        grown = _grown(segment, first, last)
-        seen = clip_segment(grown, shape)
-        if seen is None or seen.length_px > grown.length_px - 1e-6:
+    for share, fall in _TO_THE_EDGE:
+        reach = share * segment.length_px
+        if reach < 3.0 * sigma_px or (share > 0.1 and segment.length_px < _LONG_PX):
             continue
-        if _power(seen, filtered) > _power(segment, filtered) - _AS_LIKELY:
-            segment = seen
+        for first, last in ((reach, 0.0), (0.0, reach)):
+            grown = _grown(segment, first, last)
+            seen = clip_segment(grown, shape)
+            if seen is None or seen.length_px > grown.length_px - 1e-6:
+                continue
+            if _power(seen, filtered) > _power(segment, filtered) - fall:
+                segment = seen
     return segment
 
 
