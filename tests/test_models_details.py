@@ -121,9 +121,11 @@ def test_an_evaluation_carries_all_details_into_json():
 
 
 def _blobs(rng, n):
+    """Three classes, and a strong feature of all, so that lengths are nearly alike."""
     truth = rng.integers(3, size=n)
     spread = np.array([5.0, 0.2, 1.0, 1.0])
-    return np.eye(3, 4)[truth] * 8 + rng.normal(size=(n, 4)) * spread, truth
+    features = np.eye(3, 4)[truth] * 8 + rng.normal(size=(n, 4)) * spread
+    return np.column_stack([features, np.full(n, 300.0)]), truth
 
 
 def test_ordinary_cutouts_have_every_novelty_alike():
@@ -141,7 +143,7 @@ def test_what_is_of_no_class_is_novel_though_it_is_near_in_plain_distance():
     space = fit_novelty(features, truth)
     scale = novelty_scale(space.distances(features))
     # Three units off along a feature whose spread is 0.2, and off along one of spread 5.
-    strange, plain = features[0] + [0, 3, 0, 0], features[0] + [3, 0, 0, 0]
+    strange, plain = features[0] + [0, 3, 0, 0, 0], features[0] + [3, 0, 0, 0, 0]
     novelty = novelty_of(space.distances(np.stack([strange, plain])), scale)
     assert novelty[0] > 0.999
     assert novelty[1] < 0.99
@@ -151,3 +153,11 @@ def test_a_feature_that_never_changes_does_no_harm():
     features, truth = _blobs(np.random.default_rng(6), 500)
     features[:, 3] = 0.0
     assert np.isfinite(fit_novelty(features, truth).distances(features)).all()
+
+
+def test_novelty_does_not_depend_on_how_strong_all_features_are():
+    rng = np.random.default_rng(4)
+    features, truth = _blobs(rng, 500)
+    space = fit_novelty(features, truth)
+    np.testing.assert_allclose(space.distances(7.0 * features), space.distances(features))
+    assert np.isfinite(space.distances(np.zeros((1, features.shape[1])))).all()

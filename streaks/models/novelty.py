@@ -2,7 +2,8 @@
 
 The squared Mahalanobis distance of a network's last features to the nearest class, with one
 covariance for all classes (Lee et al. 2018, NeurIPS 31, section 2), read on a scale of cutouts
-that the network was not trained on.
+that the network was not trained on. Features are scaled to unit length first: their length says how
+bright something is, and bright ordinary things would make the scale too wide for strange ones.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NoveltySpace", "fit_novelty", "novelty_of", "novelty_scale"]
+__all__ = [
+    "LEAST_LENGTH",
+    "NoveltySpace",
+    "fit_novelty",
+    "novelty_of",
+    "novelty_scale",
+    "unit_features",
+]
 
 #: Levels at which the scale is kept: dense where something is unlike all else.
 _LEVELS = (*np.linspace(0.0, 0.95, 20).round(2).tolist(), 0.97, 0.98, 0.99, 0.995, 0.999, 1.0)
@@ -21,6 +29,8 @@ _LEVELS = (*np.linspace(0.0, 0.95, 20).round(2).tolist(), 0.97, 0.98, 0.99, 0.99
 #: Share of the mean variance added to each feature's: features that are nearly always 0 would
 #: otherwise make anything that moves them infinitely far.
 _SHRINKAGE = 0.01
+#: Features shorter than this are of nothing at all.
+LEAST_LENGTH = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +40,7 @@ class NoveltySpace:
     Parameters
     ----------
     whitening : (n_features, n_features)
-        Features times this have the identity as their covariance within a class.
+        Features of unit length times this have the identity as their covariance within a class.
     centres : (n_classes, n_features)
         Means of the classes, whitened.
     """
@@ -40,14 +50,20 @@ class NoveltySpace:
 
     def distances(self, features: NDArray[Any]) -> NDArray[np.float64]:
         """Squared distance to the nearest centre, (n,)."""
-        white = np.asarray(features, dtype=float) @ self.whitening
+        white = unit_features(features) @ self.whitening
         offsets = white[:, None, :] - self.centres[None, :, :]
         return np.asarray((offsets**2).sum(axis=2).min(axis=1))
 
 
+def unit_features(features: NDArray[Any]) -> NDArray[np.float64]:
+    """Rows scaled to a length of 1; rows of nothing stay."""
+    values = np.asarray(features, dtype=float)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), LEAST_LENGTH)
+
+
 def fit_novelty(features: NDArray[Any], truth: NDArray[np.integer]) -> NoveltySpace:
     """The space of features, (n, n_features), of cutouts of known class."""
-    features = np.asarray(features, dtype=float)
+    features = unit_features(features)
     classes = np.unique(truth)
     centres = np.stack([features[truth == k].mean(axis=0) for k in classes])
     residuals = features - centres[np.searchsorted(classes, truth)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streaks.errors import MissingExtraError
 from streaks.models.calibration import Calibration
-from streaks.models.novelty import NoveltySpace
+from streaks.models.novelty import LEAST_LENGTH, NoveltySpace
 
 __all__ = [
     "features_and_probabilities",
@@ -253,9 +253,13 @@ def _distance_nodes(onnx: Any, novelty: NoveltySpace, features: str) -> tuple[li
         "centres": novelty.centres[None],
         "axis_1": np.array([1], np.int64),
         "axis_2": np.array([2], np.int64),
+        "least_length": np.array([LEAST_LENGTH], np.float32),
     }
     nodes = [
-        make("MatMul", [features, "whitening"], ["white"]),
+        make("ReduceL2", [features], ["length"], axes=[1], keepdims=1),
+        make("Max", ["length", "least_length"], ["some_length"]),
+        make("Div", [features, "some_length"], ["unit"]),
+        make("MatMul", ["unit", "whitening"], ["white"]),
         make("Unsqueeze", ["white", "axis_1"], ["white_3d"]),
         make("Sub", ["white_3d", "centres"], ["offsets"]),
         make("Mul", ["offsets", "offsets"], ["squares"]),
