@@ -45,7 +45,7 @@ _HUBER = 4.0
 #: Where a trail's surface brightness is below the noise, its end is a step in noise, found to a
 #: few times the length over which chi-square changes by one (Yao 1987, Ann. Stat. 15, 1321); the
 #: curvature of chi-square at the end knows nothing of it. The factor is from simulated trails.
-_END_SPREAD = 2.6
+_END_SPREAD = 3.0
 #: S/N at which errors across are 1.4 times those of the linear fit, from simulated trails.
 _FAINT_SNR = 4.0
 #: A prior on the width across keeps faint trails from trading width for flux, share of the PSF's.

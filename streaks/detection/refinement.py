@@ -118,6 +118,34 @@ def _snr(filtered, cover, x0, y0, x1, y1, s, clip):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
+def _reach_out(filtered, cover, p, best, s, clip):  # type: ignore[no-untyped-def]
+    """Whether the line goes on well beyond its ends: of a faint trail often a part stands out."""
+    length = math.hypot(p[2] - p[0], p[3] - p[1])
+    ux, uy = (p[2] - p[0]) / length, (p[3] - p[1]) / length
+    trial, found = np.empty(4), p.copy()
+    top = best
+    for end in range(2):
+        for share in (0.5, 1.0, 2.0):
+            for aside in range(-1, 2):
+                # The direction of a part is known to about a pixel at its ends.
+                dx = share * length * ux - aside * (1.0 + share) * uy
+                dy = share * length * uy + aside * (1.0 + share) * ux
+                trial[:] = p
+                if end == 0:
+                    trial[0] -= dx
+                    trial[1] -= dy
+                else:
+                    trial[2] += dx
+                    trial[3] += dy
+                value = _snr(filtered, cover, trial[0], trial[1], trial[2], trial[3], s, clip)
+                if value > top + 1e-3:
+                    top = value
+                    found[:] = trial
+    p[:] = found
+    return top
+
+
+@njit(cache=True, nogil=True)
 def _refine(filtered, cover, p, s, clip):  # type: ignore[no-untyped-def]
     """Pattern search over both ends; steps grow where they pay and shrink where they do not."""
     best = _snr(filtered, cover, p[0], p[1], p[2], p[3], s, clip)
@@ -224,6 +252,13 @@ def _hunt(filtered, cover, starts, sigma, s, first_cut, threshold, clip, limit):
         if now < 0.85 * first_cut:
             continue
         best = _refine(filtered, cover, p, s, clip)
+        for _ in range(3):
+            if best < first_cut or math.hypot(p[2] - p[0], p[3] - p[1]) < _LONG_PX:
+                break
+            farther = _reach_out(filtered, cover, p, best, s, clip)
+            if farther <= best:
+                break
+            best = _refine(filtered, cover, p, s, clip)
         if best < threshold:
             continue
         found[n, :4] = p
