@@ -25,8 +25,8 @@ ROOT = Path(streaks.__file__).parent
 #: docs/architecture.md: a room imports only from the rows above its own.
 ROWS = (
     {"errors", "geometry"},
-    {"frame", "tables", "config", "arrow"},
-    {"transforms", "meshes", "noise", "trail"},
+    {"frame", "tables", "config", "arrow", "meshes"},
+    {"transforms", "noise", "trail"},
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
     {"classification", "features"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
