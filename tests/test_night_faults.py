@@ -247,6 +247,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full_stops_the_night_with_the_reason(tmp_path: Path) -> None:
     """On a tmpfs of 1 MiB in a name space of its own, where the system allows that."""
     write_frames(tmp_path / "in", 12)
@@ -282,7 +283,7 @@ def test_an_output_folder_that_cannot_be_made_is_named_at_once(tmp_path: Path) -
         even(tmp_path / "in", tmp_path / "file" / "out")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_output_folder_removed_during_the_run_is_named(tmp_path: Path, workers: int) -> None:
     write_frames(tmp_path / "in", 3)
 
@@ -353,6 +354,7 @@ def test_a_frame_that_hangs_and_one_that_eats_memory_are_named_and_the_rest_is_d
         (tmp_path / "in" / f"{name}.fits").unlink()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_in_one_folder_leave_one_whole_night(tmp_path: Path) -> None:
     write_frames(tmp_path / "in", 4)
     one, two = (start_night(tmp_path, tmp_path / "out") for _ in range(2))
