@@ -15,7 +15,12 @@ from streaks.config import DetectionConfig
 from streaks.detection.compact import compact_peaks, hide_peaks, sharp_pixels
 from streaks.detection.ends import on_the_edge, out_of_masks
 from streaks.detection.photometry import level_beside, power_of_points, trail_flux
-from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
+from streaks.detection.pieces import (
+    group_pieces,
+    hidden_share,
+    pixels_on,
+    spanning_segment,
+)
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
 from streaks.detection.quality import (
     along_a_mask,
@@ -379,7 +384,8 @@ def _flags(sheet: _Sheet, frame: Frame, fit: TrailFit) -> StreakFlag:
 
 
 def _plane_share(segment: Segment, planes: NDArray[np.uint8], bits: MaskPlane) -> float:
-    return hidden_share(segment, (planes & np.uint8(bits)) == 0)
+    on = pixels_on(segment, planes.shape)
+    return float((planes[on] & np.uint8(bits) != 0).mean()) if len(on[0]) else 0.0
 
 
 def _table(frame: Frame, rows: Sequence[tuple[_Streak, float, float]]) -> QTable:

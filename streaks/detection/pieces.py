@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streaks.geometry import Segment, angle_difference_deg
 
-__all__ = ["group_pieces", "hidden_share", "spanning_segment"]
+__all__ = ["group_pieces", "hidden_share", "pixels_on", "spanning_segment"]
 
 #: Alignments that chance makes in more than one image of fifty are not believed.
 _MAX_CHANCE = 0.02
@@ -60,15 +60,21 @@ def spanning_segment(pieces: Sequence[Segment]) -> Segment:
 
 def hidden_share(segment: Segment, usable: NDArray[np.bool_]) -> float:
     """Share of a segment that lies on unusable pixels, 0 to 1."""
-    ny, nx = usable.shape
+    on = pixels_on(segment, usable.shape)
+    return float(1.0 - usable[on].mean()) if len(on[0]) else 1.0
+
+
+def pixels_on(
+    segment: Segment, shape: tuple[int, ...]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the pixels along a segment, one a pixel of length, on the image."""
+    ny, nx = shape
     n = max(2, math.ceil(segment.length_px) + 1)
     t = np.linspace(0.0, 1.0, n)
-    x = np.rint(segment.x0 + t * (segment.x1 - segment.x0)).astype(int)
-    y = np.rint(segment.y0 + t * (segment.y1 - segment.y0)).astype(int)
+    x = np.rint(segment.x0 + t * (segment.x1 - segment.x0)).astype(np.intp)
+    y = np.rint(segment.y0 + t * (segment.y1 - segment.y0)).astype(np.intp)
     inside = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
-    if not inside.any():
-        return 1.0
-    return float(1.0 - usable[y[inside], x[inside]].mean())
+    return y[inside], x[inside]
 
 
 def _similar_directions(
