@@ -122,9 +122,7 @@ def estimate_noise(
 def standardise(data: Image, noise: NoiseMap) -> NDArray[np.float32]:
     """``(data - background) / sigma``, 0 where there is no data. Shape (ny, nx) float32."""
     data = np.asarray(data, dtype=np.float32)
-    return np.asarray(
-        _divide(data, noise.background, noise.sigma, ~np.isfinite(noise.sigma)), np.float32
-    )
+    return np.asarray(_over_sigma(data, noise.background, noise.sigma))
 
 
 def noise_correlation(
@@ -328,6 +326,18 @@ def _divide(data, background, sigma, unusable):  # type: ignore[no-untyped-def]
             value = (data[y, x] - background[y, x]) / sigma[y, x]
             value = min(max(value, -_LARGEST_Z), _LARGEST_Z)
             z[y, x] = np.float32(0) if unusable[y, x] else value
+    return z
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _over_sigma(data, background, sigma):  # type: ignore[no-untyped-def]
+    """The same, 0 where sigma is infinite."""
+    z = np.empty(data.shape, np.float32)
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            value = (data[y, x] - background[y, x]) / sigma[y, x]
+            value = min(max(value, -_LARGEST_Z), _LARGEST_Z)
+            z[y, x] = value if sigma[y, x] < np.inf else np.float32(0)
     return z
 
 

@@ -27,7 +27,7 @@ _SHOULDER = 2.4
 
 def sharp_pixels(
     z: NDArray[np.float32], usable: NDArray[np.bool_], sigma_px: float
-) -> NDArray[np.bool_]:
+) -> NDArray[np.int64]:
     """Pixels that stand out more sharply than the PSF allows, and lit ones that touch them.
 
     Parameters
@@ -40,10 +40,11 @@ def sharp_pixels(
 
     Returns
     -------
-    (ny, nx) bool
+    (n, 2)
+        Row and column of each; some may be named twice.
     """
     if sigma_px < _LEAST_SIGMA_PX:
-        return np.zeros(z.shape, dtype=bool)
+        return np.zeros((0, 2), dtype=np.int64)
     # Half of what a PSF's neighbours have of its centre, one pixel and a diagonal away.
     beside = 0.5 * math.exp(-0.5 / sigma_px**2)
     diagonal = 0.5 * math.exp(-1.0 / sigma_px**2)
@@ -78,11 +79,12 @@ def compact_peaks(
 def hide_peaks(
     snr: NDArray[np.float32],
     cover: NDArray[np.float32],
+    usable: NDArray[np.bool_],
     peaks: NDArray[np.float64],
     sigma_px: float,
 ) -> None:
-    """Set a filtered image and its cover to zero around peaks, as far as their light reaches."""
-    _hide(snr, cover, peaks, math.sqrt(2.0) * sigma_px)
+    """Hide peaks in a filtered image, its cover and its mask, as far as their light reaches."""
+    _hide(snr, cover, usable, peaks, math.sqrt(2.0) * sigma_px)
 
 
 def shortest_shoulder(sigma_px: float, min_length_px: float) -> float:
@@ -99,7 +101,7 @@ def shortest_shoulder(sigma_px: float, min_length_px: float) -> float:
 @njit(cache=True, nogil=True)
 def _sharp(z, usable, beside, diagonal, least):  # type: ignore[no-untyped-def]
     ny, nx = z.shape
-    out = np.zeros((ny, nx), np.bool_)
+    found, n = np.empty((256, 2), np.int64), 0
     for y in range(1, ny - 1):
         for x in range(1, nx - 1):
             value = z[y, x]
@@ -115,11 +117,16 @@ def _sharp(z, usable, beside, diagonal, least):  # type: ignore[no-untyped-def]
             straight = min(z[y, x - 1] + z[y, x + 1], z[y - 1, x] + z[y + 1, x])
             slanted = min(z[y - 1, x - 1] + z[y + 1, x + 1], z[y - 1, x + 1] + z[y + 1, x - 1])
             if 0.5 * straight < beside * value or 0.5 * slanted < diagonal * value:
+                if n + 9 > len(found):
+                    larger = np.empty((2 * len(found), 2), np.int64)
+                    larger[:n] = found[:n]
+                    found = larger
                 for dy in range(-1, 2):
                     for dx in range(-1, 2):
                         if z[y + dy, x + dx] > 3.0:
-                            out[y + dy, x + dx] = True
-    return out
+                            found[n, 0], found[n, 1] = y + dy, x + dx
+                            n += 1
+    return found[:n]
 
 
 @njit(cache=True, nogil=True)
@@ -168,7 +175,7 @@ def _at(image, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _hide(snr, cover, peaks, sigma):  # type: ignore[no-untyped-def]
+def _hide(snr, cover, usable, peaks, sigma):  # type: ignore[no-untyped-def]
     ny, nx = snr.shape
     for k in range(len(peaks)):
         x, y, peak = int(peaks[k, 0]), int(peaks[k, 1]), peaks[k, 2]
@@ -180,3 +187,4 @@ def _hide(snr, cover, peaks, sigma):  # type: ignore[no-untyped-def]
                 if (i - x) ** 2 + (j - y) ** 2 <= reach * reach:
                     snr[j, i] = 0.0
                     cover[j, i] = 0.0
+                    usable[j, i] = False

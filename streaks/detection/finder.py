@@ -147,14 +147,13 @@ def _sheet(
     """
     clear, peaks = usable, np.zeros((0, 3))
     if config.min_score > 0:
-        sharp = sharp_pixels(z, usable, sigma_px)
-        if sharp.any():
-            z, clear = np.where(sharp, np.float32(0), z), usable & ~sharp
+        rows, columns = sharp_pixels(z, usable, sigma_px).T
+        z, clear = z.copy(), usable.copy()
+        z[rows, columns], clear[rows, columns] = 0.0, False
     filtered = filter_image(z, clear, noise.correlation, sigma_px)
     if config.min_score > 0:
         peaks = compact_peaks(filtered.snr, sigma_px, config.min_length_px)
-        hide_peaks(filtered.snr, filtered.cover, peaks, sigma_px)
-        clear = clear & (filtered.cover > 0)
+        hide_peaks(filtered.snr, filtered.cover, clear, peaks, sigma_px)
     return _Sheet(z, clear, usable, filtered, sigma_px, masked_stars(usable), peaks)
 
 
