@@ -24,7 +24,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detection_figures import edge_ends, failures, kind_lines, markdown, rewrite_block
+from benchmarks.detection_figures import (
+    edge_ends,
+    failures,
+    kind_lines,
+    markdown,
+    rewrite_block,
+    together_lines,
+)
 from benchmarks.detection_frames import KINDS, PSFS, Recipe
 from benchmarks.detection_run import Finder, Searched, find_ours, search_all
 
@@ -72,6 +79,12 @@ def _run(given: argparse.Namespace, pool: Executor) -> tuple[list[str], dict[str
         }
         if kind == "crossing":
             report["kinds"][kind]["ends"] = edge_ends(both["usual"])
+    whole = [kind for kind in searched if kind != "crossing"]
+    if len(whole) > 1:
+        lines = together_lines([f for kind in whole for f in searched[kind]["usual"]], min_score)
+        parts.append(markdown(", ".join(whole) + " together, at the defaults", lines))
+        print("\n" + parts[-1], flush=True)
+        report["together"] = [asdict(line) for line in lines]
     if given.peers:
         from benchmarks.detection_peers import compare
 

@@ -32,6 +32,7 @@ __all__ = [
     "markdown",
     "rewrite_block",
     "snr_text",
+    "together_lines",
 ]
 
 #: A ZTF quadrant holds so many of our frames.
@@ -143,6 +144,11 @@ def kind_lines(
     lines += _pull_lines(opened, cut)
     lines.append(Line("CPU s a frame (median)", f"{np.median([f.found.cpu_s for f in usual]):.2f}"))
     return lines
+
+
+def together_lines(usual: Sequence[Searched], min_score: float) -> list[Line]:
+    """Errors over quoted errors of all kinds of frames together, at the finder's own settings."""
+    return list(_pull_lines(usual, min_score))
 
 
 def _depth_lines(

@@ -14,9 +14,9 @@ from streaks.geometry import Segment, clip_segment
 __all__ = ["on_the_edge", "out_of_masks"]
 
 #: (gap to the edge of the image, share of the trail's length; fall in chi-square): an end no
-#: farther from the edge lies on it as well where no more than this speaks against it. Three sigma
-#: near the edge, two for long trails of which only a part stood out.
-_TO_THE_EDGE = ((0.08, 9.0), (0.8, 4.0))
+#: farther from the edge lies on it as well where no more than this speaks against it. Three and a
+#: half sigma near the edge, two and a half for long trails of which only a part stood out.
+_TO_THE_EDGE = ((0.08, 12.0), (0.8, 6.0))
 #: Shorter trails are not drawn out to a far edge.
 _LONG_PX = 300.0
 
