@@ -42,6 +42,8 @@ REACH_SIGMA = 4.0
 _LONG_PX = 64.0
 #: Residuals beyond this many sigma are somebody else's light; their weight falls off.
 _HUBER = 4.0
+#: A fit has arrived where a step changes a good chi-square by less than this.
+_LITTLE = 0.003
 #: Where a trail's surface brightness is below the noise, its end is a step in noise, found to a
 #: few times the length over which chi-square changes by one (Yao 1987, Ann. Stat. 15, 1321); the
 #: curvature of chi-square at the end knows nothing of it. The factor is from simulated trails.
@@ -368,6 +370,8 @@ def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-
     damping = 1e-3
     weighted, residual = np.empty((n, 6)), np.empty(n)
     for _ in range(25):
+        # What is worth a step: of a good fit a 20th of a sigma. Clutter is never fitted well.
+        little = _LITTLE * max(cost / n, 1.0) ** 2
         for i in range(n):
             softened = 1.0 / (1.0 + 0.0025 * model[i] * model[i])
             residual[i] = values[i] - model[i]
@@ -385,6 +389,11 @@ def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-
             for j in range(6):
                 damped[j, j] = hessian[j, j] * (1.0 + damping) + 1e-9
             step = np.linalg.solve(damped, gradient)
+            promised = 0.0
+            for j in range(6):
+                promised += step[j] * (gradient[j] + damping * hessian[j, j] * step[j])
+            if promised < little:
+                break
             trial = p + step
             trial[3] = max(trial[3], _MIN_LENGTH_PX)
             trial[5] = min(max(trial[5], 0.2 * prior_sigma), 6.0 * prior_sigma)
@@ -400,9 +409,9 @@ def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-
         p, cost = trial, trial_cost
         model, trial_model = trial_model, model
         jacobian, trial_jacobian = trial_jacobian, jacobian
-        damping = max(damping / 6.0, 1e-9)
-        # Clutter is never fitted well; a millionth of its chi-square is no progress.
-        if gain < 1e-3 + 1e-6 * cost:
+        # Nielsen 1999: as far down as the step kept its promise.
+        damping = max(damping * max(1.0 / 6.0, 1.0 - (2.0 * gain / promised - 1.0) ** 3), 1e-9)
+        if gain < little:
             break
     good = True
     for j in range(6):

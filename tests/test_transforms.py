@@ -36,6 +36,12 @@ def sums_by_hand(image: NDArray[np.float64], level: int) -> dict[tuple[int, int,
     return sums
 
 
+def noise_in_steps(seed: int) -> NDArray[np.float64]:
+    """Noise in steps of 1/16, which 16-bit sums of 64 rows hold without rounding."""
+    noise = np.random.default_rng(seed).normal(size=SHAPE).clip(-4, 4)
+    return np.round(noise * 16) / 16
+
+
 def all_hits(image: NDArray[np.float64], level: int, threshold: float) -> LineCandidates:
     """One level alone, one cell a column: the best slope of every start."""
     return line_candidates(
@@ -45,6 +51,10 @@ def all_hits(image: NDArray[np.float64], level: int, threshold: float) -> LineCa
         levels=(level, level),
         cell_px=1,
     )
+
+
+def _columns(hits: LineCandidates) -> tuple[NDArray[np.float64], ...]:
+    return hits.x0, hits.y0, hits.x1, hits.y1, hits.snr
 
 
 @given(st.integers(0, 6), st.data())
@@ -78,7 +88,7 @@ def test_paths_of_opposite_slopes_mirror_each_other() -> None:
 @pytest.mark.parametrize("level", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_the_best_sum_of_every_start_is_the_brute_force_one(level: int, transposed: bool) -> None:
-    image = np.random.default_rng(level).normal(size=SHAPE)
+    image = noise_in_steps(level)
     if transposed:
         image = np.ascontiguousarray(image.T)
     h = 2**level
@@ -103,7 +113,7 @@ def test_the_best_sum_of_every_start_is_the_brute_force_one(level: int, transpos
 
 
 def test_reported_ends_are_those_of_the_path_that_was_summed() -> None:
-    image = np.random.default_rng(3).normal(size=SHAPE)
+    image = noise_in_steps(3)
     level, h = 4, 16
     hits = all_hits(image, level, 2.0)
     assert len(hits) > 50
@@ -149,14 +159,33 @@ def test_half_overlapping_blocks_lose_little_of_a_short_line_anywhere() -> None:
 
 
 def test_wide_images_are_the_same_across_tiles() -> None:
-    # Tiles are 512 columns wide; a line over their seam is found as well as one inside.
+    # Tiles are 4096 columns wide, the first from 32 before the image; a line over their seam is
+    # found as well as one inside.
     seen = []
-    for x in (300, 505, 512, 700):
-        image = np.zeros((40, 1100), np.float32)
+    for x in (300, 4057, 4064, 4071, 5000):
+        image = np.zeros((40, 5100), np.float32)
         image[8:24, x] = image[4, x - 40 : x + 24] = 1.0
         hits = line_candidates(image, correlation=WHITE, threshold_snr=1.0, levels=(2, 5))
         seen.append(round(float(hits.snr.max()), 4))
     assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("level", [2, 4, 6])
+def test_rounding_to_sixteen_bits_is_lost_in_the_noise(level: int) -> None:
+    # Steps are 2**-8 or finer here: 64 of them add 0.01 of a pixel's noise to a sum of noise 8.
+    image = np.random.default_rng(level).normal(size=SHAPE)
+    sums = sums_by_hand(image, level)
+    for x0, y0, x1, y1, snr in zip(*_columns(all_hits(image, level, 1.5)), strict=True):
+        if y1 - y0 == 2**level - 1 and abs(x1 - x0) < y1 - y0:
+            by_hand = sums[int(y0), int(x0), int(x1 - x0)] / 2 ** (level / 2)
+            assert snr == pytest.approx(by_hand, abs=0.01)
+
+
+def test_values_count_up_to_the_clip() -> None:
+    image = np.zeros(SHAPE, np.float32)
+    image[4:20, 30], image[9, 30] = 1.0, 1000.0
+    hits = line_candidates(image, correlation=WHITE, threshold_snr=1.0, levels=(4, 4), clip=3.0)
+    assert hits.snr.max() == pytest.approx((11 + 3) / 4, abs=0.01)
 
 
 def test_an_empty_image_has_no_lines() -> None:

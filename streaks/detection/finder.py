@@ -55,7 +55,7 @@ _MAX_LINES = 6000
 #: Bright points fitted all the same, to learn how long a point looks in this image.
 _POINTS_FITTED = 30
 #: What a fit can add to a line's worth: S/N that was clipped, and a better place.
-_WORTH_FITTING = 0.6
+_WORTH_FITTING = 0.8
 #: Longer rows of two or three stars show in how evenly the track is lit.
 _ROW_SIGMA = 14.0
 #: What points at a masked star is its spike, more often than not.

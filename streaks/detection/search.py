@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,8 @@ from streaks.transforms import line_candidates
 
 __all__ = ["Filtered", "filter_image", "search_lines"]
 
-#: (binning, first and last level): 4-32 px at full resolution, 64-256 px, 512-1024 px.
-_SCALES = ((1, 2, 4), (2, 4, 7), (4, 7, 8))
+#: (binning, first and last level): 4-16 px at full resolution, 32-256 px, 512-2048 px.
+_SCALES = ((1, 2, 4), (2, 4, 7), (4, 7, 9))
 #: Filtered pixels count up to this in the transform: enough for the shortest paths to pass the
 #: first cut, too little for a bright star to light up every long line through it.
 _CLIP = 5.0
@@ -147,51 +148,58 @@ def search_lines(
 def _rough_lines(filtered: Filtered, first_cut: float) -> NDArray[np.float64]:
     """Ends of rough lines at all scales, (n, 4), strongest first."""
     ends, strength = [], []
-    for binning, first, last in _SCALES:
-        image, correlation = _scaled(filtered, binning)
+    for binning, image, (first, last) in _scaled(filtered.snr):
         if max(image.shape) < 2**first:
             continue
+        unit, correlation = _bin_noise(binning, filtered.noise_sigma_px)
         lines = line_candidates(
-            image, correlation=correlation, threshold_snr=first_cut, levels=(first, last)
+            image,
+            correlation=correlation,
+            # Of bins of unit noise; nothing is gained by dividing them by it.
+            threshold_snr=first_cut * unit,
+            levels=(first, last),
+            clip=_CLIP if binning == 1 else _CLIP_LONG,
         )
         shift = 0.5 * (binning - 1)
         table = np.stack([lines.x0, lines.y0, lines.x1, lines.y1], axis=1)
         ends.append(table * binning + shift)
-        strength.append(lines.snr)
+        strength.append(lines.snr / unit)
     if not ends:
         return np.zeros((0, 4))
     order = np.argsort(-np.concatenate(strength), kind="stable")
     return np.concatenate(ends)[order]
 
 
-def _scaled(filtered: Filtered, binning: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Clipped image in bins of unit noise, and how its noise is correlated."""
+def _scaled(
+    snr: NDArray[np.float32],
+) -> Iterator[tuple[int, NDArray[np.float32], tuple[int, int]]]:
+    """Binning, means of so many pixels and levels, for each scale; binned ones are clipped."""
     import cv2
 
-    s = filtered.noise_sigma_px
+    image, now = snr, 1
+    for binning, first, last in _SCALES:
+        if binning > now:
+            factor = binning // now
+            ny, nx = (n // factor for n in image.shape)
+            if min(ny, nx) == 0:
+                return
+            image = image[: ny * factor, : nx * factor]
+            if now == 1:
+                image = np.clip(image, -_CLIP_LONG, _CLIP_LONG)
+            image = cv2.resize(image, (nx, ny), interpolation=cv2.INTER_AREA)
+            now = binning
+        yield binning, image, (first, last)
+
+
+def _bin_noise(binning: int, noise_sigma_px: float) -> tuple[float, NDArray[np.float64]]:
+    """Standard deviation of a bin's mean, and the correlation of bins."""
+    s = noise_sigma_px
     radius = max(4, math.ceil(4.5 * s))
-    lag = np.arange(-radius - binning, radius + binning + 1)
-    rho = np.exp(-(lag[:, None] ** 2 + lag[None, :] ** 2) / (4.0 * s * s))
-    if binning == 1:
-        image = np.clip(filtered.snr, -_CLIP, _CLIP)
-        return image, rho[1:-1, 1:-1]
-    ny, nx = (n // binning * binning for n in filtered.snr.shape)
-    if min(ny, nx) == 0:
-        return np.zeros((1, 1), np.float32), np.ones((1, 1))
-    clipped = np.clip(filtered.snr[:ny, :nx], -_CLIP_LONG, _CLIP_LONG)
-    image = cv2.resize(clipped, (nx // binning, ny // binning), interpolation=cv2.INTER_AREA)
     # Correlation of bin means: that of pixels, averaged over all pairs of pixels of two bins.
     triangle = np.convolve(np.ones(binning), np.ones(binning)) / binning**2
     reach = max(1, radius // binning)
-    one = np.array(
-        [
-            sum(
-                weight * math.exp(-((binning * k + d) ** 2) / (4.0 * s * s))
-                for d, weight in zip(range(-binning + 1, binning), triangle, strict=True)
-            )
-            for k in range(-reach, reach + 1)
-        ]
-    )
+    lag = np.arange(-reach, reach + 1)[:, None] * binning + np.arange(-binning + 1, binning)
+    one = np.exp(-(lag**2) / (4.0 * s * s)) @ triangle
     bins = one[:, None] * one[None, :]
-    variance = bins[reach, reach]
-    return image / np.float32(math.sqrt(variance)), bins / variance
+    variance = float(bins[reach, reach])
+    return math.sqrt(variance), bins / variance
