@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from streaks._trail_kernels import MIN_LENGTH_PX, evaluate, gather, levenberg
 from streaks.geometry import Segment, clip_segment
 
 __all__ = [
@@ -34,16 +34,10 @@ __all__ = [
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
-#: Below this a trail is a point, and its direction means nothing.
-_MIN_LENGTH_PX = 0.05
 #: Pixels within this many sigma of the track belong to the fit.
 REACH_SIGMA = 4.0
 #: Starting places of longer trails are good to half a pixel.
 _LONG_PX = 64.0
-#: Residuals beyond this many sigma are somebody else's light; their weight falls off.
-_HUBER = 4.0
-#: A fit has arrived where a step changes a good chi-square by less than this.
-_LITTLE = 0.003
 #: Where a trail's surface brightness is below the noise, its end is a step in noise, found to a
 #: few times the length over which chi-square changes by one (Yao 1987, Ann. Stat. 15, 1321); the
 #: curvature of chi-square at the end knows nothing of it. The factor is from simulated trails.
@@ -161,20 +155,20 @@ def fit_trail(
     ):
         return _failed(start, sigma_px, len(values))
     p = _inside(p, z.shape)
-    model, jacobian = np.empty(len(x)), np.empty((len(x), 6))
-    _evaluate(p, x, y, model, jacobian)
+    model, jacobian = np.empty(len(x)), np.empty((6, len(x)))
+    evaluate(p, x, y, model, jacobian)
     residual = values - model
     inner = model > 0.02 * model.max() if model.max() > 0 else np.ones(len(x), bool)
-    information = jacobian.T @ jacobian
+    information = jacobian @ jacobian.T
     information[5, 5] += 1.0 / prior**2
     try:
         inverse = np.linalg.inv(information)
     except np.linalg.LinAlgError:
         return _failed(start, sigma_px, len(values))
-    middle = noise_factor * (jacobian.T @ jacobian)
+    middle = noise_factor * (jacobian @ jacobian.T)
     if source_variance > 0:
         weights = source_variance * np.maximum(model, 0.0)
-        middle = middle + jacobian.T @ (jacobian * weights[:, None])
+        middle = middle + (jacobian * weights) @ jacobian.T
     middle[5, 5] += (_PSF_KNOWN * sigma_px) ** 2 / prior**4
     covariance = inverse @ middle @ inverse
     return _result(p, covariance, model, values, residual[inner], noise_factor)
@@ -197,7 +191,7 @@ def _least_squares(
         return None, x, y, values
     theta = math.atan2(start.y1 - start.y0, start.x1 - start.x0)
     p0 = np.array([*start.midpoint, theta, max(start.length_px, 1.0), 0.0, sigma_px])
-    p, ok = _levenberg(p0, x, y, values, sigma_px, 1.0 / prior_px**2)
+    p, ok = levenberg(p0, x, y, values, sigma_px, 1.0 / prior_px**2)
     return (p if ok else None), x, y, values
 
 
@@ -213,7 +207,7 @@ def _inside(p: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float6
         return p
     share = seen.length_px / p[3]
     xm, ym = seen.midpoint
-    return np.array([xm, ym, p[2], max(seen.length_px, _MIN_LENGTH_PX), p[4] * share, p[5]])
+    return np.array([xm, ym, p[2], max(seen.length_px, MIN_LENGTH_PX), p[4] * share, p[5]])
 
 
 def _result(
@@ -263,9 +257,9 @@ def trail_template(
     """A trail of unit flux at given places, each (n,)."""
     xm, ym = segment.midpoint
     theta = math.atan2(segment.y1 - segment.y0, segment.x1 - segment.x0)
-    values, jacobian = np.empty(len(x)), np.empty((len(x), 6))
-    p = np.array([xm, ym, theta, max(segment.length_px, _MIN_LENGTH_PX), 1.0, sigma_px])
-    _evaluate(p, x, y, values, jacobian)
+    values, jacobian = np.empty(len(x)), np.empty((6, len(x)))
+    p = np.array([xm, ym, theta, max(segment.length_px, MIN_LENGTH_PX), 1.0, sigma_px])
+    evaluate(p, x, y, values, jacobian)
     return values
 
 
@@ -273,148 +267,5 @@ def pixels_near(
     image: NDArray[np.float32], usable: NDArray[np.bool_], segment: Segment, reach_px: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """x, y and values of the usable pixels within a reach of a segment, each (n,)."""
-    x, y, values = _gather(image, usable, segment.x0, segment.y0, segment.x1, segment.y1, reach_px)
+    x, y, values = gather(image, usable, segment.x0, segment.y0, segment.x1, segment.y1, reach_px)
     return x, y, values
-
-
-@njit(cache=True, nogil=True)
-def _gather(z, usable, x0, y0, x1, y1, reach):  # type: ignore[no-untyped-def]
-    """Usable pixels within a reach of a segment, walking its longer axis."""
-    ny, nx = z.shape
-    steep = abs(y1 - y0) > abs(x1 - x0)
-    if steep:
-        x0, y0, x1, y1 = y0, x0, y1, x1
-        nu, nv = ny, nx
-    else:
-        nu, nv = nx, ny
-    if x1 < x0:
-        x0, y0, x1, y1 = x1, y1, x0, y0
-    slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
-    stretch = math.sqrt(1.0 + slope * slope)
-    u_low = max(0, math.ceil(x0 - reach))
-    u_high = min(nu - 1, math.floor(x1 + reach))
-    n_max = max(0, u_high - u_low + 1) * (2 * math.ceil(reach * stretch) + 1)
-    xs, ys, values = np.empty(n_max), np.empty(n_max), np.empty(n_max)
-    n = 0
-    for u in range(u_low, u_high + 1):
-        v_line = y0 + slope * (u - x0)
-        v_low = max(0, math.ceil(v_line - reach * stretch))
-        v_high = min(nv - 1, math.floor(v_line + reach * stretch))
-        for v in range(v_low, v_high + 1):
-            row, column = (u, v) if steep else (v, u)
-            if usable[row, column]:
-                xs[n], ys[n], values[n] = column, row, z[row, column]
-                n += 1
-    return xs[:n], ys[:n], values[:n]
-
-
-@njit(cache=True, nogil=True)
-def _evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
-    """Model and its derivatives by xm, ym, theta, length, flux, sigma."""
-    c, s = math.cos(p[2]), math.sin(p[2])
-    length, flux, sigma = p[3], p[4], p[5]
-    root = 1.0 / math.sqrt(2.0)
-    density = 1.0 / math.sqrt(2.0 * math.pi)
-    for i in range(x.size):
-        dx, dy = x[i] - p[0], y[i] - p[1]
-        u, v = dx * c + dy * s, dy * c - dx * s
-        a, b = (u + 0.5 * length) / sigma, (u - 0.5 * length) / sigma
-        across = density / sigma * math.exp(-0.5 * v * v / (sigma * sigma))
-        if a > 6.0 and b < -6.0:
-            # Far from both ends, where most pixels of a long trail are, nothing depends on them.
-            fa, fb, along = 0.0, 0.0, 1.0 / length
-        else:
-            fa, fb = density * math.exp(-0.5 * a * a), density * math.exp(-0.5 * b * b)
-            along = 0.5 * (math.erf(a * root) - math.erf(b * root)) / length
-        unit = across * along
-        by_u = across * (fa - fb) / (sigma * length)
-        by_v = -v / (sigma * sigma) * unit
-        model[i] = flux * unit
-        jacobian[i, 0] = flux * (-c * by_u + s * by_v)
-        jacobian[i, 1] = flux * (-s * by_u - c * by_v)
-        jacobian[i, 2] = flux * (v * by_u - u * by_v)
-        jacobian[i, 3] = flux * (across * (fa + fb) / (2.0 * sigma * length) - unit / length)
-        jacobian[i, 4] = unit
-        jacobian[i, 5] = flux * (
-            unit * (v * v / sigma**3 - 1.0 / sigma) - across * (a * fa - b * fb) / (sigma * length)
-        )
-
-
-@njit(cache=True, nogil=True)
-def _cost(values, model, sigma, prior_sigma, prior_weight):  # type: ignore[no-untyped-def]
-    total = prior_weight * (sigma - prior_sigma) ** 2
-    for i in range(values.size):
-        # The model itself is good to a few per cent: bright trails must not be torn apart by
-        # the PSF's wings.
-        r = (values[i] - model[i]) / math.sqrt(1.0 + 0.0025 * model[i] * model[i])
-        r = abs(r)
-        total += r * r if r < _HUBER else 2.0 * _HUBER * r - _HUBER * _HUBER
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-untyped-def]
-    """Damped Gauss-Newton with weights that fall off for outliers."""
-    n = x.size
-    model, jacobian = np.empty(n), np.empty((n, 6))
-    trial_model, trial_jacobian = np.empty(n), np.empty((n, 6))
-    p = p0.copy()
-    p[4] = 1.0
-    _evaluate(p, x, y, model, jacobian)
-    power = (jacobian[:, 4] * jacobian[:, 4]).sum()
-    if power <= 0.0:
-        return p, False
-    p[4] = (jacobian[:, 4] * values).sum() / power
-    _evaluate(p, x, y, model, jacobian)
-    cost = _cost(values, model, p[5], prior_sigma, prior_weight)
-    damping = 1e-3
-    weighted, residual = np.empty((n, 6)), np.empty(n)
-    for _ in range(25):
-        # What is worth a step: of a good fit a 20th of a sigma. Clutter is never fitted well.
-        little = _LITTLE * max(cost / n, 1.0) ** 2
-        for i in range(n):
-            softened = 1.0 / (1.0 + 0.0025 * model[i] * model[i])
-            residual[i] = values[i] - model[i]
-            scaled = abs(residual[i]) * math.sqrt(softened)
-            w = softened if scaled < _HUBER else softened * _HUBER / scaled
-            for j in range(6):
-                weighted[i, j] = w * jacobian[i, j]
-        gradient = np.dot(weighted.T, residual)
-        hessian = np.dot(weighted.T, jacobian)
-        gradient[5] -= prior_weight * (p[5] - prior_sigma)
-        hessian[5, 5] += prior_weight
-        improved = False
-        for _ in range(8):
-            damped = hessian.copy()
-            for j in range(6):
-                damped[j, j] = hessian[j, j] * (1.0 + damping) + 1e-9
-            step = np.linalg.solve(damped, gradient)
-            promised = 0.0
-            for j in range(6):
-                promised += step[j] * (gradient[j] + damping * hessian[j, j] * step[j])
-            if promised < little:
-                break
-            trial = p + step
-            trial[3] = max(trial[3], _MIN_LENGTH_PX)
-            trial[5] = min(max(trial[5], 0.2 * prior_sigma), 6.0 * prior_sigma)
-            _evaluate(trial, x, y, trial_model, trial_jacobian)
-            trial_cost = _cost(values, trial_model, trial[5], prior_sigma, prior_weight)
-            if trial_cost < cost:
-                improved = True
-                break
-            damping = min(damping * 6.0, 1e8)
-        if not improved:
-            break
-        gain = cost - trial_cost
-        p, cost = trial, trial_cost
-        model, trial_model = trial_model, model
-        jacobian, trial_jacobian = trial_jacobian, jacobian
-        # Nielsen 1999: as far down as the step kept its promise.
-        damping = max(damping * max(1.0 / 6.0, 1.0 - (2.0 * gain / promised - 1.0) ** 3), 1e-9)
-        if gain < little:
-            break
-    good = True
-    for j in range(6):
-        if not math.isfinite(p[j]):
-            good = False
-    return p, good
