@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -145,13 +146,45 @@ def test_train_forest_on_synthetic_cutouts_writes_a_model_with_its_recipe(tmp_pa
     assert len(card["sha256"]) == 64
 
 
-def test_train_forest_on_a_users_own_set(tmp_path):
+def _users_set(tmp_path):
+    """A folder of 40 cutouts with their truth."""
     cutouts, labels = labelled_set(10, seed=5)
     folder = tmp_path / "set"
     folder.mkdir()
     names = np.array(cutouts.names)
     np.savez(folder / "a.npz", difference=cutouts.difference, mask=cutouts.mask, names=names)
     Table({"streak_id": names, "label": labels}).write(folder / "truth.csv")
+    return folder
+
+
+def test_train_ensemble_stacks_trees_on_models_beside_it(model, tmp_path):
+    shutil.copytree(model, tmp_path / "toy")
+    words = ("--member", "toy", "--n", 160, "--seed", 4, "-o", tmp_path / "both", "-q")
+    assert _run("train", "ensemble", *words) == 0
+    card = json.loads((tmp_path / "both" / "card.json").read_text())
+    assert (card["kind"], card["training"]["n_made"]) == ("stack", 160)
+    # A fifth as many but 160 at least, of the next seed, with what no picture can tell.
+    kept = card["training"]["calibration_set"]
+    assert (kept["n_made"], kept["seed"], kept["doubtful"]) == (160, 5, True)
+    options = "--n 160 --min-snr 6 --seed 4 --member toy"
+    assert card["recipe"] == f"streaks train ensemble {options} -o DIR"
+
+
+@pytest.mark.parametrize(("how", "kind"), [((), "stack"), (("--pool",), "ensemble")])
+def test_train_ensemble_on_a_users_own_set(model, tmp_path, how, kind):
+    shutil.copytree(model, tmp_path / "toy")
+    words = ("--member", "toy", "--data", _users_set(tmp_path), "-o", tmp_path / "both", "-q")
+    assert _run("train", "ensemble", *words, *how) == 0
+    card = json.loads((tmp_path / "both" / "card.json").read_text())
+    assert card["kind"] == kind
+    assert card["recipe"].split() == [
+        *("streaks", "train", "ensemble", "--data", "set", "--seed", "2", *how),
+        *("--member", "toy", "-o", "DIR"),
+    ]
+
+
+def test_train_forest_on_a_users_own_set(tmp_path):
+    folder = _users_set(tmp_path)
     out = tmp_path / "mine"
     assert _run("train", "forest", "--data", folder, "--trees", 5, "-o", out, "-q") == 0
     assert json.loads((out / "card.json").read_text())["training"]["n"] == 40

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
     from streaks.cutouts import Cutouts
 
+T = TypeVar("T")
+
 __all__ = [
     "column_by_name",
     "first_column",
@@ -19,7 +23,9 @@ __all__ = [
     "name_failures",
     "read_labelled",
     "read_set",
+    "synthetic_parts",
     "synthetic_set",
+    "synthetic_source",
     "training_set",
 ]
 
@@ -38,14 +44,18 @@ def training_set(
     if data is not None:
         cutouts, labels = read_set(data)
         return cutouts, labels, {"set": data.name, "cutouts": "given by the user"}
-    import numpy as np
+    cutouts, truth = synthetic_set(n, seed, mix, workers, quiet, doubtful)
+    cutouts, labels = _bright_enough(cutouts, truth, min_snr)
+    return cutouts, labels, synthetic_source(n, seed, min_snr, mix, doubtful)
 
+
+def synthetic_source(
+    n: int, seed: int, min_snr: float, mix: str | None = None, doubtful: bool = False
+) -> dict[str, Any]:
+    """What a card says of a synthetic set."""
     from streaks import __version__
 
-    cutouts, truth = synthetic_set(n, seed, mix, workers, quiet, doubtful)
-
-    faint = np.isin(truth["label"], ["asteroid", "satellite"]) & ~(truth["snr"] >= min_snr)
-    source = {
+    source: dict[str, Any] = {
         "set": "streaks.synth.make_cutouts",
         "n_made": n,
         "min_snr": min_snr,
@@ -56,8 +66,46 @@ def training_set(
         source["mix"] = mix
     if doubtful:
         source["doubtful"] = True
-    labels = np.asarray(truth["label"], dtype=str)[~faint]
-    return cutouts.select(~faint), labels.tolist(), source
+    return source
+
+
+def _bright_enough(cutouts: Cutouts, truth: QTable, min_snr: float) -> tuple[Cutouts, list[str]]:
+    """Those that a finder would have cut out, and their labels."""
+    import numpy as np
+
+    faint = np.isin(truth["label"], ["asteroid", "satellite"]) & ~(truth["snr"] >= min_snr)
+    return cutouts.select(~faint), np.asarray(truth["label"], dtype=str)[~faint].tolist()
+
+
+def synthetic_parts(
+    n: int, seed: int, min_snr: float, workers: int, quiet: bool, doubtful: bool = False
+) -> Iterator[tuple[Cutouts, list[str]]]:
+    """The cutouts and labels of `training_set`, some at a time: memory does not grow with n."""
+    import numpy as np
+
+    from streaks.cutouts import Cutouts
+    from streaks.synth import iter_cutouts
+    from streaks.synth.cutout_sets import truth_table
+
+    say = _tenths(n, quiet)
+    made = iter_cutouts(n, seed=seed, workers=workers, progress=say, doubtful=doubtful)
+    for part in _batched(made, _PART):
+        truth = truth_table(one.truth for one in part)
+        images = np.stack([one.difference for one in part])
+        masks = np.stack([one.mask for one in part])
+        names = tuple(str(name) for name in truth["streak_id"])
+        yield _bright_enough(Cutouts(images, masks, names), truth, min_snr)
+
+
+#: Cutouts held at a time: 80 MB.
+_PART = 1000
+
+
+def _batched(items: Iterable[T], n: int) -> Iterator[list[T]]:
+    """Lists of n items, the last one shorter (itertools has it from Python 3.12 on)."""
+    remaining = iter(items)
+    while part := list(islice(remaining, n)):
+        yield part
 
 
 def synthetic_set(
@@ -66,6 +114,11 @@ def synthetic_set(
     """Synthetic cutouts with their truth, and a line for each tenth."""
     from streaks.synth import make_cutouts
 
+    say = _tenths(n, quiet)
+    return make_cutouts(n, seed=seed, mix=mix, workers=workers, progress=say, doubtful=doubtful)
+
+
+def _tenths(n: int, quiet: bool) -> Callable[[int], None]:
     step = max(n // 10, 1)
     said = 0
 
@@ -75,7 +128,7 @@ def synthetic_set(
             said = done // step
             typer.echo(f"{done} of {n} synthetic cutouts", err=True)
 
-    return make_cutouts(n, seed=seed, mix=mix, workers=workers, progress=say, doubtful=doubtful)
+    return say
 
 
 def read_set(folder: Path) -> tuple[Cutouts, list[str]]:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streaks.cli.labelled_sets import read_labelled, training_set
+from streaks.cli.labelled_sets import (
+    read_labelled,
+    synthetic_parts,
+    synthetic_source,
+    training_set,
+)
 
 if TYPE_CHECKING:
     from streaks.cutouts import Cutouts
@@ -61,6 +66,8 @@ _LIMITS = [
 ]
 #: Of fine-tuning: gentler than from nothing, so that what was learnt is kept.
 _TUNING_RATE = 1e-4
+#: Twenty of each output: fewer fit no probabilities.
+_LEAST_DOUBTFUL = 160
 #: A few cutouts shown more often than this are learnt by heart.
 _MOST_TIMES = 4
 
@@ -229,32 +236,69 @@ def train_ensemble_command(
         list[str],
         typer.Option("--member", help="Name of a model's folder beside the output; repeat."),
     ] = ["cnn", "forest"],  # noqa: B006 - typer's way to a list
-    n: Count = 6000,
+    n: Annotated[
+        int,
+        typer.Option(
+            "--n",
+            min=1,
+            help="Synthetic cutouts to make. A fifth as many again, some of a class that no "
+            "picture can tell, fit the probabilities.",
+        ),
+    ] = 80000,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the cutouts; another one than the members' own.")
+        int,
+        typer.Option(min=0, help="Of the cutouts, and the next one; others than the members' own."),
     ] = 2,
     data: Data = None,
     min_snr: LeastSnr = 6.0,
-    doubtful: Doubtful = True,
+    pool: Annotated[
+        bool,
+        typer.Option(
+            help="Only weigh the members, on the fifth: for sets of your own that are too small "
+            "to fit trees."
+        ),
+    ] = False,
     workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:
-    """How much each of several models counts in their common answer."""
-    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet, doubtful=doubtful)
-    model = _pooled(output.parent, members, cutouts, labels, seed)
+    """Several models as one: trees that hear their answers and see the features."""
+    model, about = _together(output.parent, members, data, n, seed, min_snr, pool, workers, quiet)
     named = " ".join(f"--member {shlex.quote(name)}" for name in members)
-    options = f"{_origin(data, n, min_snr, doubtful)} --seed {seed}"
-    recipe = f"streaks train ensemble {options} {named} -o DIR"
-    _save(model, output, recipe, about, quiet)
+    options = f"{_origin(data, n, min_snr)} --seed {seed} {'--pool ' if pool else ''}{named}"
+    _save(model, output, f"streaks train ensemble {options} -o DIR", about, quiet)
 
 
-def _pooled(
-    folder: Path, members: list[str], cutouts: Cutouts, labels: list[str], seed: int
-) -> TrainedModel:
-    from streaks.models import load_classifier, train_ensemble
+def _together(
+    folder: Path,
+    members: list[str],
+    data: Path | None,
+    n: int,
+    seed: int,
+    min_snr: float,
+    pool: bool,
+    workers: int,
+    quiet: bool,
+) -> tuple[TrainedModel, dict[str, Any]]:
+    from streaks.models import load_classifier, train_ensemble, train_stack
 
     classifiers = [load_classifier(folder / name) for name in members]
-    return train_ensemble(classifiers, cutouts, labels, seed=seed)
+    n_doubtful = max(n // 5, _LEAST_DOUBTFUL)
+    if pool:
+        cutouts, labels, about = training_set(
+            data, n_doubtful, seed + 1, min_snr, workers, quiet, doubtful=True
+        )
+        return train_ensemble(classifiers, cutouts, labels, seed=seed), about
+    if data is not None:
+        cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet)
+        return train_stack(classifiers, [(cutouts, labels)], seed=seed), about
+    model = train_stack(
+        classifiers,
+        synthetic_parts(n, seed, min_snr, workers, quiet),
+        seed=seed,
+        doubtful=synthetic_parts(n_doubtful, seed + 1, min_snr, workers, quiet, doubtful=True),
+    )
+    source = synthetic_source(n_doubtful, seed + 1, min_snr, doubtful=True)
+    return model, synthetic_source(n, seed, min_snr) | {"calibration_set": source}
 
 
 @train_app.command("calibrate")
@@ -292,8 +336,8 @@ def train_all_command(
         Path, typer.Option("--output", "-o", help="Folder for forest/, cnn/ and default/.")
     ],
     n: Count = 32000,
-    n_pool: Annotated[int, typer.Option(min=100, help="Cutouts that fit the ensemble.")] = 6000,
-    seed: Annotated[int, typer.Option(min=0, help="The ensemble's cutouts get the next.")] = 1,
+    n_pool: Annotated[int, typer.Option(min=100, help="Cutouts that fit the ensemble.")] = 80000,
+    seed: Annotated[int, typer.Option(min=0, help="The ensemble's cutouts get the next two.")] = 1,
     min_snr: LeastSnr = 6.0,
     epochs: Epochs = 12,
     trees: Trees = 120,
@@ -317,10 +361,9 @@ def train_all_command(
     network = train_cnn(cutouts, labels, seed=seed, epochs=epochs, workers=workers, progress=say)
     _save(network, output / "cnn", recipe, about, quiet)
     del cutouts
-    others, labels, about = training_set(
-        None, n_pool, seed + 1, min_snr, workers, quiet, doubtful=True
+    pool, about = _together(
+        output, ["cnn", "forest"], None, n_pool, seed + 1, min_snr, False, workers, quiet
     )
-    pool = _pooled(output, ["cnn", "forest"], others, labels, seed + 1)
     _save(pool, output / "default", recipe, about, quiet)
 
 

@@ -13,12 +13,14 @@ from streaks.geometry import Segment, clip_segment
 
 __all__ = ["on_the_edge", "out_of_masks"]
 
-#: (gap to the edge of the image, share of the trail's length; fall in chi-square): an end no
-#: farther from the edge lies on it as well where no more than this speaks against it. Three and a
-#: half sigma near the edge, two and a half for long trails of which only a part stood out.
-_TO_THE_EDGE = ((0.08, 12.0), (0.8, 6.0))
-#: Shorter trails are not drawn out to a far edge.
-_LONG_PX = 300.0
+#: An end no farther from the edge than this share of the trail's length lies on it as well where
+#: chi-square does not rise by more than this (three and a half sigma).
+_NEAR, _RISE_NEAR = 0.08, 12.0
+#: A far one does by this (three sigma), where the trail is long: few such end within an image, and
+#: of a faint one often only a part stands out.
+_LONG_PX, _RISE_FAR = 300.0, 9.0
+#: Steps across in which the direction of a trail drawn out is mended, px at its ends.
+_ASIDE_PX = (2.0, 1.0, 0.5)
 
 
 def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segment:
@@ -38,18 +40,65 @@ def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segmen
     """
     shape = (filtered.snr.shape[0], filtered.snr.shape[1])
     segment = _touching(segment, shape, 3.0 * sigma_px + 2.0)
-    for share, fall in _TO_THE_EDGE:
-        reach = share * segment.length_px
-        if reach < 3.0 * sigma_px or (share > 0.1 and segment.length_px < _LONG_PX):
-            continue
-        for first, last in ((reach, 0.0), (0.0, reach)):
-            grown = _grown(segment, first, last)
-            seen = clip_segment(grown, shape)
-            if seen is None or seen.length_px > grown.length_px - 1e-6:
+    near = _NEAR * segment.length_px
+    if near > 3.0 * sigma_px:
+        for first, last in ((near, 0.0), (0.0, near)):
+            seen = clip_segment(_grown(segment, first, last), shape)
+            if seen is None or seen.length_px > segment.length_px + near - 1e-6:
                 continue
-            if _power(seen, filtered) > _power(segment, filtered) - fall:
+            if _power(seen, filtered) > _power(segment, filtered) - _RISE_NEAR:
                 segment = seen
+    if segment.length_px > _LONG_PX:
+        segment = _drawn_out(segment, filtered, shape)
     return segment
+
+
+def _drawn_out(segment: Segment, filtered: Filtered, shape: tuple[int, int]) -> Segment:
+    """The trail as fitted, or drawn out to the edge at one end or both, whichever explains more."""
+    far = float(sum(shape))
+    best, most = segment, _power(segment, filtered)
+    for first, last in ((far, far), (far, 0.0), (0.0, far)):
+        ends = int(first > 0) + int(last > 0)
+        seen = clip_segment(_grown(segment, first, last), shape)
+        if seen is None or seen.length_px < segment.length_px + 1.0:
+            continue
+        seen = _turned(seen, filtered, shape, free=(first > 0, last > 0))
+        power = _power(seen, filtered) + ends * _RISE_FAR
+        if power > most:
+            best, most = seen, power
+    return best
+
+
+def _turned(
+    segment: Segment, filtered: Filtered, shape: tuple[int, int], *, free: tuple[bool, bool]
+) -> Segment:
+    """A trail whose free ends have moved across it, along the edge, to where its light is."""
+    power = _power(segment, filtered)
+    for step in _ASIDE_PX:
+        moved = True
+        while moved:
+            moved = False
+            for end, sign in ((0, -1), (0, 1), (1, -1), (1, 1)):
+                if not free[end]:
+                    continue
+                trial = _aside(segment, end, sign * step, shape)
+                value = _power(trial, filtered)
+                if value > power + 1e-6:
+                    segment, power, moved = trial, value, True
+    return segment
+
+
+def _aside(segment: Segment, end: int, step_px: float, shape: tuple[int, int]) -> Segment:
+    """One end a step across the track, and back on the edge of the image."""
+    length = max(segment.length_px, 1e-6)
+    nx, ny = (segment.y1 - segment.y0) / length, (segment.x0 - segment.x1) / length
+    x0, y0, x1, y1 = segment.x0, segment.y0, segment.x1, segment.y1
+    if end == 0:
+        x0, y0 = x0 + step_px * nx, y0 + step_px * ny
+    else:
+        x1, y1 = x1 + step_px * nx, y1 + step_px * ny
+    grown = _grown(Segment(x0, y0, x1, y1), 8.0 if end == 0 else 0.0, 8.0 if end == 1 else 0.0)
+    return clip_segment(grown, shape) or segment
 
 
 def out_of_masks(segment: Segment, usable: NDArray[np.bool_], sigma_px: float) -> Segment:

@@ -21,10 +21,15 @@ _MIN_COVER = 0.2
 #: Lines longer than this are sampled every two pixels, those longer than that more sparsely yet.
 _LONG_PX = 48.0
 _VERY_LONG_PX = 160.0
+#: Share of the first cut that a line has to have before it is refined; digital paths of the very
+#: long leave the straight line by pixels.
+_HAS, _FAR_OFF = 0.85, 0.75
 #: Turns of the refinement after which a line should have come so near to the threshold. Of lines
 #: that pass in the end, none in a thousand is farther away.
 _EARLY, _EARLY_SHARE = 2, 0.80
 _LATER, _LATER_SHARE = 4, 0.90
+#: Long lines may still grow beyond their ends.
+_LONG_SHARE = 0.9
 
 
 def distinct_segments(
@@ -157,7 +162,7 @@ def _reach_out(filtered, cover, p, best, s, clip):  # type: ignore[no-untyped-de
 def _refine(filtered, cover, p, s, clip, threshold):  # type: ignore[no-untyped-def]
     """Pattern search over both ends; steps grow where they pay and shrink where they do not.
 
-    A short line that will not reach the threshold is soon left alone.
+    A line that will not reach the threshold is soon left alone.
     """
     best = _snr(filtered, cover, p[0], p[1], p[2], p[3], s, clip)
     along = max(2.0, 0.25 * math.hypot(p[2] - p[0], p[3] - p[1]))
@@ -166,8 +171,9 @@ def _refine(filtered, cover, p, s, clip, threshold):  # type: ignore[no-untyped-
     for turn in range(30):
         if turn in (_EARLY, _LATER):
             share = _EARLY_SHARE if turn == _EARLY else _LATER_SHARE
-            short = math.hypot(p[2] - p[0], p[3] - p[1]) < _LONG_PX
-            if short and best < share * threshold:
+            if math.hypot(p[2] - p[0], p[3] - p[1]) > _LONG_PX:
+                share *= _LONG_SHARE
+            if best < share * threshold:
                 break
         moved_along, moved_across = False, False
         for move in range(10):
@@ -265,7 +271,8 @@ def _hunt(filtered, cover, starts, sigma, s, first_cut, threshold, clip, limit):
         p[:] = starts[k]
         now = _snr(filtered, cover, p[0], p[1], p[2], p[3], s, clip)
         # Between the digital path and its straight line S/N differs by several per cent.
-        if now < 0.85 * first_cut:
+        long = math.hypot(p[2] - p[0], p[3] - p[1]) > _VERY_LONG_PX
+        if now < (_FAR_OFF if long else _HAS) * first_cut:
             continue
         best = _refine(filtered, cover, p, s, clip, threshold)
         for _ in range(3):

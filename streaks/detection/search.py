@@ -27,6 +27,9 @@ _CLIP_REFINED = 12.0
 #: Digital paths, dyadic lengths and grid positions lose up to a quarter of a streak's S/N.
 _FIRST_CUT_SHARE = 0.74
 _MIN_FIRST_CUT = 4.2
+#: Of that, for the coarsest bins: digital paths of 512 bins leave the straight line by a bin and a
+#: half, and there are few of them.
+_COARSEST_SHARE = 0.88
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +159,9 @@ def _rough_lines(filtered: Filtered, first_cut: float) -> NDArray[np.float64]:
             image,
             correlation=correlation,
             # Of bins of unit noise; nothing is gained by dividing them by it.
-            threshold_snr=first_cut * unit,
+            threshold_snr=first_cut
+            * unit
+            * (_COARSEST_SHARE if binning == _SCALES[-1][0] else 1.0),
             levels=(first, last),
             clip=_CLIP if binning == 1 else _CLIP_LONG,
         )

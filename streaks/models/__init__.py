@@ -11,6 +11,7 @@ from typing import Any
 _FACE = {
     "Evaluation": "evaluation",
     "OnnxClassifier": "onnx_classifier",
+    "StackedClassifier": "stacking",
     "TrainedModel": "store",
     "evaluate_classifier": "evaluation",
     "load_classifier": "onnx_classifier",
@@ -20,6 +21,7 @@ _FACE = {
     "train_cnn": "network",
     "train_ensemble": "pooling",
     "train_forest": "forest",
+    "train_stack": "boosting",
 }
 
 __all__ = sorted(_FACE)

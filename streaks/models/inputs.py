@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from streaks.cutouts import Cutouts, fit_to_size, scale_cutouts
 from streaks.features import FEATURE_NAMES, SIZE_PX, measure_features
 
-__all__ = ["feature_input", "image_input", "input_description", "network_image"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "feature_input",
+    "image_input",
+    "input_description",
+    "network_image",
+]
+
+#: As in `streaks.classification.Ensemble`: no member's answer is wholly impossible.
+LEAST_PROBABILITY = 1e-9
 
 #: Beyond this a pixel is simply bright; keeps broken images from overflowing half precision.
 _MAX_SIGMA = 3e4
@@ -20,6 +29,11 @@ def input_description(kind: str) -> dict[str, Any]:
     """What the model's card says of its input, and what must agree when it is loaded."""
     if kind == "forest":
         return {"features": list(FEATURE_NAMES)}
+    if kind == "stack":
+        return {
+            "members": f"log of probabilities, at least {LEAST_PROBABILITY:g}",
+            "features": list(FEATURE_NAMES),
+        }
     return {"size_px": SIZE_PX, "channels": ["asinh of difference / sigma", "mask"]}
 
 

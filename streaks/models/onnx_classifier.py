@@ -16,7 +16,7 @@ from streaks.models.inputs import feature_input, image_input
 from streaks.models.novelty import novelty_of
 from streaks.models.store import read_card, read_weights, rule_of_card, weights_folder
 
-__all__ = ["OnnxClassifier", "load_classifier"]
+__all__ = ["OnnxClassifier", "load_classifier", "open_session"]
 
 _INPUTS: dict[str, Callable[[Cutouts], NDArray[np.float32]]] = {
     "forest": feature_input,
@@ -48,11 +48,13 @@ class OnnxClassifier:
         self.folder, self.threads = Path(folder), threads
         self.card = read_card(self.folder)
         if self.card["kind"] not in _INPUTS:
-            raise ModelError(f"{folder} is an ensemble; open it with load_classifier")
+            raise ModelError(
+                f"{folder} is a model of kind {self.card['kind']}; open it with load_classifier"
+            )
         self.name = str(self.card["name"])
         self.rule = rule_of_card(self.folder, self.card)
         self._prepare = _INPUTS[self.card["kind"]]
-        self._session = _open_session(read_weights(self.folder, self.card), folder, threads)
+        self._session = open_session(read_weights(self.folder, self.card), folder, threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.folder, self.threads)
@@ -65,23 +67,42 @@ class OnnxClassifier:
         self, cutouts: Cutouts
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Probabilities, and how unlike the training set each cutout is (NaN: not known)."""
-        scale = self.card.get("novelty")
-        wanted = ["probabilities", "distance"] if scale else ["probabilities"]
         parts, novelty = [np.zeros((0, len(OUTPUTS)))], [np.zeros(0)]
         for batch in cutouts.batches(_BATCH):
-            found = self._session.run(wanted, {"input": self._prepare(batch)})
-            parts.append(found[0].astype(np.float64))
-            unknown = np.full(len(batch), np.nan)
-            novelty.append(novelty_of(found[1], scale) if scale else unknown)
-        p = np.concatenate(parts)
-        return p / p.sum(axis=1, keepdims=True), np.concatenate(novelty)
+            p, found = self.answer(self._prepare(batch))
+            parts.append(p)
+            novelty.append(found)
+        return np.concatenate(parts), np.concatenate(novelty)
+
+    @property
+    def sees_features(self) -> bool:
+        """Whether it is shown the features of `streaks.models.inputs.feature_input`."""
+        return self._prepare is feature_input
+
+    def answer(
+        self, prepared: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Probabilities and novelty of what `streaks.models.inputs` made of some cutouts."""
+        scale = self.card.get("novelty")
+        wanted = ["probabilities", "distance"] if scale else ["probabilities"]
+        found = self._session.run(wanted, {"input": prepared})
+        p = found[0].astype(np.float64)
+        novelty = novelty_of(found[1], scale) if scale else np.full(len(p), np.nan)
+        return p / p.sum(axis=1, keepdims=True), novelty
 
 
 def _reopen(folder: Path, threads: int) -> OnnxClassifier:
     return OnnxClassifier(folder, threads=threads)
 
 
-def _open_session(data: bytes, folder: Path, threads: int) -> Any:
+def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
+    """ONNX Runtime's session of a model's checked bytes; ``folder`` is what errors call it.
+
+    Raises
+    ------
+    ModelError
+        If the bytes are no model, or one of other inputs and outputs.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -110,7 +131,7 @@ def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classi
     ----------
     name
         ``forest`` (features and a random forest), ``cnn`` (a network on the cutout itself),
-        ``default`` (both), or a folder written by ``streaks train``.
+        ``default`` (both, heard by trees), or a folder written by ``streaks train``.
     threads
         Of ONNX Runtime.
 
@@ -121,6 +142,10 @@ def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classi
     """
     folder = weights_folder(name)
     card = read_card(folder)
+    if card["kind"] == "stack":
+        from streaks.models.stacking import load_stack
+
+        return load_stack(folder, card, threads)
     if card["kind"] != "ensemble":
         return OnnxClassifier(folder, threads=threads)
     try:

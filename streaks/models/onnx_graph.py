@@ -18,6 +18,7 @@ from streaks.models.calibration import Calibration
 from streaks.models.novelty import LEAST_LENGTH, NoveltySpace
 
 __all__ = [
+    "boosted_to_onnx",
     "features_and_probabilities",
     "forest_to_onnx",
     "network_to_onnx",
@@ -114,6 +115,77 @@ def forest_to_onnx(forest: Any, n_outputs: int, *, floor: float, calibration: Ca
     return _finish(onnx, nodes + tail, constants, [n_features], n_outputs, "forest")
 
 
+def boosted_to_onnx(
+    boosted: Any, n_outputs: int, *, n_features: int, absent: float, calibration: Calibration
+) -> bytes:
+    """scikit-learn's histogram-boosted trees, with their calibration.
+
+    Parameters
+    ----------
+    boosted
+        Fitted; its ``classes_`` are indices of outputs. Values must not be missing: which way a
+        tree sends them is not kept.
+    n_outputs, n_features
+        Widths of answer and input.
+    absent
+        Score of outputs that it does not know.
+    calibration
+        Applied to the sums of leaves.
+    """
+    onnx = _onnx()
+    # Two classes have one row of trees between them: the sum is of the second.
+    per_round = len(boosted._predictors[0])
+    outputs = boosted.classes_ if per_round > 1 else boosted.classes_[1:]
+    base = np.full(n_outputs, absent)
+    base[boosted.classes_] = 0.0
+    base[outputs] += boosted._baseline_prediction.ravel()
+    trees = [
+        (tree.nodes, int(output))
+        for trees_of_round in boosted._predictors
+        for tree, output in zip(trees_of_round, outputs, strict=True)
+    ]
+    node = onnx.helper.make_node(
+        "TreeEnsembleRegressor",
+        ["input"],
+        ["sums"],
+        domain="ai.onnx.ml",
+        n_targets=n_outputs,
+        aggregate_function="SUM",
+        post_transform="NONE",
+        **_boosted_attributes(trees),
+    )
+    # ONNX Runtime leaves the operator's own base values out where an output has no tree.
+    add = onnx.helper.make_node("Add", ["sums", "base"], ["scores"])
+    tail, constants = _calibration_nodes(onnx, calibration, "scores")
+    constants.append(onnx.numpy_helper.from_array(base.astype(np.float32), "base"))
+    return _finish(onnx, [node, add, *tail], constants, [n_features], n_outputs, "boosted")
+
+
+def _boosted_attributes(trees: Sequence[tuple[NDArray[Any], int]]) -> dict[str, list]:
+    """The attributes of ONNX's TreeEnsembleRegressor, of nodes and the output they add to."""
+    fields = _no_nodes()
+    leaves: dict[str, list] = {
+        f"target_{what}": [] for what in ("treeids", "nodeids", "ids", "weights")
+    }
+    for k, (nodes, output) in enumerate(trees):
+        leaf = nodes["is_leaf"].astype(bool)
+        _add_tree(
+            fields,
+            k,
+            leaf,
+            nodes["feature_idx"],
+            nodes["num_threshold"],
+            nodes["left"],
+            nodes["right"],
+        )
+        at = np.flatnonzero(leaf)
+        leaves["target_treeids"] += [k] * len(at)
+        leaves["target_nodeids"] += at.tolist()
+        leaves["target_ids"] += [output] * len(at)
+        leaves["target_weights"] += nodes["value"][at].tolist()
+    return fields | leaves
+
+
 def features_and_probabilities(
     data: bytes,
 ) -> Callable[[NDArray[np.float32]], tuple[NDArray[Any], NDArray[Any]]]:
@@ -144,25 +216,15 @@ def read_constants(data: bytes) -> dict[str, NDArray[Any]]:
 
 def _tree_attributes(trees: Sequence[Any], classes: NDArray[np.int64]) -> dict[str, list]:
     """The attributes of ONNX's TreeEnsembleClassifier."""
-    fields: dict[str, list] = {
-        f"nodes_{what}": []
-        for what in (
-            *("treeids", "nodeids", "featureids", "values", "modes"),
-            *("truenodeids", "falsenodeids"),
-        )
-    }
+    fields = _no_nodes()
     leaves: dict[str, list] = {
         f"class_{what}": [] for what in ("treeids", "nodeids", "ids", "weights")
     }
     for k, tree in enumerate(trees):
-        n, leaf = tree.node_count, tree.children_left < 0
-        fields["nodes_treeids"] += [k] * n
-        fields["nodes_nodeids"] += list(range(n))
-        fields["nodes_featureids"] += np.where(leaf, 0, tree.feature).tolist()
-        fields["nodes_values"] += np.where(leaf, 0.0, _round_down(tree.threshold)).tolist()
-        fields["nodes_modes"] += np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()
-        fields["nodes_truenodeids"] += np.where(leaf, 0, tree.children_left).tolist()
-        fields["nodes_falsenodeids"] += np.where(leaf, 0, tree.children_right).tolist()
+        leaf = tree.children_left < 0
+        _add_tree(
+            fields, k, leaf, tree.feature, tree.threshold, tree.children_left, tree.children_right
+        )
         votes = tree.value[:, 0, :] / tree.value[:, 0, :].sum(axis=1, keepdims=True) / len(trees)
         for node, output in np.argwhere((votes > 0) & leaf[:, None]):
             leaves["class_treeids"].append(k)
@@ -170,6 +232,36 @@ def _tree_attributes(trees: Sequence[Any], classes: NDArray[np.int64]) -> dict[s
             leaves["class_ids"].append(int(classes[output]))
             leaves["class_weights"].append(float(votes[node, output]))
     return fields | leaves
+
+
+def _no_nodes() -> dict[str, list]:
+    """The lists that both kinds of tree fill."""
+    return {
+        f"nodes_{what}": []
+        for what in (
+            *("treeids", "nodeids", "featureids", "values", "modes"),
+            *("truenodeids", "falsenodeids"),
+        )
+    }
+
+
+def _add_tree(
+    fields: dict[str, list],
+    number: int,
+    leaf: NDArray[np.bool_],
+    feature: NDArray[Any],
+    threshold: NDArray[Any],
+    left: NDArray[Any],
+    right: NDArray[Any],
+) -> None:
+    """Write one tree's nodes to the lists: left where a feature is not above its threshold."""
+    fields["nodes_treeids"] += [number] * len(leaf)
+    fields["nodes_nodeids"] += list(range(len(leaf)))
+    fields["nodes_featureids"] += np.where(leaf, 0, feature).tolist()
+    fields["nodes_values"] += np.where(leaf, 0.0, _round_down(threshold)).tolist()
+    fields["nodes_modes"] += np.where(leaf, "LEAF", "BRANCH_LEQ").tolist()
+    fields["nodes_truenodeids"] += np.where(leaf, 0, left).tolist()
+    fields["nodes_falsenodeids"] += np.where(leaf, 0, right).tolist()
 
 
 def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -14,13 +14,12 @@ from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
 from streaks.models.calibration import softmax
 from streaks.models.evaluation import evaluate_probabilities
+from streaks.models.inputs import LEAST_PROBABILITY
 from streaks.models.labels import class_counts, label_indices
 from streaks.models.store import TrainedModel
 
 __all__ = ["fit_powers", "train_ensemble"]
 
-#: As in `streaks.classification.Ensemble`: no member's answer is wholly impossible.
-_LEAST = 1e-9
 #: Promised by the rule for labels, and what is added for the step from synthetic cutouts to real
 #: ones, on which sets hold the truth two points less often (docs/classification.md).
 _COVERAGE, _MARGIN = 0.95, 0.01
@@ -52,7 +51,10 @@ def train_ensemble(
     """
     truth = label_indices(labels)
     log_p = np.stack(
-        [np.log(np.clip(member.predict_proba(cutouts), _LEAST, 1.0)) for member in members]
+        [
+            np.log(np.clip(member.predict_proba(cutouts), LEAST_PROBABILITY, 1.0))
+            for member in members
+        ]
     )
     order = np.random.default_rng(seed).permutation(len(truth))
     fitted, judged = order[: len(order) // 2], order[len(order) // 2 :]

@@ -37,7 +37,7 @@ __all__ = [
     "weights_folder",
 ]
 
-KINDS = ("forest", "network", "ensemble")
+KINDS = ("forest", "network", "ensemble", "stack")
 _CARD, _MODEL = "card.json", "model.onnx"
 _FORMAT = 1
 
@@ -49,15 +49,16 @@ class TrainedModel:
     Parameters
     ----------
     kind
-        ``forest``, ``network`` or ``ensemble``.
+        ``forest``, ``network``, ``ensemble`` or ``stack``.
     onnx
-        The bytes of the ONNX file: cutouts' features or images in, probabilities out.
+        The bytes of the ONNX file: features, images or members' answers in, probabilities out.
     training
         What it was trained on, for the card: numbers, seeds, settings.
     figures
         What was measured on cutouts kept back from training.
     pool
-        Of an ensemble: its members and sharpness, in place of an ONNX file.
+        Of an ensemble: its members and sharpness, in place of an ONNX file. Of a stack: its
+        members, beside the file.
     rule
         When a class is named; none where there was nothing to fit it on.
     novelty
@@ -184,7 +185,8 @@ def save_model(
         "outputs": list(OUTPUTS),
         **_of_rule(model.rule),
         **({"novelty": dict(model.novelty)} if model.novelty else {}),
-        **(dict(model.pool) if model.kind == "ensemble" else _of_file(model)),
+        **dict(model.pool),
+        **(_of_file(model) if model.onnx else {}),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and renamed: a folder of this name is always a whole model.

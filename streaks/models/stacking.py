@@ -1,0 +1,173 @@
+"""Several classifiers heard together by boosted trees, which see the cutout's features beside them.
+
+A product of probabilities (`streaks.classification.Ensemble`) lets every member speak with one
+weight everywhere. Trees learn where which member is wrong: that a network's "asteroid" is worth
+little where the light is as sharp as a cosmic ray's (stacked generalisation: Wolpert 1992, Neural
+Networks 5, 241).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.classification import OUTPUTS, Classifier, LabelRule, predict
+from streaks.cutouts import Cutouts
+from streaks.errors import ModelError
+from streaks.models.inputs import LEAST_PROBABILITY, feature_input
+from streaks.models.onnx_classifier import OnnxClassifier, open_session
+from streaks.models.store import read_weights, rule_of_card
+
+__all__ = ["StackedClassifier", "load_stack", "stack_input"]
+
+#: Cutouts heard at a time: what members are shown of more would only take memory.
+_BATCH = 32
+
+
+class StackedClassifier:
+    """Members, and the trees that hear them.
+
+    Parameters
+    ----------
+    members
+        Classifiers of any kind, in the order in which the trees were fitted.
+    data
+        The ONNX file of `streaks.models.train_stack`: `stack_input` in, probabilities out.
+    rule
+        How its probabilities become labels; see `LabelRule`.
+    threads
+        Of ONNX Runtime.
+    name, origin
+        What it is called, and what errors call the file.
+
+    Raises
+    ------
+    ModelError
+        If the file is no such model, or was fitted for another number of members.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Classifier],
+        data: bytes,
+        *,
+        rule: LabelRule | None = None,
+        threads: int = 1,
+        name: str = "",
+        origin: str = "the stack",
+    ) -> None:
+        self.members, self.rule, self.threads = tuple(members), rule, threads
+        self.name = name or "+".join(member.name for member in self.members)
+        self._data, self._origin = data, origin
+        self._session = open_session(data, origin, threads)
+        width = self._session.get_inputs()[0].shape[-1]
+        expected = _width(len(self.members))
+        if width != expected:
+            raise ModelError(
+                f"{origin} takes {width} numbers; {len(self.members)} members and the features "
+                f"of this version give {expected}; fit it again with `streaks train ensemble`"
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = (self.rule, self.threads, self.name, self._origin)
+        return _reopen, (self.members, self._data, *options)
+
+    def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
+        return self.predict_with_novelty(cutouts)[0]
+
+    def predict_with_novelty(
+        self, cutouts: Cutouts
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Novelty is the largest of those members that know it."""
+        parts, novelty = [np.zeros((0, len(OUTPUTS)))], [np.zeros(0)]
+        for batch in cutouts.batches(_BATCH):
+            x, found = stack_input(self.members, batch)
+            p = self._session.run(["probabilities"], {"input": x})[0].astype(np.float64)
+            parts.append(p / p.sum(axis=1, keepdims=True))
+            novelty.append(found)
+        return np.concatenate(parts), np.concatenate(novelty)
+
+
+def _reopen(
+    members: Sequence[Classifier],
+    data: bytes,
+    rule: LabelRule | None,
+    threads: int,
+    name: str,
+    origin: str,
+) -> StackedClassifier:
+    return StackedClassifier(members, data, rule=rule, threads=threads, name=name, origin=origin)
+
+
+def _width(n_members: int) -> int:
+    from streaks.features import FEATURE_NAMES
+
+    return n_members * len(OUTPUTS) + len(FEATURE_NAMES)
+
+
+def stack_input(
+    members: Sequence[Classifier], cutouts: Cutouts
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """What the trees are shown, and the members' largest novelty.
+
+    Returns
+    -------
+    x : (n, 8 * n_members + n_features) float32
+        Logarithms of each member's probabilities, then the features of `streaks.features`.
+    novelty : (n,)
+        NaN where no member knows it.
+    """
+    features = feature_input(cutouts)
+    novelty = np.full(len(cutouts), np.nan)
+    columns = []
+    for member in members:
+        p, found = _heard(member, cutouts, features)
+        columns.append(np.log(np.clip(p, LEAST_PROBABILITY, 1.0)))
+        novelty = np.fmax(novelty, found)
+    return np.concatenate([*columns, features], axis=1, dtype=np.float32), novelty
+
+
+def _heard(
+    member: Classifier, cutouts: Cutouts, features: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A member's answer; to one that looks at the features they are given, not measured again."""
+    if isinstance(member, OnnxClassifier) and member.sees_features:
+        return member.answer(features)
+    return predict(member, cutouts)
+
+
+def load_stack(folder: Path, card: dict[str, Any], threads: int) -> StackedClassifier:
+    """A stack and its members, from the folders beside it.
+
+    Raises
+    ------
+    ModelError
+        If a file is not what its card says, or a member is not the one that the trees heard.
+    """
+    try:
+        listed = [(str(m["name"]), str(m["sha256"])) for m in card["members"]]
+    except (KeyError, TypeError):
+        raise ModelError(
+            f"{folder}: a stack's card lists members, each with name and sha256; this does not"
+        ) from None
+    members = [OnnxClassifier(folder.parent / name, threads=threads) for name, _ in listed]
+    for member, (name, sha256) in zip(members, listed, strict=True):
+        if member.card["sha256"] != sha256:
+            raise ModelError(
+                f"{folder.parent / name} is not the model that {folder} was fitted with (SHA-256 "
+                f"{member.card['sha256']}, expected {sha256}); fit it again with "
+                f"`streaks train ensemble`"
+            )
+    return StackedClassifier(
+        members,
+        read_weights(folder, card),
+        rule=rule_of_card(folder, card),
+        threads=threads,
+        name=str(card["name"]),
+        origin=str(folder),
+    )
