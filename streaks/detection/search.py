@@ -16,8 +16,8 @@ from streaks.transforms import line_candidates
 
 __all__ = ["Filtered", "filter_image", "search_lines"]
 
-#: (binning, first and last level): 4-16 px at full resolution, 32-256 px, 512-2048 px.
-_SCALES = ((1, 2, 4), (2, 4, 7), (4, 7, 9))
+#: (binning, first and last level): 4-32 px at full resolution, 64-256 px, 512-2048 px.
+_SCALES = ((1, 2, 5), (2, 5, 7), (4, 7, 9))
 #: Filtered pixels count up to this in the transform: enough for the shortest paths to pass the
 #: first cut, too little for a bright star to light up every long line through it.
 _CLIP = 5.0
