@@ -34,9 +34,14 @@ class Meshes:
     sigma: NDArray[np.float32]
     box_px: tuple[int, int]
 
-    def images(self, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Both at every pixel, (ny, nx)."""
-        return enlarge(self.background, shape, self.box_px), enlarge(self.sigma, shape, self.box_px)
+    def images(
+        self, shape: tuple[int, int], *, every: int = 1
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both at every pixel, (ny, nx), or at every so many rows."""
+        low, rms = (
+            enlarge(mesh, shape, self.box_px, every=every) for mesh in (self.background, self.sigma)
+        )
+        return low, rms
 
 
 def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: int) -> Meshes:
@@ -88,8 +93,7 @@ def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: i
 def refine_meshes(
     meshes: Meshes,
     data: NDArray[np.float32],
-    background: NDArray[np.float32],
-    sigma: NDArray[np.float32],
+    stripes: NDArray[np.float32],
     unusable: NDArray[np.bool_],
 ) -> Meshes:
     """The same from all pixels: background to 0.008 sigma, sigma to 1 %.
@@ -98,13 +102,18 @@ def refine_meshes(
     ----------
     meshes
         First values.
-    data, background, sigma : (ny, nx) float32, counts
-        The image, and the first values at every pixel, with all that was added to them since.
+    data : (ny, nx) float32, counts
+        The image.
+    stripes : (nx,) float32, counts
+        What a column has more than the background.
     unusable : (ny, nx) bool
     """
+    nx = data.shape[1]
     mean, square, share = _box_moments(
-        data, background, sigma, unusable, *meshes.box_px, *meshes.background.shape,
-        np.float32(_CLIP_MEAN), np.float32(_CLIP_SQUARE),
+        data, _bands(meshes.background, nx, meshes.box_px[1]),
+        _bands(meshes.sigma, nx, meshes.box_px[1]), stripes, unusable,
+        *meshes.box_px, meshes.background.shape[1], np.float32(_CLIP_MEAN),
+        np.float32(_CLIP_SQUARE),
     )  # fmt: skip
     known = share > _LEAST_SHARE
     shift = np.where(known, mean, 0.0)
@@ -115,17 +124,30 @@ def refine_meshes(
 
 
 def enlarge(
-    mesh: NDArray[np.float32], shape: tuple[int, int], box_px: tuple[int, int]
+    mesh: NDArray[np.float32],
+    shape: tuple[int, int],
+    box_px: tuple[int, int],
+    *,
+    every: int = 1,
 ) -> NDArray[np.float32]:
-    """A mesh at every pixel, (ny, nx), each value at the centre of its box of (rows, columns)."""
+    """A mesh at every pixel, (ny, nx), each value at the centre of its box of (rows, columns).
+
+    With `every` at every so many rows, from the first.
+    """
+    ny, nx = shape
+    bands = _bands(mesh, nx, box_px[1])
+    return np.asarray(_stretched(bands, -(-ny // every), box_px[0], every))
+
+
+def _bands(mesh: NDArray[np.float32], nx: int, width: int) -> NDArray[np.float32]:
+    """A mesh at every column, (rows, nx)."""
     import cv2
 
     rows, columns = mesh.shape
-    if rows == columns == 1:
-        return np.full(shape, mesh[0, 0], np.float32)
-    size = (max(columns * box_px[1], shape[1]), max(rows * box_px[0], shape[0]))
-    full = cv2.resize(mesh, size, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(full[: shape[0], : shape[1]])
+    if columns == 1:
+        return np.repeat(mesh, nx, axis=1)
+    wide = cv2.resize(mesh, (max(columns * width, nx), rows), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(wide.reshape(rows, -1)[:, :nx])
 
 
 def _smooth(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -146,34 +168,61 @@ def _scale_of(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.interp(mean_square, expected, scales)
 
 
+@njit(cache=True, nogil=True)
+def _between(y, height, rows):  # type: ignore[no-untyped-def]
+    """The rows of a mesh above and below a row of the image, and the lower one's share."""
+    place = (y + 0.5) / height - 0.5
+    above = min(max(math.floor(place), 0), rows - 1)
+    return above, min(above + 1, rows - 1), np.float32(min(max(place - above, 0.0), 1.0))
+
+
+@njit(cache=True, nogil=True)
+def _stretched(bands, n, height, every):  # type: ignore[no-untyped-def]
+    """Bands at n rows."""
+    rows, nx = bands.shape
+    image = np.empty((n, nx), np.float32)
+    for k in range(n):
+        above, below, t = _between(k * every, height, rows)
+        a, b, out = bands[above], bands[below], image[k]
+        for x in range(nx):
+            out[x] = a[x] + t * (b[x] - a[x])
+    return image
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _box_moments(  # type: ignore[no-untyped-def]
-    data, background, sigma, unusable, height, width, rows, columns, clip_mean, clip_square
+    data, background, sigma, stripes, unusable, height, width, columns, clip_mean, clip_square
 ):
-    """Mean of clipped residuals and of clipped squares in each box, and its usable share."""
+    """Mean of clipped residuals and of clipped squares in each box, and its usable share.
+
+    Background and sigma are bands: their images are not needed for it. Each column of a box is
+    summed before its columns are: a processor works on many at once.
+    """
     ny, nx = data.shape
+    rows = len(sigma)
     mean, square = np.zeros((rows, columns)), np.zeros((rows, columns))
-    count, pixels = np.zeros((rows, columns)), np.zeros((rows, columns))
-    for y in range(ny):
-        j = min(y // height, rows - 1)
-        for i in range(columns):
-            low, high = i * width, nx if i == columns - 1 else min((i + 1) * width, nx)
-            a, b, n = np.float32(0), np.float32(0), 0
-            for x in range(low, high):
-                z = (data[y, x] - background[y, x]) / sigma[y, x]
+    share = np.zeros((rows, columns))
+    for j in range(rows):
+        sums, squares = np.zeros(nx, np.float32), np.zeros(nx, np.float32)
+        seen = np.zeros(nx, np.float32)
+        stop = ny if j == rows - 1 else min((j + 1) * height, ny)
+        for y in range(j * height, stop):
+            above, below, t = _between(y, height, rows)
+            low_a, low_b = background[above], background[below]
+            rms_a, rms_b = sigma[above], sigma[below]
+            values, hidden = data[y], unusable[y]
+            for x in range(nx):
+                low = low_a[x] + t * (low_b[x] - low_a[x]) + stripes[x]
+                z = (values[x] - low) / (rms_a[x] + t * (rms_b[x] - rms_a[x]))
                 near = min(max(z, -clip_mean), clip_mean)
                 nearer = min(max(z, -clip_square), clip_square)
-                good = not unusable[y, x]
-                a += near if good else np.float32(0)
-                b += nearer * nearer if good else np.float32(0)
-                n += good
-            mean[j, i] += a
-            square[j, i] += b
-            count[j, i] += n
-            pixels[j, i] += max(high - low, 0)
-    for j in range(rows):
+                sums[x] += np.float32(0) if hidden[x] else near
+                squares[x] += np.float32(0) if hidden[x] else nearer * nearer
+                seen[x] += np.float32(0) if hidden[x] else np.float32(1)
         for i in range(columns):
-            mean[j, i] /= max(count[j, i], 1.0)
-            square[j, i] /= max(count[j, i], 1.0)
-            count[j, i] /= max(pixels[j, i], 1.0)
-    return mean, square, count
+            first, last = i * width, nx if i == columns - 1 else min((i + 1) * width, nx)
+            count = seen[first:last].sum()
+            mean[j, i] = sums[first:last].sum() / max(count, 1.0)
+            square[j, i] = squares[first:last].sum() / max(count, 1.0)
+            share[j, i] = count / max((stop - j * height) * (last - first), 1)
+    return mean, square, share

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streaks.config import NoiseConfig
 from streaks.errors import FrameError
 from streaks.frame import Image
-from streaks.meshes import enlarge, refine_meshes, sky_meshes
+from streaks.meshes import Meshes, enlarge, refine_meshes, sky_meshes
 
 __all__ = [
     "NoiseMap",
@@ -102,12 +102,11 @@ def estimate_noise(
         shape_of_noise = np.sqrt(np.where(unusable, 1.0, variance)).astype(np.float32)
         data = data / shape_of_noise
     meshes = sky_meshes(data, unusable, config.box_px)
+    stripes = _stripes(data, meshes, unusable)
+    meshes = refine_meshes(meshes, data, stripes, unusable)
     background, sigma = meshes.images(data.shape)
-    stripes = _stripes(data, background, unusable, sigma)
-    background += stripes
-    meshes = refine_meshes(meshes, data, background, sigma, unusable)
-    background, sigma = meshes.images(data.shape)
-    background += stripes
+    if stripes.any():
+        background += stripes
     z = _divide(data, background, sigma, unusable)
     level = _glow(z, unusable)
     _take_off(z, level, unusable)
@@ -258,23 +257,22 @@ def _clipped_means(
 
 
 def _stripes(
-    data: NDArray[np.float32],
-    background: NDArray[np.float32],
-    unusable: NDArray[np.bool_],
-    sigma: NDArray[np.float32],
+    data: NDArray[np.float32], meshes: Meshes, unusable: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Column pattern of the detector, (1, nx); zeros where there is none.
+    """Column pattern of the detector, (nx,); zeros where there is none.
 
     Only a pattern that shows in the scatter of all columns is taken out: otherwise a trail along
     one column would be mistaken for it.
     """
     ny, nx = data.shape
-    none = np.zeros((1, nx), np.float32)
+    none = np.zeros(nx, np.float32)
     if ny < 64 or nx < 16:
         return none
-    rows = slice(None, None, max(1, ny // 512))
-    z = _divide(data[rows], background[rows], sigma[rows], unusable[rows])
-    count = (~unusable[rows]).sum(axis=0)
+    every = max(1, ny // 512)
+    data, unusable = data[::every], unusable[::every]
+    background, sigma = meshes.images((ny, nx), every=every)
+    z = _divide(data, background, sigma, unusable)
+    count = (~unusable).sum(axis=0)
     enough = count > 0.5 * len(z)
     if enough.sum() < 16:
         return none
@@ -283,13 +281,13 @@ def _stripes(
     if _scatter(means) < 1.2 / math.sqrt(len(z)):
         return none
     columns = np.zeros(nx, np.float32)
-    counts = np.where(unusable[rows], np.nan, data[rows] - background[rows])[:, enough]
+    counts = np.where(unusable, np.nan, data - background)[:, enough]
     columns[enough] = np.nanmedian(counts, axis=0)
     columns[enough] -= np.float32(np.median(columns[enough]))
-    expected = 1.2533 * float(np.median(sigma[::8, ::8])) / math.sqrt(len(z))
+    expected = 1.2533 * float(np.median(sigma[:, ::8])) / math.sqrt(len(z))
     if _scatter(columns[enough]) < 1.5 * expected:
         return none
-    return columns[None, :]
+    return columns
 
 
 def _scatter(values: NDArray[np.float32]) -> float:
@@ -345,27 +343,26 @@ def _over_sigma(data, background, sigma):  # type: ignore[no-untyped-def]
 def _cell_means(z, unusable, low, high, side, squared):  # type: ignore[no-untyped-def]
     """Mean over all pixels of each cell of values, or their squares, clipped; its usable share.
 
-    Cells that reach over the edge count only what lies inside.
+    Cells that reach over the edge count only what lies inside. Columns are summed before cells
+    are: a processor works on many at once.
     """
     ny, nx = z.shape
-    shape = (-(-ny // side), -(-nx // side))
-    mean, usable = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for y in range(ny):
-        m, u = mean[y // side], usable[y // side]
-        for i in range(shape[1]):
-            a, n = np.float32(0), 0
-            for x in range(i * side, min((i + 1) * side, nx)):
-                value = min(max(z[y, x], low), high)
-                a += value * value if squared else value
-                n += not unusable[y, x]
-            m[i] += a
-            u[i] += n
-    for j in range(shape[0]):
-        height = min(side, ny - j * side)
-        for i in range(shape[1]):
-            pixels = height * min(side, nx - i * side)
-            mean[j, i] /= pixels
-            usable[j, i] /= pixels
+    rows, columns = -(-ny // side), -(-nx // side)
+    mean, usable = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
+    for j in range(rows):
+        sums, seen = np.zeros(nx, np.float32), np.zeros(nx, np.float32)
+        stop = min((j + 1) * side, ny)
+        for y in range(j * side, stop):
+            values, hidden = z[y], unusable[y]
+            for x in range(nx):
+                value = min(max(values[x], low), high)
+                sums[x] += value * value if squared else value
+                seen[x] += np.float32(0) if hidden[x] else np.float32(1)
+        for i in range(columns):
+            first, last = i * side, min((i + 1) * side, nx)
+            pixels = np.float32((stop - j * side) * (last - first))
+            mean[j, i] = sums[first:last].sum() / pixels
+            usable[j, i] = seen[first:last].sum() / pixels
     return mean, usable
 
 

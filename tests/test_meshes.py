@@ -18,7 +18,7 @@ def look(data: NDArray[np.float64], unusable: NDArray[np.bool_] | None = None) -
     image = data.astype(np.float32)
     hidden = np.zeros(image.shape, bool) if unusable is None else unusable
     first = sky_meshes(image, hidden, BOX)
-    return refine_meshes(first, image, *first.images(image.shape), hidden)
+    return refine_meshes(first, image, np.zeros(image.shape[1], np.float32), hidden)
 
 
 def sky(seed: int, sigma: float = 5.0, level: float = 20.0) -> NDArray[np.float64]:
