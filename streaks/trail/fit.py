@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks._trail_kernels import MIN_LENGTH_PX, evaluate, gather, levenberg
 from streaks.geometry import Segment, clip_segment
+from streaks.trail._kernels import MIN_LENGTH_PX, evaluate, gather, levenberg
 
 __all__ = [
     "FWHM_PER_SIGMA",
