@@ -18,7 +18,9 @@ from streaks.trail import (
     fit_trail,
     line_noise,
     trail_model,
+    with_correlated_noise,
 )
+from streaks.trail._kernels import correlated
 from tests.rendering import Ends, add_star, flux_for_snr, render_trail
 
 SHAPE = (61, 84)
@@ -294,3 +296,52 @@ def test_two_stars_are_a_row_of_points() -> None:
     z = (image + np.random.default_rng(14).normal(size=SHAPE)).astype(np.float32)
     trail, points = power_of_points(z, USABLE, fit_of(z, (35.0, 30.0, 45.0, 30.0)))
     assert points > trail + 20
+
+
+def test_correlated_noise_reaches_every_pair_of_pixels() -> None:
+    rng = np.random.default_rng(2)
+    y, x = np.nonzero(rng.random((9, 13)) < 0.7)
+    values = rng.normal(size=(6, len(x)))
+    correlation = rng.normal(size=(5, 5))
+    dense = np.zeros((len(x), len(x)))
+    for i, j in np.ndindex(dense.shape):
+        dy, dx = int(y[j] - y[i]), int(x[j] - x[i])
+        if max(abs(dy), abs(dx)) <= 2:
+            dense[i, j] = correlation[2 + dy, 2 + dx]
+    assert correlated(values, x, y, correlation, 2) == pytest.approx(values @ dense.T)
+
+
+def test_errors_in_correlated_noise_are_those_of_many_fits() -> None:
+    # Noise blurred by (1, 3, 1) / sqrt(11) in both directions: lag-1 correlation 6 / 11.
+    import cv2
+
+    blur = np.array([1.0, 3.0, 1.0]) / np.sqrt(11.0)
+    one = np.convolve(blur, blur)
+    correlation = one[:, None] * one[None, :]
+    true, usable = Segment(20.0, 22.0, 52.0, 30.0), np.ones((52, 72), bool)
+    light = trail_model(usable.shape, true, 160.0, 1.0)
+    filtered = cv2.sepFilter2D(light, cv2.CV_64F, one, one)
+    factor = float((light * filtered).sum() / (light * light).sum())
+    rng = np.random.default_rng(11)
+    across, told, naive = [], [], []
+    for _ in range(150):
+        noise = cv2.sepFilter2D(rng.normal(size=usable.shape), cv2.CV_64F, blur, blur)
+        z = (light + noise).astype(np.float32)
+        fit = fit_trail(z, usable, true, sigma_px=1.0, noise_factor=factor)
+        mended = with_correlated_noise(fit, usable, correlation, sigma_px=1.0)
+        dx, dy = np.subtract(mended.segment.midpoint, true.midpoint)
+        across.append((-dx * 8.0 + dy * 32.0) / np.hypot(32.0, 8.0))
+        told.append(mended.across_err)
+        naive.append(fit.across_err)
+    # 150 fits know a width to 6 %; one factor for all parameters errs by far more.
+    assert np.std(across) == pytest.approx(np.median(told), rel=0.2)
+    assert np.median(naive) > 1.15 * np.median(told)
+
+
+def test_white_noise_leaves_the_errors_of_the_fit() -> None:
+    true, usable = Segment(20.0, 22.0, 52.0, 30.0), np.ones((52, 72), bool)
+    z = trail_model(usable.shape, true, 160.0, 1.0).astype(np.float32)
+    fit = fit_trail(z, usable, true, sigma_px=1.0)
+    white = np.zeros((5, 5))
+    white[2, 2] = 1.0
+    assert with_correlated_noise(fit, usable, white, sigma_px=1.0) == fit

@@ -44,7 +44,7 @@ from streaks.frame import Frame, MaskPlane
 from streaks.geometry import Segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
-from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail
+from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail, with_correlated_noise
 
 __all__ = ["find_streaks"]
 
@@ -185,6 +185,14 @@ def _search(
         counts = -counts
     rows = []
     for streak in streaks:
+        fit = with_correlated_noise(
+            streak.fit,
+            sheet.usable,
+            noise.correlation,
+            sigma_px=sheet.sigma_px,
+            source_variance=source,
+        )
+        streak = replace(streak, fit=fit)
         flux, error = trail_flux(
             counts,
             noise.sigma,

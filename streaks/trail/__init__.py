@@ -9,6 +9,7 @@ from streaks.trail.fit import (
     pixels_near,
     trail_model,
     trail_template,
+    with_correlated_noise,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "pixels_near",
     "trail_model",
     "trail_template",
+    "with_correlated_noise",
 ]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["MIN_LENGTH_PX", "evaluate", "gather", "levenberg"]
+__all__ = ["MIN_LENGTH_PX", "correlated", "evaluate", "gather", "levenberg"]
 
 #: Below this a trail is a point, and its direction means nothing.
 MIN_LENGTH_PX = 0.05
@@ -106,6 +106,34 @@ def evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
         by_sigma[i] = (
             flux * per_sigma * (unit * (v * v - 1.0) - across * (a * fa - b * fb) * per_length)
         )
+
+
+@njit(cache=True, nogil=True)
+def correlated(values, x, y, correlation, radius):  # type: ignore[no-untyped-def]
+    """Rows of values (k, n) at pixels x, y after the correlation of noise between those pixels."""
+    k, n = values.shape
+    width = x.max() - x.min() + 2 * radius + 1
+    keys = (y - y.min()) * width + (x - x.min())
+    order = np.argsort(keys)
+    ranked = keys[order]
+    out = np.zeros((k, n))
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            share = correlation[radius + dy, radius + dx]
+            if share == 0.0:
+                continue
+            at = 0
+            # Both lists rise, so one walk along them finds all pairs.
+            for i in range(n):
+                wanted = ranked[i] + dy * width + dx
+                while at > 0 and ranked[at] > wanted:
+                    at -= 1
+                while at < n - 1 and ranked[at] < wanted:
+                    at += 1
+                if ranked[at] == wanted:
+                    for j in range(k):
+                        out[j, order[i]] += share * values[j, order[at]]
+    return out
 
 
 @njit(cache=True, fastmath=True, error_model="numpy", nogil=True)

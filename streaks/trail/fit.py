@@ -12,14 +12,14 @@ All arrays here are standardised: noise of unit variance, no background.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment, clip_segment
-from streaks.trail._kernels import MIN_LENGTH_PX, evaluate, gather, levenberg
+from streaks.trail._kernels import MIN_LENGTH_PX, correlated, evaluate, gather, levenberg
 
 __all__ = [
     "FWHM_PER_SIGMA",
@@ -30,6 +30,7 @@ __all__ = [
     "pixels_near",
     "trail_model",
     "trail_template",
+    "with_correlated_noise",
 ]
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
@@ -42,6 +43,9 @@ _LONG_PX = 64.0
 #: few times the length over which chi-square changes by one (Yao 1987, Ann. Stat. 15, 1321); the
 #: curvature of chi-square at the end knows nothing of it. The factor is from simulated trails.
 _END_SPREAD = 3.0
+#: What both ends' spread adds to the variance of the length. More than 2: the middle of a peaked
+#: distribution widens by more than the root of two where two of it add up.
+_BOTH_ENDS = 2.8
 #: S/N at which errors across are 1.4 times those of the linear fit, from simulated trails.
 _FAINT_SNR = 4.0
 #: A prior on the width across keeps faint trails from trading width for flux, share of the PSF's.
@@ -159,19 +163,82 @@ def fit_trail(
     evaluate(p, x, y, model, jacobian)
     residual = values - model
     inner = model > 0.02 * model.max() if model.max() > 0 else np.ones(len(x), bool)
-    information = jacobian @ jacobian.T
+    gram = jacobian @ jacobian.T
+    covariance = _covariance(gram, noise_factor * gram, jacobian, model, sigma_px, source_variance)
+    if covariance is None:
+        return _failed(start, sigma_px, len(values))
+    return _result(p, covariance, model, values, residual[inner], noise_factor)
+
+
+def with_correlated_noise(
+    fit: TrailFit,
+    usable: NDArray[np.bool_],
+    correlation: NDArray[np.float64],
+    *,
+    sigma_px: float,
+    source_variance: float = 0.0,
+) -> TrailFit:
+    """The same fit with the errors that noise of this correlation leaves.
+
+    One factor for all parameters is right for the flux; where a trail ends and lies across follows
+    from differences of pixels, on which positively correlated noise weighs less.
+
+    Parameters
+    ----------
+    fit
+        As it came from `fit_trail`, or with its ends moved since.
+    usable : (ny, nx) bool
+    correlation : (2 r + 1, 2 r + 1)
+        Of pixel noise, centre 1.
+    sigma_px
+        Width of the PSF.
+    source_variance
+        As in `fit_trail`.
+    """
+    radius = correlation.shape[0] // 2
+    if not fit.converged or np.count_nonzero(correlation) <= 1:
+        return fit
+    seg = fit.segment
+    # Only where the pixels are is asked for, not what they hold.
+    x, y, _ = pixels_near(usable, usable, seg, REACH_SIGMA * fit.sigma_px)
+    if len(x) < 8:
+        return fit
+    theta = math.atan2(seg.y1 - seg.y0, seg.x1 - seg.x0)
+    length = max(seg.length_px, MIN_LENGTH_PX)
+    p = np.array([*seg.midpoint, theta, length, fit.flux, fit.sigma_px])
+    model, jacobian = np.empty(len(x)), np.empty((6, len(x)))
+    evaluate(p, x, y, model, jacobian)
+    blurred = correlated(jacobian, x.astype(np.int64), y.astype(np.int64), correlation, radius)
+    covariance = _covariance(
+        jacobian @ jacobian.T, jacobian @ blurred.T, jacobian, model, sigma_px, source_variance
+    )
+    return fit if covariance is None else replace(fit, **_errors(p, covariance, fit.snr))
+
+
+def _covariance(
+    gram: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    jacobian: NDArray[np.float64],
+    model: NDArray[np.float64],
+    sigma_px: float,
+    source_variance: float,
+) -> NDArray[np.float64] | None:
+    """Of the six parameters, (6, 6), from the fit's normal equations and what noise adds to them.
+
+    None where the equations have no solution.
+    """
+    prior = _WIDTH_PRIOR * sigma_px
+    information, middle = gram.copy(), noise.copy()
     information[5, 5] += 1.0 / prior**2
     try:
         inverse = np.linalg.inv(information)
     except np.linalg.LinAlgError:
-        return _failed(start, sigma_px, len(values))
-    middle = noise_factor * (jacobian @ jacobian.T)
+        return None
     if source_variance > 0:
         weights = source_variance * np.maximum(model, 0.0)
-        middle = middle + (jacobian * weights) @ jacobian.T
+        middle += (jacobian * weights) @ jacobian.T
     middle[5, 5] += (_PSF_KNOWN * sigma_px) ** 2 / prior**4
-    covariance = inverse @ middle @ inverse
-    return _result(p, covariance, model, values, residual[inner], noise_factor)
+    return inverse @ middle @ inverse
 
 
 def _least_squares(
@@ -218,32 +285,38 @@ def _result(
     residual: NDArray[np.float64],
     noise_factor: float,
 ) -> TrailFit:
-    c, s = math.cos(p[2]), math.sin(p[2])
-    segment = _segment_of(p).ordered()
-    along = np.array([c, s, 0.0, 0.5, 0.0, 0.0])
-    across = np.array([-s, c, 0.0, 0.0, 0.0, 0.0])
-    # Ends are symmetric: one number serves both. Masks break this only weakly.
-    error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     power = float(model @ model)
     snr = float(values @ model) / math.sqrt(power * noise_factor) if power > 0 else 0.0
-    # The curvature of chi-square at its minimum promises faint trails more than they keep.
-    faint = math.sqrt(1.0 + (_FAINT_SNR / max(snr, 1.0)) ** 2)
-    jump = _END_SPREAD * p[3] / max(snr, 1.0) ** 2
     return TrailFit(
-        segment=segment,
+        segment=_segment_of(p).ordered(),
         flux=float(p[4]),
-        flux_err=float(error[4]),
         sigma_px=float(p[5]),
-        sigma_err=float(error[5]),
-        along_err=math.sqrt(max(float(along @ covariance @ along), 0.0) + jump**2),
-        across_err=faint * math.sqrt(max(float(across @ covariance @ across), 0.0)),
-        length_err=math.sqrt(float(error[3]) ** 2 + 2.0 * jump**2),
-        theta_err_deg=faint * math.degrees(float(error[2])),
         snr=snr,
         chi2=float(np.mean(residual**2)) if len(residual) else math.nan,
         n_pixels=len(values),
         converged=True,
+        **_errors(p, covariance, snr),
     )
+
+
+def _errors(p: NDArray[np.float64], covariance: NDArray[np.float64], snr: float) -> dict[str, Any]:
+    """What `TrailFit` holds of errors."""
+    c, s = math.cos(p[2]), math.sin(p[2])
+    along = np.array([c, s, 0.0, 0.5, 0.0, 0.0])
+    across = np.array([-s, c, 0.0, 0.0, 0.0, 0.0])
+    error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    # The curvature of chi-square at its minimum promises faint trails more than they keep.
+    faint = math.sqrt(1.0 + (_FAINT_SNR / max(snr, 1.0)) ** 2)
+    jump = _END_SPREAD * p[3] / max(snr, 1.0) ** 2
+    return {
+        "flux_err": float(error[4]),
+        "sigma_err": float(error[5]),
+        # Ends are symmetric: one number serves both. Masks break this only weakly.
+        "along_err": math.sqrt(max(float(along @ covariance @ along), 0.0) + jump**2),
+        "across_err": faint * math.sqrt(max(float(across @ covariance @ across), 0.0)),
+        "length_err": math.sqrt(float(error[3]) ** 2 + _BOTH_ENDS * jump**2),
+        "theta_err_deg": faint * math.degrees(float(error[2])),
+    }
 
 
 def _failed(start: Segment, sigma_px: float, n_pixels: int) -> TrailFit:
@@ -264,7 +337,7 @@ def trail_template(
 
 
 def pixels_near(
-    image: NDArray[np.float32], usable: NDArray[np.bool_], segment: Segment, reach_px: float
+    image: NDArray[Any], usable: NDArray[np.bool_], segment: Segment, reach_px: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """x, y and values of the usable pixels within a reach of a segment, each (n,)."""
     x, y, values = gather(image, usable, segment.x0, segment.y0, segment.x1, segment.y1, reach_px)
