@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streaks.detection.refinement import line_snr
@@ -114,20 +115,34 @@ def out_of_masks(segment: Segment, usable: NDArray[np.bool_], sigma_px: float) -
     sigma_px
         Width of the PSF.
     """
-    ny, nx = usable.shape
     n = max(2, 2 * math.ceil(segment.length_px) + 1)
-    t = np.linspace(0.0, 1.0, n)
-    x, y = segment.x0 + t * (segment.x1 - segment.x0), segment.y0 + t * (segment.y1 - segment.y0)
-    columns = np.clip(np.rint(x).astype(int), 0, nx - 1)
-    rows = np.clip(np.rint(y).astype(int), 0, ny - 1)
-    seen = np.flatnonzero(usable[rows, columns])
-    if len(seen) == 0:
+    first, last = _seen(usable, segment.x0, segment.y0, segment.x1, segment.y1, n)
+    if last < 0:
         return segment
     # Two samples a pixel.
     least = 4.0 * sigma_px
-    first = seen[0] if seen[0] > least else 0
-    last = seen[-1] if n - 1 - seen[-1] > least else n - 1
-    return Segment(x[first], y[first], x[last], y[last])
+    t0 = first / (n - 1) if first > least else 0.0
+    t1 = last / (n - 1) if n - 1 - last > least else 1.0
+    dx, dy = segment.x1 - segment.x0, segment.y1 - segment.y0
+    return Segment(
+        segment.x0 + t0 * dx, segment.y0 + t0 * dy, segment.x0 + t1 * dx, segment.y0 + t1 * dy
+    )
+
+
+@njit(cache=True, nogil=True)
+def _seen(usable, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
+    """First and last of n samples along a line that are usable; the last is -1 if none is."""
+    ny, nx = usable.shape
+    first, last = 0, -1
+    for i in range(n):
+        t = i / (n - 1)
+        column = min(max(int(np.rint(x0 + t * (x1 - x0))), 0), nx - 1)
+        row = min(max(int(np.rint(y0 + t * (y1 - y0))), 0), ny - 1)
+        if usable[row, column]:
+            if last < 0:
+                first = i
+            last = i
+    return first, last
 
 
 def _touching(segment: Segment, shape: tuple[int, int], reach_px: float) -> Segment:

@@ -32,6 +32,7 @@ from streaks.detection.quality import (
     point_length,
     pointlike,
     quality,
+    quality_of_fit,
     steady_share,
     sureness,
     track_profile,
@@ -56,6 +57,8 @@ _MAX_LINES = 6000
 _POINTS_FITTED = 30
 #: What a fit can add to a line's worth: S/N that was clipped, and a better place.
 _WORTH_FITTING = 0.8
+#: What has less than this share of the least score is not looked at further, not even as a piece.
+_HOPELESS = 0.25
 #: Longer rows of two or three stars show in how evenly the track is lit.
 _ROW_SIGMA = 14.0
 #: What points at a masked star is its spike, more often than not.
@@ -110,9 +113,10 @@ def find_streaks(frame: Frame, config: DetectionConfig | None = None) -> QTable:
     noise = estimate_noise(frame.data, frame.mask, frame.variance, config.noise)
     z, usable = standardise(frame.data, noise), np.isfinite(noise.sigma)
     sigma_px = _psf_sigma(frame, z, usable)
+    turned = -z if config.negative else None
     rows = _search(_sheet(z, usable, noise, sigma_px, config), frame, noise, config, negative=False)
-    if config.negative:
-        sheet = _sheet(-z, usable, noise, sigma_px, config)
+    if turned is not None:
+        sheet = _sheet(turned, usable, noise, sigma_px, config)
         rows += _search(sheet, frame, noise, config, negative=True)
     rows.sort(key=lambda row: -row[0].score)
     return _table(frame, rows[: config.max_streaks])
@@ -141,14 +145,14 @@ def _sheet(
     sigma_px: float,
     config: DetectionConfig,
 ) -> _Sheet:
-    """The image as lines are looked for in it: without bright things that are none.
+    """The image as lines are looked for in it: without bright things that are none, in place.
 
     With a `min_score` of 0 artifacts are wanted too, and all stay.
     """
     clear, peaks = usable, np.zeros((0, 3))
     if config.min_score > 0:
         rows, columns = sharp_pixels(z, usable, sigma_px).T
-        z, clear = z.copy(), usable.copy()
+        clear = usable.copy()
         z[rows, columns], clear[rows, columns] = 0.0, False
     filtered = filter_image(z, clear, noise.correlation, sigma_px)
     if config.min_score > 0:
@@ -177,7 +181,8 @@ def _search(
         point_px=point_length(fits, sheet.sigma_px),
         crowding=min(crowding(sheet.filtered), _MAX_CROWDING),
     )
-    streaks = [_judge(sheet, fit, snr) for fit, snr in zip(fits, snrs, strict=True)]
+    least = _HOPELESS * config.min_score
+    streaks = [_judge(sheet, fit, snr, least) for fit, snr in zip(fits, snrs, strict=True)]
     streaks = _join_pieces(sheet, _one_each(streaks), source)
     streaks = [s for s in streaks if _wanted(s, config)]
     counts = frame.data - noise.background if streaks else frame.data
@@ -251,7 +256,8 @@ def _fit(sheet: _Sheet, start: Segment, source_variance: float) -> TrailFit:
     return replace(fit, segment=out_of_masks(segment, sheet.seen, sheet.sigma_px))
 
 
-def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
+def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float, least: float = 0.0) -> _Streak:
+    """Score and flags; of what cannot reach `least` only that it does not."""
     if not fit.converged:
         # Half a chance: what cannot be fitted is seldom a streak, but long trails across
         # broken ground are.
@@ -259,6 +265,9 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float) -> _Streak:
         profile = track_profile(sheet.filtered, fit.segment, sheet.sigma_px)
         good = 0.5 * worth(profile, fit.segment, line_snr) * beside_masks(profile, line_snr)
         return _Streak(fit, good / sheet.crowding, StreakFlag.FIT_FAILED)
+    most = quality_of_fit(fit, sigma_px=sheet.sigma_px, point_px=sheet.point_px)
+    if sureness(fit.snr, most) / sheet.crowding < least:
+        return _Streak(fit, sureness(fit.snr, most) / sheet.crowding, StreakFlag(0))
     profile = track_profile(sheet.filtered, fit.segment, fit.sigma_px)
     narrow = profile
     if fit.sigma_px > 1.3 * sheet.sigma_px:

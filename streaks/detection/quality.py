@@ -29,6 +29,7 @@ __all__ = [
     "point_length",
     "pointlike",
     "quality",
+    "quality_of_fit",
     "steady_share",
     "sureness",
     "track_profile",
@@ -178,12 +179,15 @@ def quality(fit: TrailFit, profile: Profile, *, sigma_px: float, point_px: float
     `point_px` is the length that a point source seems to have, from `point_length`.
     """
     return (
-        _extended(fit, point_px)
-        * _as_wide_as_the_psf(fit, sigma_px)
+        quality_of_fit(fit, sigma_px=sigma_px, point_px=point_px)
         * max(_evenly_lit(profile), _slender(fit) * _lit_throughout(profile))
         * _without_negative_lobes(profile)
-        * _well_fitted(fit)
     )
+
+
+def quality_of_fit(fit: TrailFit, *, sigma_px: float, point_px: float) -> float:
+    """What the fit alone tells of `quality`: it is no more than this."""
+    return _extended(fit, point_px) * _as_wide_as_the_psf(fit, sigma_px) * _well_fitted(fit)
 
 
 def not_a_row_of_points(trail: float, points: float, noise_factor: float) -> float:

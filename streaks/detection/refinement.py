@@ -51,9 +51,9 @@ def distinct_segments(
     Parameters
     ----------
     filtered : (ny, nx) float32
-        PSF-filtered image of unit noise. It is changed: what is found is painted out.
+        PSF-filtered image of unit noise. What is found is painted out for the time being.
     cover : (ny, nx) float32
-        Share of the PSF that falls on usable pixels. It is changed as well.
+        Share of the PSF that falls on usable pixels. The same.
     starts : (n, 4)
         x0, y0, x1, y1 of rough lines, strongest first.
     sigma_px
@@ -264,8 +264,8 @@ def _refine(filtered, cover, p, s, clip, threshold):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def _paint(filtered, cover, p, sigma_filtered):  # type: ignore[no-untyped-def]
-    """Hide a segment, as wide as its light reaches above half the noise."""
+def _paint(filtered, cover, p, sigma_filtered, hidden, n_hidden):  # type: ignore[no-untyped-def]
+    """Hide a segment, as wide as its light reaches above half the noise; keep what was there."""
     ny, nx = filtered.shape
     length = math.hypot(p[2] - p[0], p[3] - p[1])
     peak = 1.0
@@ -294,14 +294,30 @@ def _paint(filtered, cover, p, sigma_filtered):  # type: ignore[no-untyped-def]
             x, y = (w, u) if steep else (u, w)
             t = (x - p[0]) * ux + (y - p[1]) * uy
             t = min(max(t, 0.0), length)
-            if math.hypot(x - p[0] - t * ux, y - p[1] - t * uy) <= reach:
+            if math.hypot(x - p[0] - t * ux, y - p[1] - t * uy) <= reach and cover[y, x] > 0.0:
+                if n_hidden == len(hidden):
+                    larger = np.empty((2 * n_hidden, 4))
+                    larger[:n_hidden] = hidden
+                    hidden = larger
+                hidden[n_hidden, 0], hidden[n_hidden, 1] = y, x
+                hidden[n_hidden, 2], hidden[n_hidden, 3] = filtered[y, x], cover[y, x]
+                n_hidden += 1
                 filtered[y, x] = 0.0
                 cover[y, x] = 0.0
+    return hidden, n_hidden
+
+
+@njit(cache=True, nogil=True)
+def _restore(filtered, cover, hidden, n_hidden):  # type: ignore[no-untyped-def]
+    for i in range(n_hidden):
+        y, x = int(hidden[i, 0]), int(hidden[i, 1])
+        filtered[y, x], cover[y, x] = hidden[i, 2], hidden[i, 3]
 
 
 @njit(cache=True, nogil=True)
 def _hunt(filtered, cover, starts, sigma, s, first_cut, threshold, clip, limit):  # type: ignore[no-untyped-def]
     found = np.empty((limit, 5))
+    hidden, n_hidden = np.empty((4096, 4)), 0
     n = 0
     p = np.empty(4)
     for k in range(starts.shape[0]):
@@ -333,5 +349,6 @@ def _hunt(filtered, cover, starts, sigma, s, first_cut, threshold, clip, limit):
         found[n, :4] = p
         found[n, 4] = best
         n += 1
-        _paint(filtered, cover, p, 1.4142 * sigma)
+        hidden, n_hidden = _paint(filtered, cover, p, 1.4142 * sigma, hidden, n_hidden)
+    _restore(filtered, cover, hidden, n_hidden)
     return found[:n]

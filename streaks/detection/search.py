@@ -94,7 +94,7 @@ def filter_image(
         cover = np.ones_like(snr)
     else:
         cover = cv2.sepFilter2D(
-            usable.astype(np.float32), cv2.CV_32F, kernel, kernel, borderType=border
+            usable.view(np.uint8), cv2.CV_32F, kernel, kernel, borderType=border
         )
     scale = _measured_scale(snr, cover)
     snr /= np.float32(scale)
@@ -136,8 +136,8 @@ def search_lines(
     first_cut = max(_FIRST_CUT_SHARE * threshold_snr, _MIN_FIRST_CUT)
     starts = _rough_lines(filtered, first_cut)
     return distinct_segments(
-        filtered.snr.copy(),
-        filtered.cover.copy(),
+        filtered.snr,
+        filtered.cover,
         starts,
         sigma_px=sigma_px,
         noise_sigma_px=filtered.noise_sigma_px,
