@@ -23,7 +23,7 @@ _LONG_PX = 48.0
 _VERY_LONG_PX = 160.0
 #: Share of the first cut that a line has to have before it is refined; digital paths of the very
 #: long leave the straight line by pixels.
-_HAS, _FAR_OFF = 0.85, 0.75
+_HAS, _FAR_OFF = 0.85, 0.80
 #: A long line is looked at in so many parts for one that outdoes the whole.
 _PARTS = 64
 #: Turns of the refinement after which a line should have come so near to the threshold. Of lines
