@@ -123,3 +123,22 @@ def growing_setup() -> Callable[[float], int]:
 
 def _length_of_so_many_bytes(n_bytes: float) -> int:
     return len(b"x" * int(n_bytes))
+
+
+def compiling_setup() -> Callable[[float], int]:
+    """A worker that compiles in its first task, and answers with who it is."""
+    from numba import njit
+
+    @njit
+    def half(x: float) -> float:
+        return 0.5 * x
+
+    def work(task: float) -> int:
+        half(task)
+        return os.getpid()
+
+    return work
+
+
+def pid_setup() -> Callable[[float], int]:
+    return lambda task: os.getpid()

@@ -78,3 +78,17 @@ def test_workers_keep_the_memory_of_an_image_for_the_next_one() -> None:
     (outcome,) = run_tasks([40_000_000], night_fakes.faults_setup, workers=1)
     # 9,766 pages of 4 KiB where it is given back between.
     assert outcome.answer < 100
+
+
+def test_a_worker_that_grew_by_compiling_is_replaced_once() -> None:
+    tasks = [1.0, 2.0, 3.0, 4.0]
+    found = by_task(list(run_tasks(tasks, night_fakes.compiling_setup, workers=1)))
+    pids = [found[x].answer for x in tasks]
+    # The second one compiles as well here, as nothing is cached, but is kept.
+    assert pids[0] != pids[1]
+    assert pids[1] == pids[2] == pids[3]
+
+
+def test_a_worker_that_compiles_nothing_stays() -> None:
+    found = list(run_tasks([1.0, 2.0, 3.0], night_fakes.pid_setup, workers=1))
+    assert len({outcome.answer for outcome in found}) == 1

@@ -54,6 +54,8 @@ WORKER_ENVIRONMENT: Mapping[str, str] = {
     "MALLOC_ARENA_MAX": "1",
 }
 _READY, _DONE, _FAILED, _SETUP_FAILED = "ready", "done", "failed", "setup failed"
+#: Said before an answer: the process has grown, and another one would not.
+_BLOATED = "bloated"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +154,7 @@ class _Worker(Generic[Task]):
     task: Task | None = None
     ready: bool = False
     since: float = 0.0
+    bloated: bool = False
 
 
 class _Pool(Generic[Task, Answer]):
@@ -167,8 +170,11 @@ class _Pool(Generic[Task, Answer]):
         self._setup = setup
         self._time_limit_s = time_limit_s
         self._workers: list[_Worker[Task]] = []
+        self._to_renew = 0
 
     def run(self, workers: int) -> Iterator[Outcome[Task, Answer]]:
+        # Once for each at most: where what is compiled cannot be kept, it would never end.
+        self._to_renew = workers
         for _ in range(min(workers, len(self._waiting))):
             self._workers.append(_start_worker(self._setup))
         while self._workers:
@@ -215,6 +221,9 @@ class _Pool(Generic[Task, Answer]):
         kind, *rest = message
         if kind == _SETUP_FAILED:
             raise as_streaks_error(*rest)
+        if kind == _BLOATED:
+            worker.bloated = True
+            return None
         worker.ready = True
         task, worker.task = worker.task, None
         self._give(worker)
@@ -226,7 +235,10 @@ class _Pool(Generic[Task, Answer]):
 
     def _give(self, worker: _Worker[Task]) -> None:
         """The next task, or leave to go."""
-        if self._waiting:
+        if self._waiting and worker.bloated and self._to_renew > 0:
+            self._to_renew -= 1
+            self._workers.append(_start_worker(self._setup))
+        elif self._waiting:
             worker.task, worker.since = self._waiting.popleft(), time.monotonic()
             with suppress(BrokenPipeError, ConnectionResetError):
                 # If it died just now, its sentinel says so next.
@@ -330,10 +342,12 @@ def _worker_main(pipe: connection.Connection, setup: Callable[[], Callable[[Any]
     threading.Thread(target=_die_with_parent, daemon=True).start()
     # Libraries' own chatter would come once a worker; ours is kept with each frame.
     logging.getLogger("astropy").setLevel(logging.ERROR)
+    compiled: list[Any] = []
     try:
         import cv2
 
         cv2.setNumThreads(1)
+        _watch_compilation(compiled)
         work = setup()
     except Exception as error:
         pipe.send((_SETUP_FAILED, type(error).__name__, one_line(error)))
@@ -346,7 +360,26 @@ def _worker_main(pipe: connection.Connection, setup: Callable[[], Callable[[Any]
             return
         if task is None:
             return
-        pipe.send(attempt(work, task))
+        answer = attempt(work, task)
+        if compiled:
+            # What was compiled is kept on disk; what compiling took, 300 MB, the process keeps.
+            pipe.send((_BLOATED,))
+            compiled.clear()
+        pipe.send(answer)
+
+
+def _watch_compilation(compiled: list[Any]) -> None:
+    """Add to a list whatever numba compiles; what it finds in its cache does not count."""
+    from numba.core import event
+
+    class Watch(event.Listener):
+        def on_start(self, event: Any) -> None:
+            compiled.append(event.data)
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    event.register("numba:compile", Watch())
 
 
 def _die_with_parent() -> None:
