@@ -38,6 +38,8 @@ _KINDS = {
 }  # fmt: skip
 #: Of 64 bits that begin within a byte, so many are there in any case.
 _WINDOW = 57
+#: Codes read at once: of `_SMALL` lower bits and less so many fit into a window, nearly always.
+_MANY, _SMALL, _FEW = 6, 5, 4
 #: The heap is followed by so many zeros: where a tile ends is seen only after a block of pixels,
 #: each of which takes `_WINDOW` bits at most.
 _MAX_BLOCK_PX = 64
@@ -252,35 +254,77 @@ def _rice_integers(stored: Any, length: int, block_px: int, out: Any) -> bool:
     last = np.uint32(_window(stored, 0) >> np.uint64(32))
     at: Any = 32
     end = 8 * length  # bits
-    for first in range(0, len(out), block_px):
+    start: Any
+    for start in range(0, len(out), block_px):
         if at >= end:
             return False
+        # Unsigned, so that no index is asked whether it counts from the end.
+        first, n = np.uint64(start), np.uint64(min(block_px, len(out) - start))
         code = np.int64(_window(stored, at) >> np.uint64(59))
         at += 5
-        block = out[first : min(first + block_px, len(out))]
         if code == 0:
-            block[:] = np.int32(last)
+            out[start : start + n] = np.int32(last)
         elif code > _PLAIN:
-            for i in range(len(block)):
+            for k in range(n):
                 last = _stepped(last, _window(stored, at) >> np.uint64(32))
-                block[i] = np.int32(last)
+                out[first + k] = np.int32(last)
                 at += 32
         else:
             split = np.uint64(code - 1)
-            for i in range(len(block)):
-                bits = _window(stored, at)
-                zeros = _leading_zeros(bits)
-                if np.int64(zeros + split) < _WINDOW:
-                    rest = (bits << zeros) << np.uint64(1)
-                    at += np.int64(zeros) + 1
-                else:
-                    at, zeros = _end_of_zeros(stored, at, end)
-                    rest = _window(stored, at)
-                lower = (rest >> np.uint64(1)) >> (np.uint64(63) - split)
-                last = _stepped(last, (zeros << split) | lower)
-                block[i] = np.int32(last)
-                at += np.int64(split)
+            i: Any = np.uint64(0)
+            many = split <= _SMALL
+            while i < n:
+                if many and i + np.uint64(_MANY) <= n:
+                    used, after = _codes(_window(stored, at), split, out, first + i, last, _MANY)
+                    if used <= _WINDOW:
+                        at, last, i = at + used, after, i + np.uint64(_MANY)
+                        continue
+                elif i + np.uint64(_FEW) <= n:
+                    used, after = _codes(_window(stored, at), split, out, first + i, last, _FEW)
+                    if used <= _WINDOW:
+                        at, last, i = at + used, after, i + np.uint64(_FEW)
+                        continue
+                at, number = _one_code(stored, at, end, split)
+                last = _stepped(last, number)
+                out[first + i] = np.int32(last)
+                i += np.uint64(1)
     return at <= end
+
+
+@njit(cache=True, inline="always")
+def _codes(bits: Any, split: Any, out: Any, at: Any, last: Any, n: int) -> tuple[Any, Any]:
+    """Bits that the next n codes take, and their last integer, of 64 bits that begin with them.
+
+    Where they take more than `_WINDOW` the integers are wrong. Between one code and the next
+    stand a count, a shift and an addition, and not the memory.
+    """
+    used, step = np.uint64(0), split + np.uint64(1)
+    low = np.uint64(63) - split
+    for i in range(n):
+        zeros = _leading_zeros(bits)
+        # Shifts by 64 are none; of so many zeros the sum is beyond the window.
+        rest = (bits << (zeros & np.uint64(63))) << np.uint64(1)
+        last = _stepped(last, (zeros << split) | ((rest >> np.uint64(1)) >> low))
+        out[at + np.uint64(i)] = np.int32(last)
+        taken = zeros + step
+        bits <<= taken & np.uint64(63)
+        used += taken
+    return np.int64(used), last
+
+
+@njit(cache=True, inline="always")
+def _one_code(stored: Any, at: Any, end: int, split: Any) -> tuple[Any, Any]:
+    """Where the next code ends, and its number."""
+    bits = _window(stored, at)
+    zeros = _leading_zeros(bits)
+    if np.int64(zeros + split) < _WINDOW:
+        rest = (bits << zeros) << np.uint64(1)
+        at += np.int64(zeros) + 1
+    else:
+        at, zeros = _end_of_zeros(stored, at, end)
+        rest = _window(stored, at)
+    lower = (rest >> np.uint64(1)) >> (np.uint64(63) - split)
+    return at + np.int64(split), (zeros << split) | lower
 
 
 @njit(cache=True, inline="always")
