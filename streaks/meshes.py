@@ -14,9 +14,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streaks._noise_rows import between
 from streaks.errors import FrameError
 
-__all__ = ["Meshes", "enlarge", "refine_meshes", "sky_meshes"]
+__all__ = ["Meshes", "enlarge", "mesh_bands", "refine_meshes", "sky_meshes"]
 
 #: Pixels that photutils looks at in each box; 256 give sigma to 7 %.
 _SAMPLES_A_BOX = 256
@@ -34,13 +35,9 @@ class Meshes:
     sigma: NDArray[np.float32]
     box_px: tuple[int, int]
 
-    def images(
-        self, shape: tuple[int, int], *, every: int = 1
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Both at every pixel, (ny, nx), or at every so many rows."""
-        low, rms = (
-            enlarge(mesh, shape, self.box_px, every=every) for mesh in (self.background, self.sigma)
-        )
+    def images(self, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both at every pixel, (ny, nx)."""
+        low, rms = (enlarge(mesh, shape, self.box_px) for mesh in (self.background, self.sigma))
         return low, rms
 
 
@@ -110,8 +107,8 @@ def refine_meshes(
     """
     nx = data.shape[1]
     mean, square, share = _box_moments(
-        data, _bands(meshes.background, nx, meshes.box_px[1]),
-        _bands(meshes.sigma, nx, meshes.box_px[1]), stripes, unusable,
+        data, mesh_bands(meshes.background, nx, meshes.box_px[1]),
+        mesh_bands(meshes.sigma, nx, meshes.box_px[1]), stripes, unusable,
         *meshes.box_px, meshes.background.shape[1], np.float32(_CLIP_MEAN),
         np.float32(_CLIP_SQUARE),
     )  # fmt: skip
@@ -124,22 +121,14 @@ def refine_meshes(
 
 
 def enlarge(
-    mesh: NDArray[np.float32],
-    shape: tuple[int, int],
-    box_px: tuple[int, int],
-    *,
-    every: int = 1,
+    mesh: NDArray[np.float32], shape: tuple[int, int], box_px: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """A mesh at every pixel, (ny, nx), each value at the centre of its box of (rows, columns).
-
-    With `every` at every so many rows, from the first.
-    """
+    """A mesh at every pixel, (ny, nx), each value at the centre of its box of (rows, columns)."""
     ny, nx = shape
-    bands = _bands(mesh, nx, box_px[1])
-    return np.asarray(_stretched(bands, -(-ny // every), box_px[0], every))
+    return np.asarray(_stretched(mesh_bands(mesh, nx, box_px[1]), ny, box_px[0]))
 
 
-def _bands(mesh: NDArray[np.float32], nx: int, width: int) -> NDArray[np.float32]:
+def mesh_bands(mesh: NDArray[np.float32], nx: int, width: int) -> NDArray[np.float32]:
     """A mesh at every column, (rows, nx)."""
     import cv2
 
@@ -169,21 +158,13 @@ def _scale_of(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True)
-def _between(y, height, rows):  # type: ignore[no-untyped-def]
-    """The rows of a mesh above and below a row of the image, and the lower one's share."""
-    place = (y + 0.5) / height - 0.5
-    above = min(max(math.floor(place), 0), rows - 1)
-    return above, min(above + 1, rows - 1), np.float32(min(max(place - above, 0.0), 1.0))
-
-
-@njit(cache=True, nogil=True)
-def _stretched(bands, n, height, every):  # type: ignore[no-untyped-def]
-    """Bands at n rows."""
+def _stretched(bands, ny, height):  # type: ignore[no-untyped-def]
+    """Bands at every row."""
     rows, nx = bands.shape
-    image = np.empty((n, nx), np.float32)
-    for k in range(n):
-        above, below, t = _between(k * every, height, rows)
-        a, b, out = bands[above], bands[below], image[k]
+    image = np.empty((ny, nx), np.float32)
+    for y in range(ny):
+        above, below, t = between(y, height, rows)
+        a, b, out = bands[above], bands[below], image[y]
         for x in range(nx):
             out[x] = a[x] + t * (b[x] - a[x])
     return image
@@ -207,7 +188,7 @@ def _box_moments(  # type: ignore[no-untyped-def]
         seen = np.zeros(nx, np.float32)
         stop = ny if j == rows - 1 else min((j + 1) * height, ny)
         for y in range(j * height, stop):
-            above, below, t = _between(y, height, rows)
+            above, below, t = between(y, height, rows)
             low_a, low_b = background[above], background[below]
             rms_a, rms_b = sigma[above], sigma[below]
             values, hidden = data[y], unusable[y]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streaks._noise_rows import SkyBands, cell_means, images_at, noise_at, standardised
 from streaks.config import NoiseConfig
 from streaks.errors import FrameError
 from streaks.frame import Image
-from streaks.meshes import Meshes, enlarge, refine_meshes, sky_meshes
+from streaks.meshes import Meshes, mesh_bands, refine_meshes, sky_meshes
 
 __all__ = [
     "NoiseMap",
@@ -26,10 +28,15 @@ __all__ = [
 
 #: Lags at which the correlation of pixel noise is measured; resampling kernels reach 2 px.
 _MAX_LAG = 2
+#: Pixels whose products tell the correlation: each of its values to 0.002.
+_LAG_SAMPLES = 400_000
+#: Beyond this many sigma are sources. A cut at 3 would take 3 % of noise's correlation, and false
+#: lines grow as the tail of a Gaussian: by a half for each per cent of noise.
+_SOURCE_SIGMA = np.float32(4.0)
 #: Smooth light below this many sigma a pixel is left in: thrice the error of its measure.
 _GLOW_NOISE = 0.09
-#: Side of the cells in which smooth light is looked for, px.
-_CELL_PX = 8
+#: Side of the cells in which smooth light is looked for, px, and up to where a pixel counts, sigma.
+_CELL_PX, _CELL_CLIP = 8, np.float32(4.0)
 #: A cell's mean is known to 0.125 sigma; brighter by this than those around, it holds a source.
 _LIT_CELL = 0.35
 #: Side of the neighbourhood in which negative pixels tell of a bad subtraction, px.
@@ -38,8 +45,6 @@ _ACTIVITY_CELL_PX = 4
 #: Twice the mean square of negative pixels is 1 in noise and scatters by 0.15 over such a
 #: neighbourhood; below this it says nothing.
 _ACTIVITY_FLOOR = 1.6
-#: Its square, and the sum of a million such, is still a number of 32 bits.
-_LARGEST_Z = np.float32(1e6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +53,59 @@ class NoiseMap:
 
     Parameters
     ----------
-    background : (ny, nx) float32, counts
-    sigma : (ny, nx) float32, counts
-        Noise of a pixel; larger than the sky's where subtraction has failed. inf where there is
-        no data.
+    sky
+        Background and noise on meshes.
+    unusable : (ny, nx) bool
+        True where there is no data.
     correlation : (5, 5) float
         Correlation of pixel noise at lags (dy, dx) of -2 to 2; its centre is 1.
+    shape : (ny, nx) float32 or None
+        What background and noise of `sky` are in units of: the root of the survey's variance.
     """
 
-    background: NDArray[np.float32]
-    sigma: NDArray[np.float32]
+    sky: SkyBands
+    unusable: NDArray[np.bool_]
     correlation: NDArray[np.float64]
+    shape: NDArray[np.float32] | None = None
+
+    @property
+    def background(self) -> NDArray[np.float32]:
+        """Background of every pixel, (ny, nx), counts."""
+        return self._images[0]
+
+    @property
+    def sigma(self) -> NDArray[np.float32]:
+        """Noise of every pixel, (ny, nx), counts; inf where there is no data.
+
+        It is larger than the sky's where subtraction has failed.
+        """
+        return self._images[1]
+
+    @functools.cached_property
+    def _images(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        background, sigma = images_at(self.sky, np.arange(len(self.unusable)))
+        if self.shape is not None:
+            background, sigma = background * self.shape, sigma * self.shape
+        sigma[self.unusable] = np.inf
+        return background, sigma
+
+    def at(
+        self, x: NDArray[np.integer], y: NDArray[np.integer]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Background and noise of single usable pixels, (n,) each, counts."""
+        background, sigma = noise_at(self.sky, x, y)
+        if self.shape is not None:
+            scale = self.shape[y, x]
+            background, sigma = background * scale, sigma * scale
+        return background, sigma
+
+    def typical_sigma(self) -> float:
+        """Median noise of the usable pixels, counts."""
+        for step in (8, 1):
+            y, x = np.nonzero(~self.unusable[::step, ::step])
+            if len(x):
+                break
+        return float(np.median(self.at(step * x, step * y)[1]))
 
 
 def estimate_noise(
@@ -91,41 +138,35 @@ def estimate_noise(
     config = NoiseConfig() if config is None else config
     unusable = mask | ~np.isfinite(data)
     if not math.isnan(config.floor):
-        unusable = unusable | (data <= config.floor)
+        unusable |= data <= config.floor
     if variance is not None:
-        unusable = unusable | ~(np.isfinite(variance) & (variance > 0))
+        unusable |= ~(np.isfinite(variance) & (variance > 0))
     if unusable.all():
         raise FrameError("no usable pixel: all are masked, not finite or below the floor")
-    data = np.asarray(data, dtype=np.float32)
-    shape_of_noise = None
+    data, shape = np.asarray(data, dtype=np.float32), None
     if variance is not None:
-        shape_of_noise = np.sqrt(np.where(unusable, 1.0, variance)).astype(np.float32)
-        data = data / shape_of_noise
+        shape = np.sqrt(np.where(unusable, 1.0, variance)).astype(np.float32)
+        data = data / shape
     meshes = sky_meshes(data, unusable, config.box_px)
     stripes = _stripes(data, meshes, unusable)
     meshes = refine_meshes(meshes, data, stripes, unusable)
-    background, sigma = meshes.images(data.shape)
-    if stripes.any():
-        background += stripes
-    z = _divide(data, background, sigma, unusable)
-    level = _glow(z, unusable)
-    _take_off(z, level, unusable)
-    factor = _activity(z, unusable)
-    correlation = noise_correlation(z, unusable)
-    _finish(background, sigma, level, factor, unusable)
-    if shape_of_noise is not None:
-        background, sigma = background * shape_of_noise, sigma * shape_of_noise
-    return NoiseMap(background, sigma, correlation)
+    nx = data.shape[1]
+    sky = _bands(meshes, nx)._replace(stripes=stripes)
+    sky = sky._replace(level=_level(data, unusable, sky))
+    sky = sky._replace(factor=_factor(data, unusable, sky))
+    return NoiseMap(sky, unusable, _sky_correlation(data, unusable, sky), shape)
 
 
 def standardise(data: Image, noise: NoiseMap) -> NDArray[np.float32]:
     """``(data - background) / sigma``, 0 where there is no data. Shape (ny, nx) float32."""
     data = np.asarray(data, dtype=np.float32)
-    return np.asarray(_over_sigma(data, noise.background, noise.sigma))
+    if noise.shape is not None:
+        data = data / noise.shape
+    return np.asarray(standardised(data, noise.unusable, noise.sky, np.arange(len(data))))
 
 
 def noise_correlation(
-    z: NDArray[np.float32], unusable: NDArray[np.bool_], *, max_samples: int = 400_000
+    z: NDArray[np.float32], unusable: NDArray[np.bool_], *, max_samples: int = _LAG_SAMPLES
 ) -> NDArray[np.float64]:
     """Correlation of standardised noise at small lags, sources left out.
 
@@ -140,37 +181,48 @@ def noise_correlation(
     (5, 5) float
         For lags (dy, dx) of -2 to 2; lags within three times their error of zero are zero.
     """
-    lags, ny, nx = _MAX_LAG, *z.shape
+    return _correlation(z, unusable, _lag_rows(z.shape, max_samples))
+
+
+def _lag_rows(shape: tuple[int, ...], max_samples: int) -> NDArray[np.int64]:
+    """Rows whose pixels are held against their neighbours, from this row to `_MAX_LAG` below it."""
+    ny, nx = shape
+    if ny <= 4 * _MAX_LAG or nx <= 4 * _MAX_LAG:
+        return np.zeros(0, np.int64)
+    # Whole rows, few of them: all neighbours lie near in memory.
+    return np.arange(_MAX_LAG, ny - _MAX_LAG, max(1, ny * nx // max_samples))
+
+
+def _sky_correlation(
+    data: NDArray[np.float32], unusable: NDArray[np.bool_], sky: SkyBands
+) -> NDArray[np.float64]:
+    """`noise_correlation` of an image that is not standardised but where it is looked at."""
+    rows = _lag_rows(data.shape, _LAG_SAMPLES)
+    each = np.arange(_MAX_LAG + 1)
+    needed = (rows[:, None] + each).ravel()
+    # Noise that is larger where subtraction failed has there the sky's correlation no more.
+    z = standardised(data, unusable, sky._replace(factor=_none(data.shape[1])), needed)
+    return _correlation(z, unusable[needed], len(each) * np.arange(len(rows)))
+
+
+def _correlation(
+    z: NDArray[np.float32], unusable: NDArray[np.bool_], rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    lags = _MAX_LAG
     correlation = np.zeros((2 * lags + 1, 2 * lags + 1))
     correlation[lags, lags] = 1.0
-    if ny <= 4 * lags or nx <= 4 * lags:
+    if len(rows) == 0:
         return correlation
-    # A contiguous run of columns in every k-th row: few cache misses, all offsets available.
-    step = max(1, int(ny * nx // max_samples))
-    rows = np.arange(lags, ny - lags, step)
-    # Beyond 4 sigma are sources. A cut at 3 would take 3 % of noise's correlation, and false lines
-    # grow as the tail of a Gaussian: by a half for each per cent of noise.
-    usable = (~unusable[rows, lags : nx - lags]) & (np.abs(z[rows, lags : nx - lags]) < 4.0)
-    centre = np.where(usable, z[rows, lags : nx - lags], 0.0)
-    power = float((centre * centre).sum())
-    count = int(usable.sum())
+    products, pairs = _lag_products(z, unusable, rows, lags, _SOURCE_SIGMA)
+    power, count = products[0, lags], pairs[0, lags]
     if power <= 0.0 or count < 500:
         return correlation
-    error = 1.0 / math.sqrt(count)
-    for dy in range(lags + 1):
-        for dx in range(-lags, lags + 1):
-            if dy == 0 and dx <= 0:
-                continue
-            shifted = z[rows + dy, lags + dx : nx - lags + dx]
-            both = (
-                usable & (np.abs(shifted) < 4.0) & ~unusable[rows + dy, lags + dx : nx - lags + dx]
-            )
-            n = int(both.sum())
-            if n == 0:
-                continue
-            value = float((centre * shifted)[both].sum()) / n / (power / count)
-            if abs(value) > max(3.0 * error, 0.004):
-                correlation[lags + dy, lags + dx] = correlation[lags - dy, lags - dx] = value
+    value = products / np.maximum(pairs, 1.0) / (power / count)
+    value[np.abs(value) <= max(3.0 / math.sqrt(count), 0.004)] = 0.0
+    correlation[: lags + 1] = value[::-1, ::-1]
+    correlation[lags:] = value
+    correlation[lags, :lags] = correlation[lags, lags + 1 :][::-1]
+    correlation[lags, lags] = 1.0
     return correlation
 
 
@@ -213,17 +265,33 @@ def filtered_correlation(
     return both / variance, variance
 
 
-def _glow(z: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _none(nx: int) -> NDArray[np.float32]:
+    return np.zeros((0, nx), np.float32)
+
+
+def _bands(meshes: Meshes, nx: int) -> SkyBands:
+    """Meshes of the sky alone."""
+    height, width = meshes.box_px
+    low, rms = (mesh_bands(mesh, nx, width) for mesh in (meshes.background, meshes.sigma))
+    stripes, none = np.zeros(nx, np.float32), _none(nx)
+    return SkyBands(low, rms, height, stripes, none, _CELL_PX, none, _ACTIVITY_CELL_PX)
+
+
+def _level(
+    data: NDArray[np.float32], unusable: NDArray[np.bool_], sky: SkyBands
+) -> NDArray[np.float32]:
     """Smooth light on scales of 40 px (halos, ghosts, wings), in units of sigma; mostly zero.
 
     The median of 5 x 5 cells of 8 px is known to 0.03 sigma and does not see a streak, which
-    crosses a third of the cells at most. Only what exceeds noise is taken out.
+    crosses a third of the cells at most. Only what exceeds noise is taken out. As bands of cells,
+    of no rows where there is nothing.
     """
     import cv2
 
-    cells, share = _clipped_means(z, unusable, 4.0)
+    nx = data.shape[1]
+    cells, share = cell_means(data, unusable, sky, -_CELL_CLIP, _CELL_CLIP, _CELL_PX, False)
     if min(cells.shape) < 5:
-        return np.zeros_like(z)
+        return _none(nx)
     seen = share > 0.4
     cells = _filled((cells / np.maximum(share, 0.4)).astype(np.float32), seen)
     middle = cv2.medianBlur(cells, 5)
@@ -231,9 +299,7 @@ def _glow(z: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.flo
     lit = cells - middle > np.maximum(_LIT_CELL, 0.5 * middle)
     glow = cv2.medianBlur(_filled(cells, seen & ~lit), 5)
     glow = np.sign(glow) * np.maximum(np.abs(glow) - _GLOW_NOISE, 0.0)
-    if not glow.any():
-        return np.zeros_like(z)
-    return enlarge(glow.astype(np.float32), z.shape, (_CELL_PX, _CELL_PX))
+    return mesh_bands(glow.astype(np.float32), nx, _CELL_PX) if glow.any() else _none(nx)
 
 
 def _filled(cells: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -245,15 +311,6 @@ def _filled(cells: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.f
     total = cv2.blur(np.where(good, cells, np.float32(0)), (5, 5))
     weight = cv2.blur(good.astype(np.float32), (5, 5))
     return np.where(good, cells, total / np.maximum(weight, 0.04)).astype(np.float32)
-
-
-def _clipped_means(
-    z: NDArray[np.float32], unusable: NDArray[np.bool_], limit: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean over all pixels of each cell of clipped values, and the cell's usable share."""
-    high = np.float32(limit)
-    mean, share = _cell_means(z, unusable, -high, high, _CELL_PX, squared=False)
-    return mean, share
 
 
 def _stripes(
@@ -268,11 +325,9 @@ def _stripes(
     none = np.zeros(nx, np.float32)
     if ny < 64 or nx < 16:
         return none
-    every = max(1, ny // 512)
-    data, unusable = data[::every], unusable[::every]
-    background, sigma = meshes.images((ny, nx), every=every)
-    z = _divide(data, background, sigma, unusable)
-    count = (~unusable).sum(axis=0)
+    rows, sky = np.arange(0, ny, max(1, ny // 512)), _bands(meshes, nx)
+    z = standardised(data, unusable, sky, rows)
+    count = (~unusable[rows]).sum(axis=0)
     enough = count > 0.5 * len(z)
     if enough.sum() < 16:
         return none
@@ -281,7 +336,8 @@ def _stripes(
     if _scatter(means) < 1.2 / math.sqrt(len(z)):
         return none
     columns = np.zeros(nx, np.float32)
-    counts = np.where(unusable, np.nan, data - background)[:, enough]
+    background, sigma = images_at(sky, rows)
+    counts = np.where(unusable[rows], np.nan, data[rows] - background)[:, enough]
     columns[enough] = np.nanmedian(counts, axis=0)
     columns[enough] -= np.float32(np.median(columns[enough]))
     expected = 1.2533 * float(np.median(sigma[:, ::8])) / math.sqrt(len(z))
@@ -294,91 +350,55 @@ def _scatter(values: NDArray[np.float32]) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _activity(z: NDArray[np.float32], unusable: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Factor by which noise exceeds the sky's, from negative pixels; 1 in good places."""
+def _factor(
+    data: NDArray[np.float32], unusable: NDArray[np.bool_], sky: SkyBands
+) -> NDArray[np.float32]:
+    """Factor by which noise exceeds the sky's, from negative pixels; 1 in good places.
+
+    As bands of cells; of no rows for an image too small to tell.
+    """
     import cv2
 
-    ny, nx = z.shape
-    if min(ny, nx) < 8:
-        return np.ones_like(z)
-    power, share = _cell_means(
-        z, unusable, -_LARGEST_Z, np.float32(0), _ACTIVITY_CELL_PX, squared=True
-    )
-    side = _ACTIVITY_PX // _ACTIVITY_CELL_PX
-    power = cv2.blur(power, (side, side), borderType=cv2.BORDER_REFLECT)
-    share = cv2.blur(share, (side, side), borderType=cv2.BORDER_REFLECT)
+    if min(data.shape) < 8:
+        return _none(data.shape[1])
+    lowest, side = np.float32(-np.inf), _ACTIVITY_CELL_PX
+    power, share = cell_means(data, unusable, sky, lowest, np.float32(0), side, True)
+    near = (_ACTIVITY_PX // side, _ACTIVITY_PX // side)
+    power = cv2.blur(power, near, borderType=cv2.BORDER_REFLECT)
+    share = cv2.blur(share, near, borderType=cv2.BORDER_REFLECT)
     power = power / np.maximum(share, 0.1)
     factor = np.sqrt(np.maximum(2.0 * power / _ACTIVITY_FLOOR, 1.0)).astype(np.float32)
-    return enlarge(factor, (ny, nx), (_ACTIVITY_CELL_PX, _ACTIVITY_CELL_PX))
+    return mesh_bands(factor, data.shape[1], side)
 
 
-# One pass over the image each, where NumPy would make a temporary image a term.
+@njit(cache=True, nogil=True, fastmath=True)
+def _lag_products(z, unusable, rows, lags, limit):  # type: ignore[no-untyped-def]
+    """Sums of products of pixels `dy` rows and `dx` columns apart, and how many they are.
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _divide(data, background, sigma, unusable):  # type: ignore[no-untyped-def]
-    """``(data - background) / sigma``, 0 where unusable, within what float32 can square."""
-    z = np.empty(data.shape, np.float32)
-    for y in range(data.shape[0]):
-        for x in range(data.shape[1]):
-            value = (data[y, x] - background[y, x]) / sigma[y, x]
-            value = min(max(value, -_LARGEST_Z), _LARGEST_Z)
-            z[y, x] = np.float32(0) if unusable[y, x] else value
-    return z
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _over_sigma(data, background, sigma):  # type: ignore[no-untyped-def]
-    """The same, 0 where sigma is infinite."""
-    z = np.empty(data.shape, np.float32)
-    for y in range(data.shape[0]):
-        for x in range(data.shape[1]):
-            value = (data[y, x] - background[y, x]) / sigma[y, x]
-            value = min(max(value, -_LARGEST_Z), _LARGEST_Z)
-            z[y, x] = value if sigma[y, x] < np.inf else np.float32(0)
-    return z
-
-
-@njit(cache=True, nogil=True)
-def _cell_means(z, unusable, low, high, side, squared):  # type: ignore[no-untyped-def]
-    """Mean over all pixels of each cell of values, or their squares, clipped; its usable share.
-
-    Cells that reach over the edge count only what lies inside. Columns are summed before cells
-    are: a processor works on many at once.
+    (lags + 1, 2 lags + 1) each, for dy from 0 and dx from -lags; pixels beyond the limit and
+    those not usable are left out.
     """
-    ny, nx = z.shape
-    rows, columns = -(-ny // side), -(-nx // side)
-    mean, usable = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
-    for j in range(rows):
-        sums, seen = np.zeros(nx, np.float32), np.zeros(nx, np.float32)
-        stop = min((j + 1) * side, ny)
-        for y in range(j * side, stop):
-            values, hidden = z[y], unusable[y]
+    nx = z.shape[1]
+    products = np.zeros((lags + 1, 2 * lags + 1))
+    pairs = np.zeros((lags + 1, 2 * lags + 1))
+    values = np.empty((lags + 1, nx), np.float32)
+    good = np.empty((lags + 1, nx), np.float32)
+    n = nx - 2 * lags
+    for k in range(len(rows)):
+        for dy in range(lags + 1):
+            row, hidden = z[rows[k] + dy], unusable[rows[k] + dy]
             for x in range(nx):
-                value = min(max(values[x], low), high)
-                sums[x] += value * value if squared else value
-                seen[x] += np.float32(0) if hidden[x] else np.float32(1)
-        for i in range(columns):
-            first, last = i * side, min((i + 1) * side, nx)
-            pixels = np.float32((stop - j * side) * (last - first))
-            mean[j, i] = sums[first:last].sum() / pixels
-            usable[j, i] = seen[first:last].sum() / pixels
-    return mean, usable
-
-
-@njit(cache=True, nogil=True)
-def _take_off(z, level, unusable):  # type: ignore[no-untyped-def]
-    """Subtract a level in place, nothing from what is not usable."""
-    for y in range(z.shape[0]):
-        for x in range(z.shape[1]):
-            z[y, x] = np.float32(0) if unusable[y, x] else z[y, x] - level[y, x]
-
-
-@njit(cache=True, nogil=True)
-def _finish(background, sigma, level, factor, unusable):  # type: ignore[no-untyped-def]
-    """Level and activity into background and noise, in place; inf where there is no data."""
-    for y in range(sigma.shape[0]):
-        for x in range(sigma.shape[1]):
-            background[y, x] += level[y, x] * sigma[y, x]
-            scaled = sigma[y, x] * factor[y, x]
-            sigma[y, x] = np.float32(np.inf) if unusable[y, x] else scaled
+                fine = not hidden[x] and abs(row[x]) < limit
+                good[dy, x] = np.float32(1) if fine else np.float32(0)
+                values[dy, x] = row[x] if fine else np.float32(0)
+        for dy in range(lags + 1):
+            for dx in range(2 * lags + 1):
+                total, count = np.float32(0), np.float32(0)
+                centre, other = values[0, lags : lags + n], values[dy, dx : dx + n]
+                here, there = good[0, lags : lags + n], good[dy, dx : dx + n]
+                for x in range(n):
+                    total += centre[x] * other[x]
+                    count += here[x] * there[x]
+                products[dy, dx] += total
+                pairs[dy, dx] += count
+    return products, pairs

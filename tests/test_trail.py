@@ -10,8 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from streaks._noise_rows import SkyBands
 from streaks.detection.photometry import power_of_points, trail_flux
 from streaks.geometry import Segment, angle_difference_deg
+from streaks.noise import NoiseMap
 from streaks.trail import (
     FWHM_PER_SIGMA,
     TrailFit,
@@ -252,6 +254,13 @@ def test_line_noise_of_long_lines_grows_with_the_root_of_length() -> None:
     assert line_noise(5000.0, SIGMA_PX) == pytest.approx(expected, rel=1e-3)
 
 
+def known_noise(sigma: NDArray[np.float32]) -> NoiseMap:
+    """No background, and this noise at every pixel."""
+    zero, none = np.zeros(SHAPE, np.float32), np.zeros((0, SHAPE[1]), np.float32)
+    sky = SkyBands(zero, sigma.astype(np.float32), 1, zero[0], none, 1, none, 1)
+    return NoiseMap(sky, ~USABLE, np.eye(1))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_flux_in_counts_is_the_flux_drawn(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -259,7 +268,7 @@ def test_flux_in_counts_is_the_flux_drawn(seed: int) -> None:
     flux = flux_for_snr(ENDS, 40.0, sigma_px=SIGMA_PX, noise=12.0)
     counts = render_trail(SHAPE, ENDS, flux, SIGMA_PX) + sigma * rng.normal(size=SHAPE)
     fit = fit_of((counts / sigma).astype(np.float32), ENDS)
-    measured, error = trail_flux(counts.astype(np.float32), sigma.astype(np.float32), USABLE, fit)
+    measured, error = trail_flux(counts.astype(np.float32), known_noise(sigma), USABLE, fit)
     assert abs(measured - flux) < 4 * error
     assert error == pytest.approx(flux / 40.0, rel=0.4)
 
@@ -268,15 +277,22 @@ def test_photon_noise_of_the_trail_counts() -> None:
     counts = render_trail(SHAPE, ENDS, 5e5, SIGMA_PX).astype(np.float32)
     sigma = np.full(SHAPE, 10.0, np.float32)
     fit = fit_of(counts / 10.0, ENDS)
-    dark = trail_flux(counts, sigma, USABLE, fit)[1]
-    bright = trail_flux(counts, sigma, USABLE, fit, gain=1.0)[1]
+    dark = trail_flux(counts, known_noise(sigma), USABLE, fit)[1]
+    bright = trail_flux(counts, known_noise(sigma), USABLE, fit, gain=1.0)[1]
     assert bright > 2 * dark
+
+
+def test_a_dark_trail_has_the_flux_that_it_takes() -> None:
+    z = noisy(ENDS, 900.0, 12)
+    fit, noise = fit_of(z, ENDS), known_noise(np.ones(SHAPE, np.float32))
+    flux, error = trail_flux(z, noise, USABLE, fit)
+    assert trail_flux(-z, noise, USABLE, fit, negative=True) == pytest.approx((-flux, error))
 
 
 def test_a_trail_that_is_all_hidden_has_no_flux() -> None:
     fit = fit_of(noisy(ENDS, 900.0, 12), ENDS)
     counts, sigma = np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32)
-    measured = trail_flux(counts, sigma, np.zeros(SHAPE, bool), fit)
+    measured = trail_flux(counts, known_noise(sigma), np.zeros(SHAPE, bool), fit)
     assert math.isnan(measured[0])
     assert math.isnan(measured[1])
 

@@ -111,7 +111,7 @@ def find_streaks(frame: Frame, config: DetectionConfig | None = None) -> QTable:
     """
     config = DetectionConfig() if config is None else config
     noise = estimate_noise(frame.data, frame.mask, frame.variance, config.noise)
-    z, usable = standardise(frame.data, noise), np.isfinite(noise.sigma)
+    z, usable = standardise(frame.data, noise), ~noise.unusable
     sigma_px = _psf_sigma(frame, z, usable)
     turned = -z if config.negative else None
     rows = _search(_sheet(z, usable, noise, sigma_px, config), frame, noise, config, negative=False)
@@ -173,8 +173,7 @@ def _search(
     )
     if len(lines) == _MAX_LINES:
         _log.warning("%s: stopped at %d lines; is this a difference image?", frame.name, len(lines))
-    sky_sigma = float(np.median(noise.sigma[::8, ::8]))
-    source = 1.0 / (frame.gain * sky_sigma) if frame.gain > 0 else 0.0
+    source = 1.0 / (frame.gain * noise.typical_sigma()) if frame.gain > 0 else 0.0
     fits, snrs = _fit_all(sheet, lines, source, config)
     sheet = replace(
         sheet,
@@ -185,9 +184,6 @@ def _search(
     streaks = [_judge(sheet, fit, snr, least) for fit, snr in zip(fits, snrs, strict=True)]
     streaks = _join_pieces(sheet, _one_each(streaks), source)
     streaks = [s for s in streaks if _wanted(s, config)]
-    counts = frame.data - noise.background if streaks else frame.data
-    if negative:
-        counts = -counts
     rows = []
     for streak in streaks:
         fit = with_correlated_noise(
@@ -199,8 +195,8 @@ def _search(
         )
         streak = replace(streak, fit=fit)
         flux, error = trail_flux(
-            counts,
-            noise.sigma,
+            frame.data,
+            noise,
             sheet.usable,
             streak.fit,
             level=level_beside(sheet.z, sheet.usable, streak.fit),
@@ -208,11 +204,12 @@ def _search(
                 streak.fit.segment.length_px, sheet.sigma_px
             ),
             gain=frame.gain,
+            negative=negative,
         )
         flags = streak.flags | _flags(sheet, frame, streak.fit)
         if negative:
             flags |= StreakFlag.NEGATIVE
-        rows.append((replace(streak, flags=flags), -flux if negative else flux, error))
+        rows.append((replace(streak, flags=flags), flux, error))
     return rows
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import distance_to_segment
+from streaks.noise import NoiseMap
 from streaks.trail import REACH_SIGMA, TrailFit, pixels_near, trail_template
 
 __all__ = ["level_beside", "power_of_points", "trail_flux"]
@@ -28,13 +29,14 @@ def level_beside(
 
 def trail_flux(
     counts: NDArray[np.float32],
-    sigma: NDArray[np.float32],
+    noise: NoiseMap,
     usable: NDArray[np.bool_],
     fit: TrailFit,
     *,
     level: float = 0.0,
     noise_factor: float = 1.0,
     gain: float = math.nan,
+    negative: bool = False,
 ) -> tuple[float, float]:
     """Flux of a fitted trail in counts and its error, its shape kept.
 
@@ -45,8 +47,9 @@ def trail_flux(
     Parameters
     ----------
     counts : (ny, nx)
-        Background-subtracted.
-    sigma : (ny, nx), counts
+        The image as it is.
+    noise
+        Its background and noise.
     usable : (ny, nx) bool
         False where there is no data.
     fit
@@ -57,19 +60,21 @@ def trail_flux(
         Variance of PSF-filtered noise over that of white noise.
     gain
         Electrons a count, for the trail's own photon noise; NaN where unknown.
+    negative
+        The trail is dark, and was fitted in the image turned over.
 
     Returns
     -------
     flux, flux_err
-        NaN when no usable pixel lies under the trail.
+        Negative for a dark trail; NaN when no usable pixel lies under the trail.
     """
     reach = REACH_SIGMA * fit.sigma_px + 2.0
     x, y, values = pixels_near(counts, usable, fit.segment, reach)
     if len(x) == 0:
         return math.nan, math.nan
-    noise = sigma[y.astype(int), x.astype(int)].astype(float)
-    values = values - level * noise
-    weight = 1.0 / noise**2
+    background, sigma = noise.at(x.astype(np.int64), y.astype(np.int64))
+    values = (background - values if negative else values - background) - level * sigma
+    weight = 1.0 / sigma.astype(float) ** 2
     shape = trail_template(x, y, fit.segment, fit.sigma_px)
     information = float((shape * shape * weight).sum())
     if not information > 0:
@@ -80,7 +85,8 @@ def trail_flux(
         photons = np.maximum(flux * shape, 0.0) / gain
         variance += float((shape**2 * weight**2 * photons).sum()) / information**2
     relative = fit.flux_err / fit.flux if fit.converged and fit.flux > 0 else 0.0
-    return flux, max(math.sqrt(variance), abs(flux) * relative)
+    error = max(math.sqrt(variance), abs(flux) * relative)
+    return -flux if negative else flux, error
 
 
 def power_of_points(
