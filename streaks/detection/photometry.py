@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from streaks.geometry import distance_to_segment
 from streaks.noise import NoiseMap
 from streaks.trail import REACH_SIGMA, TrailFit, pixels_near, trail_template
 
@@ -22,9 +22,25 @@ def level_beside(
     A background map takes a little of every streak for sky (0.01 sigma a pixel), which for long
     faint trails is a per cent of their light.
     """
-    x, y, values = pixels_near(z, usable, fit.segment, reach_px)
-    away = distance_to_segment(x, y, fit.segment) > 5.0 * fit.sigma_px + 1.0
-    return float(np.median(values[away])) if away.sum() > 200 else 0.0
+    seg = fit.segment
+    x, y, values = pixels_near(z, usable, seg, reach_px)
+    beside = _away(x, y, values, seg.x0, seg.y0, seg.x1, seg.y1, 5.0 * fit.sigma_px + 1.0)
+    return float(np.median(beside)) if len(beside) > 200 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _away(x, y, values, x0, y0, x1, y1, least):  # type: ignore[no-untyped-def]
+    """Values of the pixels farther from a segment than the least."""
+    dx, dy = x1 - x0, y1 - y0
+    squared = max(dx * dx + dy * dy, 1e-12)
+    out, n = np.empty(len(x), np.float32), 0
+    for i in range(len(x)):
+        t = min(max(((x[i] - x0) * dx + (y[i] - y0) * dy) / squared, 0.0), 1.0)
+        u, v = x[i] - x0 - t * dx, y[i] - y0 - t * dy
+        if u * u + v * v > least * least:
+            out[n] = values[i]
+            n += 1
+    return out[:n]
 
 
 def trail_flux(

@@ -40,9 +40,10 @@ def masked_stars(usable: NDArray[np.bool_]) -> MaskedStars:
     none = MaskedStars(np.zeros(0), np.zeros(0), np.zeros(0))
     if usable.all() or min(ny, nx) < 4 * _CELL:
         return none
-    hidden = (~usable).astype(np.float32)
     size = (nx // _CELL, ny // _CELL)
-    cells = (cv2.resize(hidden, size, interpolation=cv2.INTER_AREA) > 0.7).astype(np.uint8)
+    # 255 where hidden: bytes are resized in a quarter of the time of numbers.
+    hidden = np.subtract(usable.view(np.uint8), 1)
+    cells = (cv2.resize(hidden, size, interpolation=cv2.INTER_AREA) > 0.7 * 255).astype(np.uint8)
     # Bleeds are one or two cells wide; opening cuts them from the star that they start in.
     cells = cv2.morphologyEx(cells, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     n, _, stats, centres = cv2.connectedComponentsWithStats(cells, connectivity=8)

@@ -68,7 +68,7 @@ def decode_picture(encoded: bytes) -> Picture:
     bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if bgr is None:
         raise FrameError(f"{len(encoded)} bytes are no PNG or JPEG picture; make it again")
-    return np.ascontiguousarray(bgr[..., ::-1])
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def shrink_picture(picture: Picture, max_px: int) -> Picture:
@@ -134,8 +134,9 @@ def text_width(text: str, scale: float) -> int:
 
 def _encode(picture: NDArray[np.uint8], suffix: str, options: list[int]) -> bytes:
     cv2 = cv2_module()
-    bgr = picture[..., ::-1] if picture.ndim == 3 else picture
-    done, encoded = cv2.imencode(suffix, np.ascontiguousarray(bgr), options)
+    whole = np.ascontiguousarray(picture)
+    bgr = cv2.cvtColor(whole, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else whole
+    done, encoded = cv2.imencode(suffix, bgr, options)
     if not done:
         raise FrameError(f"a picture of shape {picture.shape} cannot be written as {suffix}")
     return encoded.tobytes()

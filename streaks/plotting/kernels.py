@@ -8,10 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["grey_levels", "shrink_by_area"]
-
-#: Steps of the table of grey levels: finer than a level wherever the stretch is steepest.
-_STEPS = 4096
+__all__ = ["look_up", "shrink_by_area"]
 
 
 def shrink_by_area(
@@ -70,33 +67,16 @@ def _add_row(data: Any, mask: Any, part: Any, rows: Any, usable: Any) -> None:
         usable[x] += part if good else np.float32(0.0)
 
 
-def grey_levels(
-    data: NDArray[Any], good: NDArray[np.bool_], low: float, high: float, soft: float
+def look_up(
+    data: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    low: np.float32,
+    scale: np.float32,
+    table: NDArray[np.uint8],
 ) -> NDArray[np.uint8]:
-    """Grey levels 0 to 255 by the inverse hyperbolic sine; 0 where not good.
-
-    Parameters
-    ----------
-    data, good
-        Of one shape.
-    low, high
-        Values that become 0 and 255.
-    soft
-        Value below which the stretch is linear.
-    """
-    steps = np.linspace(low, high, _STEPS)
-    floor, ceiling = np.arcsinh(low / soft), np.arcsinh(high / soft)
-    table = np.rint(255.0 * (np.arcsinh(steps / soft) - floor) / (ceiling - floor))
-    flat = np.ascontiguousarray(data, dtype=np.float32).ravel()
+    """Entries of a table for values, ``(data - low) * scale`` being the place; 0 where not good."""
     grey = np.empty(data.shape, np.uint8)
-    _look_up(
-        flat,
-        np.ascontiguousarray(good).ravel(),
-        np.float32(low),
-        np.float32((_STEPS - 1) / (high - low)),
-        table.astype(np.uint8),
-        grey.ravel(),
-    )
+    _look_up(data.ravel(), np.ascontiguousarray(good).ravel(), low, scale, table, grey.ravel())
     return grey
 
 

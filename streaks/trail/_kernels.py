@@ -112,28 +112,51 @@ def evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
 def correlated(values, x, y, correlation, radius):  # type: ignore[no-untyped-def]
     """Rows of values (k, n) at pixels x, y after the correlation of noise between those pixels."""
     k, n = values.shape
-    width = x.max() - x.min() + 2 * radius + 1
-    keys = (y - y.min()) * width + (x - x.min())
-    order = np.argsort(keys)
-    ranked = keys[order]
-    out = np.zeros((k, n))
-    for dy in range(-radius, radius + 1):
-        for dx in range(-radius, radius + 1):
-            share = correlation[radius + dy, radius + dx]
-            if share == 0.0:
+    turned = y.max() - y.min() > x.max() - x.min()
+    along, across = (y, x) if turned else (x, y)
+    place, start, first = _places(along, across)
+    # Pixel by pixel: the numbers of one lie together.
+    of_pixel = np.ascontiguousarray(values.T)
+    out = np.zeros((n, k))
+    for i in range(n):
+        for du in range(-radius, radius + 1):
+            u = along[i] - first + du
+            if u < 0 or u >= len(start) - 1:
                 continue
-            at = 0
-            # Both lists rise, so one walk along them finds all pairs.
-            for i in range(n):
-                wanted = ranked[i] + dy * width + dx
-                while at > 0 and ranked[at] > wanted:
-                    at -= 1
-                while at < n - 1 and ranked[at] < wanted:
-                    at += 1
-                if ranked[at] == wanted:
+            for dv in range(-radius, radius + 1):
+                dy, dx = (du, dv) if turned else (dv, du)
+                share = correlation[radius + dy, radius + dx]
+                at = across[i] + dv - start[u, 1]
+                if share == 0.0 or at < 0 or at >= start[u + 1, 0] - start[u, 0]:
+                    continue
+                other = place[start[u, 0] + at]
+                if other >= 0:
                     for j in range(k):
-                        out[j, order[i]] += share * values[j, order[at]]
-    return out
+                        out[i, j] += share * of_pixel[other, j]
+    return np.ascontiguousarray(out.T)
+
+
+@njit(cache=True, nogil=True)
+def _places(along, across):  # type: ignore[no-untyped-def]
+    """Where each pixel stands in a list, by its place along and across: as a ragged table.
+
+    The table, where each of its rows begins and at which place across, and the first place along.
+    """
+    n, first = len(along), along.min()
+    rows = along.max() - first + 1
+    low, high = np.full(rows, 2**62), np.full(rows, -(2**62))
+    for i in range(n):
+        u = along[i] - first
+        low[u], high[u] = min(low[u], across[i]), max(high[u], across[i])
+    start = np.zeros((rows + 1, 2), np.int64)
+    for u in range(rows):
+        start[u, 1] = low[u]
+        start[u + 1, 0] = start[u, 0] + max(high[u] - low[u] + 1, 0)
+    place = np.full(start[rows, 0], -1)
+    for i in range(n):
+        u = along[i] - first
+        place[start[u, 0] + across[i] - low[u]] = i
+    return place, start, first
 
 
 @njit(cache=True, fastmath=True, error_model="numpy", nogil=True)
