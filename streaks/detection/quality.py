@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streaks.detection.compact import shortest_shoulder
-from streaks.detection.sampling import peak_and_shoulder, sample_line
+from streaks.detection.sampling import peak_and_shoulder, sample_track
 from streaks.detection.search import Filtered
 from streaks.geometry import Segment
 from streaks.trail import TrailFit
@@ -79,20 +80,8 @@ def track_profile(filtered: Filtered, segment: Segment, sigma_px: float) -> Prof
     sigma_px
         Width of its light across.
     """
-    length = max(segment.length_px, 1e-6)
-    n = max(3, round(length) + 1)
-    ends = np.array([segment.x0, segment.y0, segment.x1, segment.y1])
-    across = np.array([segment.y0 - segment.y1, segment.x1 - segment.x0] * 2) / length
     width = max(sigma_px, 0.6)
-    snr, cover = filtered.snr, filtered.cover
-    along = sample_line(snr, cover, ends, n)
-    beside = np.stack(
-        [sample_line(snr, cover, ends + k * 3.2 * width * across, n) for k in (1, -1)], axis=1
-    )
-    farther = np.stack(
-        [sample_line(snr, cover, ends + k * 5.0 * width * across, n) for k in (1, -1)], axis=1
-    )
-    return Profile(along, beside, np.isnan(beside) | np.isnan(farther))
+    return Profile(*sample_track(filtered.snr, filtered.cover, segment, width))
 
 
 def beside_masks(profile: Profile, snr: float) -> float:
@@ -105,8 +94,7 @@ def beside_masks(profile: Profile, snr: float) -> float:
 
 def along_a_mask(profile: Profile, share: float = 0.5) -> bool:
     """Whether a mask runs under or beside most of the track: a bleed, a spike, a chip's edge."""
-    beside = (profile.hidden_beside.mean(axis=0) > share).any()
-    return bool(beside or np.isnan(profile.along).mean() > share)
+    return bool(_hidden_share(profile.along, profile.hidden_beside) > share)
 
 
 def _lit_where_clear(profile: Profile, snr: float) -> float:
@@ -180,8 +168,8 @@ def quality(fit: TrailFit, profile: Profile, *, sigma_px: float, point_px: float
     """
     return (
         quality_of_fit(fit, sigma_px=sigma_px, point_px=point_px)
-        * max(_evenly_lit(profile), _slender(fit) * _lit_throughout(profile))
-        * _without_negative_lobes(profile)
+        * max(_evenly_lit(profile.along), _slender(fit) * _lit_throughout(profile.along))
+        * _without_negative_lobes(profile.along, profile.beside)
     )
 
 
@@ -234,10 +222,11 @@ def pointlike(
 
 def worth(profile: Profile, segment: Segment, line_snr: float) -> float:
     """The most that a line's score can become, by its profile before it is fitted."""
-    lit = max(_evenly_lit(profile), _lit_throughout(profile))
+    lit = max(_evenly_lit(profile.along), _lit_throughout(profile.along))
+    lit *= _without_negative_lobes(profile.along, profile.beside)
     # A fit may move a long line off the mask that it began beside, where that is not all of it.
     masked = along_a_mask(profile, share=0.5 if segment.length_px < 50.0 else 0.8)
-    return line_snr * lit * _without_negative_lobes(profile) * (_SPIKE_FACTOR if masked else 1.0)
+    return float(line_snr * lit * (_SPIKE_FACTOR if masked else 1.0))
 
 
 def fades(profile: Profile, from_first_end: bool) -> bool:
@@ -271,21 +260,6 @@ def dashed(profile: Profile) -> bool:
     return bool(dark[3:-3].mean() > 0.1 and len(steps) >= 2)
 
 
-def _quantile(values: NDArray[np.float64], q: float) -> float:
-    """Linear quantile of a few numbers; NumPy's own takes ten times as long over them."""
-    ranked = np.sort(values)
-    place = q * (len(ranked) - 1)
-    low = int(place)
-    high = min(low + 1, len(ranked) - 1)
-    return float(ranked[low] + (place - low) * (ranked[high] - ranked[low]))
-
-
-def _step(value: float, low: float, high: float) -> float:
-    """0 below low, 1 above high, smooth between."""
-    t = min(max((value - low) / (high - low), 0.0), 1.0)
-    return t * t * (3.0 - 2.0 * t)
-
-
 def _extended(fit: TrailFit, point_px: float) -> float:
     """Against point sources: a length that is both measured and more than a point's."""
     length = fit.segment.length_px
@@ -310,48 +284,6 @@ def _slender(fit: TrailFit) -> float:
     return _step(fit.segment.length_px / max(fit.sigma_px, 1e-3), 30.0, 100.0)
 
 
-def _evenly_lit(profile: Profile) -> float:
-    """Against chains of points: light outside the brightest quarter of the track."""
-    values = profile.along[np.isfinite(profile.along)]
-    # Ends of a trail are at half its brightness.
-    if len(values) < 8:
-        return 1.0
-    values = np.sort(values[1:-1])
-    mean = float(values.mean())
-    rest = float(values[: max(1, int(0.75 * len(values)))].mean())
-    # In noise of unit variance the lower three quarters lie 0.424 sigma below the mean.
-    return _step((rest + 0.424) / max(mean, 1e-3), 0.15, 0.5)
-
-
-def _lit_throughout(profile: Profile) -> float:
-    """For long trails that flash: light in most of eight pieces, not only in a few stars."""
-    values = profile.along[np.isfinite(profile.along)]
-    if len(values) < 8 * 8:
-        return 0.0
-    starts = np.linspace(0, len(values), 9).astype(int)[:-1]
-    pieces = np.add.reduceat(values, starts) / np.diff([*starts, len(values)])
-    # Samples a pixel apart are correlated over about four.
-    noise = 2.0 / math.sqrt(len(values) / 8)
-    lit = pieces > max(3.0 * noise, 0.05 * float(pieces.max()))
-    return _step(float(lit.mean()), 0.4, 0.8)
-
-
-def _without_negative_lobes(profile: Profile) -> float:
-    """Against dipoles: a dark side as deep as the bright one is high."""
-    along = profile.along[np.isfinite(profile.along)]
-    seen = np.isfinite(profile.beside)
-    if len(along) == 0 or not seen.any():
-        return 1.0
-    peak = _quantile(along, 0.75)
-    # The dark side of a dipole is as long as its bright one; a long trail passes many dipoles.
-    darkest = _quantile(profile.beside[seen], 0.04)
-    side = float(np.where(seen, profile.beside, 0.0).mean(axis=0).min())
-    # One dark pixel among n samples is noise down to about 4 sigma.
-    lobe = max(-darkest - 4.0, 0.0)
-    trough = max(-side - 4.0 / math.sqrt(max(len(profile.along) / 4.0, 1.0)), 0.0)
-    return 1.0 - _step(max(lobe, 1.5 * trough) / max(peak, 1.0), 0.2, 0.6)
-
-
 def _well_fitted(fit: TrailFit) -> float:
     """Against clutter: residuals that are a large share of what is fitted."""
     if not math.isfinite(fit.chi2) or fit.n_pixels == 0:
@@ -363,3 +295,82 @@ def _well_fitted(fit: TrailFit) -> float:
     # Satellites flash, tumble and are out of focus: no uniform Gaussian trail fits them well, but
     # more light is in the trail than in what it misses.
     return (1.0 - _step(share, 0.15, 0.5) * (1.0 - _slender(fit))) * (1.0 - _step(share, 2.0, 6.0))
+
+
+# Compiled, for they look at some 500 tracks a frame: each takes NumPy ten times as long.
+
+
+@njit(cache=True, nogil=True)
+def _step(value, low, high):  # type: ignore[no-untyped-def]
+    """0 below low, 1 above high, smooth between."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+@njit(cache=True, nogil=True)
+def _quantile(values, q):  # type: ignore[no-untyped-def]
+    """Linear quantile of numbers of which none is NaN."""
+    ranked = np.sort(values)
+    place = q * (len(ranked) - 1)
+    low = int(place)
+    high = min(low + 1, len(ranked) - 1)
+    return ranked[low] + (place - low) * (ranked[high] - ranked[low])
+
+
+@njit(cache=True, nogil=True)
+def _hidden_share(along, hidden_beside):  # type: ignore[no-untyped-def]
+    """Largest share that is hidden: of the track, of one side or of the other."""
+    counts = np.zeros(3)
+    for i in range(len(along)):
+        counts[0] += np.isnan(along[i])
+        counts[1] += hidden_beside[i, 0]
+        counts[2] += hidden_beside[i, 1]
+    return counts.max() / len(along)
+
+
+@njit(cache=True, nogil=True)
+def _evenly_lit(along):  # type: ignore[no-untyped-def]
+    """Against chains of points: light outside the brightest quarter of the track."""
+    values = along[np.isfinite(along)]
+    # Ends of a trail are at half its brightness.
+    if len(values) < 8:
+        return 1.0
+    ranked = np.sort(values[1:-1])
+    mean = ranked.mean()
+    rest = ranked[: max(1, int(0.75 * len(ranked)))].mean()
+    # In noise of unit variance the lower three quarters lie 0.424 sigma below the mean.
+    return _step((rest + 0.424) / max(mean, 1e-3), 0.15, 0.5)
+
+
+@njit(cache=True, nogil=True)
+def _lit_throughout(along):  # type: ignore[no-untyped-def]
+    """For long trails that flash: light in most of eight pieces, not only in a few stars."""
+    values = along[np.isfinite(along)]
+    n = len(values)
+    if n < 8 * 8:
+        return 0.0
+    pieces = np.empty(8)
+    for k in range(8):
+        pieces[k] = values[k * n // 8 : (k + 1) * n // 8].mean()
+    # Samples a pixel apart are correlated over about four.
+    noise = 2.0 / math.sqrt(n / 8)
+    lit = pieces > max(3.0 * noise, 0.05 * pieces.max())
+    return _step(lit.sum() / 8, 0.4, 0.8)
+
+
+@njit(cache=True, nogil=True)
+def _without_negative_lobes(along, beside):  # type: ignore[no-untyped-def]
+    """Against dipoles: a dark side as deep as the bright one is high."""
+    lit = along[np.isfinite(along)]
+    sides = beside.ravel()
+    seen = sides[np.isfinite(sides)]
+    if len(lit) == 0 or len(seen) == 0:
+        return 1.0
+    peak = _quantile(lit, 0.75)
+    # The dark side of a dipole is as long as its bright one; a long trail passes many dipoles.
+    darkest = _quantile(seen, 0.04)
+    side = min(np.nansum(beside[:, 0]), np.nansum(beside[:, 1])) / len(along)
+    # One dark pixel among n samples is noise down to about 4 sigma.
+    lobe = max(-darkest - 4.0, 0.0)
+    trough = max(-side - 4.0 / math.sqrt(max(len(along) / 4.0, 1.0)), 0.0)
+    return 1.0 - _step(max(lobe, 1.5 * trough) / max(peak, 1.0), 0.2, 0.6)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streaks.geometry import Segment
 
-__all__ = ["peak_and_shoulder", "sample_line"]
+__all__ = ["peak_and_shoulder", "sample_line", "sample_track"]
 
 
 def sample_line(
@@ -32,6 +32,38 @@ def sample_line(
     """
     x0, y0, x1, y1 = (float(v) for v in ends)
     return _sample(snr, cover, x0, y0, x1, y1, n)
+
+
+def sample_track(
+    snr: NDArray[np.float32],
+    cover: NDArray[np.float32],
+    segment: Segment,
+    width_px: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Samples along a segment and on both sides of it, one a pixel, ends included.
+
+    Parameters
+    ----------
+    snr, cover : (ny, nx) float32
+        Of `streaks.detection.search.Filtered`.
+    segment
+        The track.
+    width_px
+        Of its light: samples lie 3.2 and 5 of it aside.
+
+    Returns
+    -------
+    along : (n,)
+        NaN as in `sample_line`.
+    beside : (n, 2)
+        At the smaller distance.
+    hidden : (n, 2)
+        Where one of the two samples of a side is NaN.
+    """
+    along, beside, hidden = _track(
+        snr, cover, segment.x0, segment.y0, segment.x1, segment.y1, width_px
+    )
+    return along, beside, hidden
 
 
 def peak_and_shoulder(
@@ -69,6 +101,25 @@ def _sample(snr, cover, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
             snr[high, left] * (1 - fx) + snr[high, right] * fx
         ) * fy
     return out
+
+
+@njit(cache=True, nogil=True)
+def _track(snr, cover, x0, y0, x1, y1, width):  # type: ignore[no-untyped-def]
+    length = max(np.hypot(x1 - x0, y1 - y0), 1e-6)
+    n = max(3, int(np.rint(length)) + 1)
+    nx, ny = (y0 - y1) / length * width, (x1 - x0) / length * width
+    along = _sample(snr, cover, x0, y0, x1, y1, n)
+    beside, hidden = np.empty((n, 2)), np.empty((n, 2), np.bool_)
+    for side in range(2):
+        sign = 1.0 if side == 0 else -1.0
+        u, v = sign * 3.2 * nx, sign * 3.2 * ny
+        near = _sample(snr, cover, x0 + u, y0 + v, x1 + u, y1 + v, n)
+        u, v = sign * 5.0 * nx, sign * 5.0 * ny
+        far = _sample(snr, cover, x0 + u, y0 + v, x1 + u, y1 + v, n)
+        for i in range(n):
+            beside[i, side] = near[i]
+            hidden[i, side] = np.isnan(near[i]) or np.isnan(far[i])
+    return along, beside, hidden
 
 
 @njit(cache=True, nogil=True)
