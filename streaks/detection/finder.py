@@ -20,6 +20,7 @@ from streaks.detection.pieces import (
     hidden_share,
     pixels_on,
     spanning_segment,
+    unexplained,
 )
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
 from streaks.detection.quality import (
@@ -42,7 +43,7 @@ from streaks.detection.search import Filtered, filter_image, search_lines
 from streaks.detection.sky import magnitudes, sky_columns
 from streaks.detection.spikes import MaskedStars, masked_stars, star_behind
 from streaks.frame import Frame, MaskPlane
-from streaks.geometry import Segment, distance_to_segment
+from streaks.geometry import Segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
 from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail, with_correlated_noise
@@ -110,6 +111,8 @@ def find_streaks(frame: Frame, config: DetectionConfig | None = None) -> QTable:
         If no pixel is usable, or all have one value.
     """
     config = DetectionConfig() if config is None else config
+    # Any number will do in a frame, of any byte order; compiled loops want one kind.
+    frame = replace(frame, data=np.asarray(frame.data, dtype=np.float32))
     noise = estimate_noise(frame.data, frame.mask, frame.variance, config.noise)
     z, usable = standardise(frame.data, noise), ~noise.unusable
     sigma_px = _psf_sigma(frame, z, usable)
@@ -287,36 +290,12 @@ def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float, least: float = 0.0) ->
 def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:
     """Without the fits that ran into the place, or sit in the wings, of a better one."""
     ranked = sorted(streaks, key=lambda s: -s.fit.snr)
-    segments = [s.fit.segment for s in ranked]
-    boxes = np.array([(s.x0, s.x1, min(s.y0, s.y1), max(s.y0, s.y1)) for s in segments])
-    reach = np.array([4.0 * s.fit.sigma_px for s in ranked])
-    kept: list[int] = []
-    for i, streak in enumerate(ranked):
-        before = np.array(kept, dtype=int)
-        low_x, high_x, low_y, high_y = boxes[before].reshape(-1, 4).T
-        r = reach[before]
-        inside = (
-            (boxes[i, 0] > low_x - r)
-            & (boxes[i, 1] < high_x + r)
-            & (boxes[i, 2] > low_y - r)
-            & (boxes[i, 3] < high_y + r)
-        )
-        if not any(_explained(streak.fit, ranked[k].fit) for k in before[inside]):
-            kept.append(i)
+    kept = unexplained(
+        [s.fit.segment for s in ranked],
+        np.array([s.fit.sigma_px for s in ranked]),
+        np.array([s.fit.snr for s in ranked]),
+    )
     return [ranked[i] for i in kept]
-
-
-def _explained(faint: TrailFit, bright: TrailFit) -> bool:
-    """Whether both ends and the midpoint of one trail lie in the light of another."""
-    a, sigma = faint.segment, bright.sigma_px
-    reach = 2.0 * sigma
-    # Of two alike, one is the other only where they lie upon each other; a much brighter one has
-    # wings: at 3.5 sigma a Gaussian is spent, real light is not.
-    if bright.snr > 3.0 * faint.snr:
-        contrast = 20.0 * bright.snr / max(faint.snr, 1.0)
-        reach = sigma * min(math.sqrt(2.0 * math.log(contrast)), 4.0)
-    points = np.array([(a.x0, a.y0), (a.x1, a.y1), a.midpoint])
-    return bool((distance_to_segment(points[:, 0], points[:, 1], bright.segment) < reach).all())
 
 
 def _join_pieces(

@@ -1,4 +1,4 @@
-"""Pieces on one line are one object: trails behind masks, and flashing satellites."""
+"""Several fits of one object: the same light twice, trails behind masks, flashing satellites."""
 
 from __future__ import annotations
 
@@ -6,14 +6,31 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment, angle_difference_deg
 
-__all__ = ["group_pieces", "hidden_share", "pixels_on", "spanning_segment"]
+__all__ = ["group_pieces", "hidden_share", "pixels_on", "spanning_segment", "unexplained"]
 
 #: Alignments that chance makes in more than one image of fifty are not believed.
 _MAX_CHANCE = 0.02
+
+
+def unexplained(
+    segments: Sequence[Segment], sigma_px: NDArray[np.float64], snr: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Indices of the segments that do not lie wholly in the light of a kept one before them.
+
+    Parameters
+    ----------
+    segments
+        The brightest first.
+    sigma_px, snr : (n,)
+        Their widths and S/N.
+    """
+    ends = np.array([(s.x0, s.y0, s.x1, s.y1) for s in segments]).reshape(-1, 4)
+    return np.flatnonzero(_unexplained(ends, sigma_px, snr))
 
 
 def group_pieces(
@@ -145,3 +162,39 @@ def _gap(a: Segment, b: Segment) -> Segment | None:
     ]
     _, p, q = min(pairs)
     return Segment(*p, *q)
+
+
+@njit(cache=True, nogil=True)
+def _unexplained(ends, sigma, snr):  # type: ignore[no-untyped-def]
+    kept = np.ones(len(ends), np.bool_)
+    for i in range(len(ends)):
+        for k in range(i):
+            if kept[k] and _lies_in(ends[i], ends[k], _reach(sigma[k], snr[k], snr[i])):
+                kept[i] = False
+                break
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _reach(sigma, bright, faint):  # type: ignore[no-untyped-def]
+    """How far the light of a bright trail reaches that a faint fit may have run into."""
+    # Of two alike, one is the other only where they lie upon each other; a much brighter one has
+    # wings: at 3.5 sigma a Gaussian is spent, real light is not.
+    if bright > 3.0 * faint:
+        contrast = 20.0 * bright / max(faint, 1.0)
+        return sigma * min(math.sqrt(2.0 * math.log(contrast)), 4.0)
+    return 2.0 * sigma
+
+
+@njit(cache=True, nogil=True)
+def _lies_in(a, b, reach):  # type: ignore[no-untyped-def]
+    """Whether both ends and the midpoint of one segment are within a reach of another."""
+    dx, dy = b[2] - b[0], b[3] - b[1]
+    squared = max(dx * dx + dy * dy, 1e-12)
+    for k in range(3):
+        x, y = a[0] + 0.5 * k * (a[2] - a[0]), a[1] + 0.5 * k * (a[3] - a[1])
+        t = min(max(((x - b[0]) * dx + (y - b[1]) * dy) / squared, 0.0), 1.0)
+        u, v = x - b[0] - t * dx, y - b[1] - t * dy
+        if not u * u + v * v < reach * reach:
+            return False
+    return True
