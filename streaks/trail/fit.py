@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment, clip_segment
-from streaks.trail._kernels import MIN_LENGTH_PX, correlated, evaluate, gather, levenberg
+from streaks.trail._kernels import (
+    MIN_LENGTH_PX,
+    correlated,
+    covariance_of,
+    errors_of,
+    evaluate,
+    gather,
+    levenberg,
+    measured,
+)
 
 __all__ = [
     "FWHM_PER_SIGMA",
@@ -39,17 +48,10 @@ FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 REACH_SIGMA = 4.0
 #: Starting places of longer trails are good to half a pixel.
 _LONG_PX = 64.0
-#: Where a trail's surface brightness is below the noise, its end is a step in noise, found to a
-#: few times the length over which chi-square changes by one (Yao 1987, Ann. Stat. 15, 1321); the
-#: curvature of chi-square at the end knows nothing of it. The factor is from simulated trails.
-_END_SPREAD = 3.0
-#: What both ends' spread adds to the variance of the length. More than 2: the middle of a peaked
-#: distribution widens by more than the root of two where two of it add up.
-_BOTH_ENDS = 2.8
-#: S/N at which errors across are 1.4 times those of the linear fit, from simulated trails.
-_FAINT_SNR = 4.0
 #: A prior on the width across keeps faint trails from trading width for flux, share of the PSF's.
 _WIDTH_PRIOR = 0.15
+#: Fields of `TrailFit` in the order of `errors_of`.
+_ERRORS = ("flux_err", "sigma_err", "along_err", "across_err", "length_err", "theta_err_deg")
 #: The PSF of a frame is known to about this share: what the prior adds to errors.
 _PSF_KNOWN = 0.05
 
@@ -144,11 +146,10 @@ def fit_trail(
         Variance that one unit of the trail's own light adds (``1 / (gain * sigma)`` for a
         standardised image); 0 where unknown.
     """
-    prior = _WIDTH_PRIOR * sigma_px
-    p, x, y, values = _least_squares(z, usable, start, sigma_px, prior)
+    p, x, y, values = _least_squares(z, usable, start, sigma_px)
     # Behind a mask a trail may turn out to go on beyond the pixels that were looked at.
     if p is not None and p[3] > start.length_px + 2.0 * REACH_SIGMA * sigma_px:
-        p, x, y, values = _least_squares(z, usable, _segment_of(p), sigma_px, prior)
+        p, x, y, values = _least_squares(z, usable, _segment_of(p), sigma_px)
     xm, ym = start.midpoint
     reach = 0.75 * start.length_px + 6.0 * sigma_px
     if (
@@ -159,15 +160,21 @@ def fit_trail(
     ):
         return _failed(start, sigma_px, len(values))
     p = _inside(p, z.shape)
-    model, jacobian = np.empty(len(x)), np.empty((6, len(x)))
-    evaluate(p, x, y, model, jacobian)
-    residual = values - model
-    inner = model > 0.02 * model.max() if model.max() > 0 else np.ones(len(x), bool)
-    gram = jacobian @ jacobian.T
-    covariance = _covariance(gram, noise_factor * gram, jacobian, model, sigma_px, source_variance)
-    if covariance is None:
+    snr, chi2, *errors = measured(
+        p, x, y, values, *_prior(sigma_px), source_variance, noise_factor
+    ).tolist()
+    if math.isnan(errors[0]):
         return _failed(start, sigma_px, len(values))
-    return _result(p, covariance, model, values, residual[inner], noise_factor)
+    return TrailFit(
+        segment=_segment_of(p).ordered(),
+        flux=float(p[4]),
+        sigma_px=float(p[5]),
+        snr=snr,
+        chi2=chi2,
+        n_pixels=len(values),
+        converged=True,
+        **dict(zip(_ERRORS, errors, strict=True)),
+    )
 
 
 def with_correlated_noise(
@@ -209,36 +216,20 @@ def with_correlated_noise(
     model, jacobian = np.empty(len(x)), np.empty((6, len(x)))
     evaluate(p, x, y, model, jacobian)
     blurred = correlated(jacobian, x.astype(np.int64), y.astype(np.int64), correlation, radius)
-    covariance = _covariance(
-        jacobian @ jacobian.T, jacobian @ blurred.T, jacobian, model, sigma_px, source_variance
-    )
-    return fit if covariance is None else replace(fit, **_errors(p, covariance, fit.snr))
+    covariance = covariance_of(
+        jacobian @ jacobian.T, jacobian @ blurred.T, jacobian, model, *_prior(sigma_px),
+        source_variance,
+    )  # fmt: skip
+    if math.isnan(covariance[0, 0]):
+        return fit
+    errors = errors_of(p, covariance, fit.snr).tolist()
+    return replace(fit, **dict(zip(_ERRORS, errors, strict=True)))
 
 
-def _covariance(
-    gram: NDArray[np.float64],
-    noise: NDArray[np.float64],
-    jacobian: NDArray[np.float64],
-    model: NDArray[np.float64],
-    sigma_px: float,
-    source_variance: float,
-) -> NDArray[np.float64] | None:
-    """Of the six parameters, (6, 6), from the fit's normal equations and what noise adds to them.
-
-    None where the equations have no solution.
-    """
-    prior = _WIDTH_PRIOR * sigma_px
-    information, middle = gram.copy(), noise.copy()
-    information[5, 5] += 1.0 / prior**2
-    try:
-        inverse = np.linalg.inv(information)
-    except np.linalg.LinAlgError:
-        return None
-    if source_variance > 0:
-        weights = source_variance * np.maximum(model, 0.0)
-        middle += (jacobian * weights) @ jacobian.T
-    middle[5, 5] += (_PSF_KNOWN * sigma_px) ** 2 / prior**4
-    return inverse @ middle @ inverse
+def _prior(sigma_px: float) -> tuple[float, float]:
+    """Weight of the width's prior, and the variance that a wrong prior adds to its gradient."""
+    weight = 1.0 / (_WIDTH_PRIOR * sigma_px) ** 2
+    return weight, (_PSF_KNOWN * sigma_px * weight) ** 2
 
 
 def _least_squares(
@@ -246,7 +237,6 @@ def _least_squares(
     usable: NDArray[np.bool_],
     start: Segment,
     sigma_px: float,
-    prior_px: float,
 ) -> tuple[
     NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
 ]:
@@ -258,7 +248,7 @@ def _least_squares(
         return None, x, y, values
     theta = math.atan2(start.y1 - start.y0, start.x1 - start.x0)
     p0 = np.array([*start.midpoint, theta, max(start.length_px, 1.0), 0.0, sigma_px])
-    p, ok = levenberg(p0, x, y, values, sigma_px, 1.0 / prior_px**2)
+    p, ok = levenberg(p0, x, y, values, sigma_px, _prior(sigma_px)[0])
     return (p if ok else None), x, y, values
 
 
@@ -269,54 +259,15 @@ def _segment_of(p: NDArray[np.float64]) -> Segment:
 
 def _inside(p: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The same trail as far as it lies on the image: where it ends outside, nothing tells."""
+    reach_x, reach_y = abs(0.5 * p[3] * math.cos(p[2])), abs(0.5 * p[3] * math.sin(p[2]))
+    if reach_x < p[0] < shape[1] - 1 - reach_x and reach_y < p[1] < shape[0] - 1 - reach_y:
+        return p
     seen = clip_segment(_segment_of(p), (shape[0], shape[1]))
     if seen is None or seen.length_px > p[3] - 1e-6:
         return p
     share = seen.length_px / p[3]
     xm, ym = seen.midpoint
     return np.array([xm, ym, p[2], max(seen.length_px, MIN_LENGTH_PX), p[4] * share, p[5]])
-
-
-def _result(
-    p: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    model: NDArray[np.float64],
-    values: NDArray[np.float64],
-    residual: NDArray[np.float64],
-    noise_factor: float,
-) -> TrailFit:
-    power = float(model @ model)
-    snr = float(values @ model) / math.sqrt(power * noise_factor) if power > 0 else 0.0
-    return TrailFit(
-        segment=_segment_of(p).ordered(),
-        flux=float(p[4]),
-        sigma_px=float(p[5]),
-        snr=snr,
-        chi2=float(np.mean(residual**2)) if len(residual) else math.nan,
-        n_pixels=len(values),
-        converged=True,
-        **_errors(p, covariance, snr),
-    )
-
-
-def _errors(p: NDArray[np.float64], covariance: NDArray[np.float64], snr: float) -> dict[str, Any]:
-    """What `TrailFit` holds of errors."""
-    c, s = math.cos(p[2]), math.sin(p[2])
-    along = np.array([c, s, 0.0, 0.5, 0.0, 0.0])
-    across = np.array([-s, c, 0.0, 0.0, 0.0, 0.0])
-    error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    # The curvature of chi-square at its minimum promises faint trails more than they keep.
-    faint = math.sqrt(1.0 + (_FAINT_SNR / max(snr, 1.0)) ** 2)
-    jump = _END_SPREAD * p[3] / max(snr, 1.0) ** 2
-    return {
-        "flux_err": float(error[4]),
-        "sigma_err": float(error[5]),
-        # Ends are symmetric: one number serves both. Masks break this only weakly.
-        "along_err": math.sqrt(max(float(along @ covariance @ along), 0.0) + jump**2),
-        "across_err": faint * math.sqrt(max(float(across @ covariance @ across), 0.0)),
-        "length_err": math.sqrt(float(error[3]) ** 2 + _BOTH_ENDS * jump**2),
-        "theta_err_deg": faint * math.degrees(float(error[2])),
-    }
 
 
 def _failed(start: Segment, sigma_px: float, n_pixels: int) -> TrailFit:
