@@ -58,3 +58,15 @@ def test_a_mask_of_no_pixels_is_empty():
 def test_fractions_are_no_bits():
     with pytest.raises(FrameError, match="the mask of m holds fractions"):
         read_mask_bits(np.array([[0.5]]), BITS, "m")
+
+
+@pytest.mark.parametrize("kind", ["u1", ">i2", "<u2", ">i4", "f4"])
+def test_pixels_unusable_in_any_case_are_bad_beside_what_the_mask_says(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    # Runs of zeros longer and shorter than what is looked at together.
+    values = np.where(rng.random((19, 130)) < 0.02, rng.integers(0, 128, (19, 130)), 0)
+    unusable = rng.random(values.shape) < 0.1
+    mask, planes = read_mask_bits(values.astype(kind), BITS, "m", unusable=unusable)
+    alone, planes_alone = read_mask_bits(values.astype(kind), BITS, "m")
+    assert (mask == (alone | unusable)).all()
+    assert (planes == planes_alone | np.where(unusable, np.uint8(MaskPlane.BAD), 0)).all()

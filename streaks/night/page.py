@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from streaks.completeness import match_truth
 from streaks.cutouts import Cutouts, extract_cutouts
-from streaks.errors import StreaksError, TableError
+from streaks.errors import FrameError, StreaksError, TableError
 from streaks.night.archive import Night
 from streaks.reporting import NightSummary, PagePictures, select_rows, write_report
 
@@ -24,8 +24,8 @@ __all__ = ["summarise", "write_night_report"]
 
 _log = logging.getLogger(__name__)
 
-#: Of an overview on the page, where a hundred of them must not make it too heavy to open.
-_OVERVIEW_PX = 640
+#: What every such file begins with.
+_JPEG = b"\xff\xd8"
 _MAX_MISSED = 200
 _MAX_ROWS = 2000
 
@@ -171,16 +171,16 @@ class _SmallPictures:
     def _draw_all(self, image: str, names: Set[str]) -> None:
         from streaks.plotting import cutout_picture, encode_jpeg
 
-        stack = _stack(self._night, image, beside=False)
+        stack = _stack(self._night, image, names, beside=False)
         for i, name in enumerate(() if stack is None else stack.names):
-            if stack is not None and name in names:
+            if stack is not None:
                 picture = cutout_picture(stack.difference[i], stack.mask[i])
                 self._drawn[name] = encode_jpeg(picture, quality=80)
 
 
-def _stack(night: Night, image: str, *, beside: bool) -> Cutouts | None:
+def _stack(night: Night, image: str, names: Collection[str], *, beside: bool) -> Cutouts | None:
     try:
-        return night.cutouts(image, beside=beside)
+        return night.cutouts(image, beside=beside, names=names)
     except StreaksError as error:
         _log.warning("no cutouts of %s: %s", image, error)
         return None
@@ -213,33 +213,39 @@ def _draw_panel(night: Night, row: int) -> bytes:
 
     streak = night.streaks[row]
     name = str(streak["streak_id"])
-    stack = _stack(night, str(streak["image"]), beside=True)
-    if stack is None or name not in stack.names:
+    stack = _stack(night, str(streak["image"]), {name}, beside=True)
+    if not stack:
         return b""
-    i = stack.names.index(name)
     panel = triplet_panel(
-        None if stack.science is None else stack.science[i],
-        None if stack.reference is None else stack.reference[i],
-        stack.difference[i],
-        stack.mask[i],
+        None if stack.science is None else stack.science[0],
+        None if stack.reference is None else stack.reference[0],
+        stack.difference[0],
+        stack.mask[0],
         ends=cutout_segment(streak, stack.size_px),
     )
     return encode_jpeg(panel, quality=90)
 
 
 def _draw_overview(night: Night, image: str, truth: QTable | None) -> bytes:
-    from streaks.plotting import decode_picture, encode_jpeg, mark_truth, shrink_picture
-
+    """As its frame left it, which is as large as the page wants it; with the truth if there is."""
     try:
-        picture = decode_picture(night.overview(image) or b"")
+        encoded = night.overview(image) or b""
+        if not encoded.startswith(_JPEG):
+            raise FrameError(f"{len(encoded)} bytes that are no JPEG picture")
+        return encoded if truth is None else _with_truth(encoded, night.frames, image, truth)
     except (OSError, StreaksError) as error:
         _log.warning("no overview of %s: %s", image, error)
         return b""
-    if truth is not None:
-        row = [str(name) for name in night.frames["image"]].index(image)
-        ny, nx = (_bare(night.frames[name])[row] for name in ("ny", "nx"))
-        picture = mark_truth(picture, truth[_of_image(truth, image)], (int(ny), int(nx)))
-    return encode_jpeg(shrink_picture(picture, _OVERVIEW_PX), quality=82)
+
+
+def _with_truth(encoded: bytes, frames: QTable, image: str, truth: QTable) -> bytes:
+    from streaks.plotting import decode_picture, encode_jpeg, mark_truth
+
+    row = [str(name) for name in frames["image"]].index(image)
+    ny, nx = (_bare(frames[name])[row] for name in ("ny", "nx"))
+    shape = int(ny), int(nx)
+    marked = mark_truth(decode_picture(encoded), truth[_of_image(truth, image)], shape)
+    return encode_jpeg(marked, quality=85)
 
 
 def _of_image(table: QTable, image: str) -> NDArray[np.bool_]:

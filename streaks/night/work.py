@@ -27,8 +27,9 @@ from streaks.readers import FrameFiles
 
 __all__ = ["FrameWork", "WorkDone", "prepare_work"]
 
-#: One of hundreds on a page; a single file's (`streaks detect --plot`) is larger.
-_OVERVIEW_PX = 800
+#: As the page shows it, where a hundred of them must not make it too heavy to open; a single
+#: file's (`streaks detect --plot`) is larger.
+_OVERVIEW_PX = 640
 
 
 @dataclass(frozen=True)

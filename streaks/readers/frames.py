@@ -18,7 +18,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from streaks.errors import ConfigError, FrameError, ReadError
-from streaks.frame import Frame, Image, MaskPlane
+from streaks.frame import Frame, Image
 from streaks.readers import headers
 from streaks.readers.alignment import aligned
 from streaks.readers.files import companions
@@ -293,9 +293,7 @@ def _with_mask(frame: Frame, survey: Profile, path: Path | None) -> Frame:
             "give the mask that belongs to it"
         )
     bits = resolve_bits(survey.mask, image.header)
-    mask, planes = read_mask_bits(image.data, bits, frame.name)
-    planes |= frame.mask.view(np.uint8) * np.uint8(MaskPlane.BAD)
-    mask |= frame.mask
+    mask, planes = read_mask_bits(image.data, bits, frame.name, unusable=frame.mask)
     return replace(frame, mask=mask, planes=planes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Mapping
@@ -59,7 +60,11 @@ def resolve_bits(profile: MaskBits, header: fits.Header) -> ResolvedBits | None:
 
 
 def read_mask_bits(
-    values: NDArray[Any], bits: ResolvedBits | None, name: str
+    values: NDArray[Any],
+    bits: ResolvedBits | None,
+    name: str,
+    *,
+    unusable: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
     """Unusable pixels and planes of a mask image.
 
@@ -69,6 +74,8 @@ def read_mask_bits(
         The survey's own bits.
     bits
         What they mean; None takes every value but 0 as unusable.
+    unusable : (ny, nx) bool, optional
+        True where a pixel must not be used whatever the mask says: BAD, among its planes.
 
     Returns
     -------
@@ -82,34 +89,46 @@ def read_mask_bits(
         If the mask does not hold whole numbers.
     """
     whole = _whole_numbers(values, name)
+    beside = np.zeros(whole.shape, bool) if unusable is None else unusable
     if bits is None:
         _log.info("%s: mask bits without a meaning; every value but 0 is unusable", name)
-        mask = whole != 0
+        mask = (whole != 0) | beside
         return mask, np.where(mask, np.uint8(MaskPlane.BAD), np.uint8(0))
     if whole.dtype.itemsize > 2:
         if not whole.size or int(whole.min()) < 0 or int(whole.max()) >= 1 << 16:
-            return _bit_by_bit(whole, bits)
+            mask, planes = _bit_by_bit(whole, bits)
+            return mask | beside, planes | beside * np.uint8(MaskPlane.BAD)
         whole = whole.astype(np.uint16)
-    return _by_table(whole, bits)
+    return _by_table(whole, bits, beside)
 
 
 def _by_table(
-    whole: NDArray[np.integer], bits: ResolvedBits
+    whole: NDArray[np.integer], bits: ResolvedBits, unusable: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-    """As `_bit_by_bit`, for one or two bytes a pixel in any order."""
+    """As `read_mask_bits`, for one or two bytes a pixel in any order."""
     from streaks.readers.pixels import look_up
 
-    width = whole.dtype.itemsize
-    patterns = np.arange(1 << 8 * width).astype(f"=u{width}")
-    mask_of, planes_of = _bit_by_bit(patterns.view(whole.dtype.newbyteorder("=")), bits)
-    # No plane has the highest bit: the table keeps the mask there.
-    table = planes_of | (mask_of.view(np.uint8) << 7)
-    if not whole.dtype.isnative:
-        table = table[patterns.byteswap()]
-    stored = np.ascontiguousarray(whole).view(patterns.dtype).ravel()
+    stored = np.ascontiguousarray(whole).view(f"=u{whole.dtype.itemsize}").ravel()
+    table = _table(whole.dtype.str, tuple(sorted(bits.planes.items())), bits.unusable)
     mask, planes = np.empty(whole.shape, bool), np.empty(whole.shape, np.uint8)
-    look_up(stored, table, mask.ravel(), planes.ravel())
+    flat = np.ascontiguousarray(unusable).ravel()
+    look_up(stored, table, flat, int(MaskPlane.BAD), mask.ravel(), planes.ravel())
     return mask, planes
+
+
+@functools.lru_cache(maxsize=4)
+def _table(
+    kind: str, planes_of_bits: tuple[tuple[int, MaskPlane], ...], unusable: frozenset[int]
+) -> NDArray[np.uint8]:
+    """For each stored pattern of one or two bytes the planes, and the mask as the highest bit."""
+    dtype = np.dtype(kind)
+    patterns = np.arange(1 << 8 * dtype.itemsize).astype(f"=u{dtype.itemsize}")
+    mask, planes = _bit_by_bit(
+        patterns.view(dtype.newbyteorder("=")), ResolvedBits(dict(planes_of_bits), unusable)
+    )
+    # No plane has the highest bit.
+    table = planes | (mask.view(np.uint8) << 7)
+    return table if dtype.isnative else table[patterns.byteswap()]
 
 
 def _bit_by_bit(

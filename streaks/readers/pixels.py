@@ -9,6 +9,9 @@ from numba import njit
 
 __all__ = ["look_up", "unusable"]
 
+#: Pixels that are looked at together: few enough to lie between two stars.
+_RUN = 64
+
 
 @njit(cache=True)
 def unusable(data: Any, floor: float, out: Any) -> None:
@@ -18,9 +21,28 @@ def unusable(data: Any, floor: float, out: Any) -> None:
 
 
 @njit(cache=True)
-def look_up(values: Any, table: Any, upper: Any, lower: Any) -> None:
-    """The highest bit and the other seven of the table's byte for each value."""
-    for i in range(len(values)):
-        found = table[values[i]]
-        upper[i] = found >> 7
-        lower[i] = found & 127
+def look_up(
+    values: Any, table: Any, unusable: Any, unusable_plane: int, mask: Any, planes: Any
+) -> None:
+    """The highest bit of the table's byte for each value, and the other seven.
+
+    Where `unusable` is True the first is True in any case, and the others have that plane too. All
+    but the table are flat arrays of one length.
+    """
+    plane = np.uint8(unusable_plane)
+    mask_of_0, planes_of_0 = (table[0] >> 7) != 0, np.uint8(table[0] & 127)
+    for start in range(0, len(values), _RUN):
+        stop = min(start + _RUN, len(values))
+        some = values[start]
+        for i in range(start, stop):
+            some |= values[i]
+        # Most pixels of most masks are 0, and need no table: the loop is of simple steps only.
+        if some == 0:
+            for i in range(start, stop):
+                mask[i] = mask_of_0 | unusable[i]
+                planes[i] = planes_of_0 | (plane if unusable[i] else np.uint8(0))
+        else:
+            for i in range(start, stop):
+                found = table[values[i]]
+                mask[i] = (found >> 7 != 0) | unusable[i]
+                planes[i] = (found & 127) | (plane if unusable[i] else np.uint8(0))
