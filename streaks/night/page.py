@@ -24,8 +24,8 @@ __all__ = ["summarise", "write_night_report"]
 
 _log = logging.getLogger(__name__)
 
-#: What every such file begins with.
-_JPEG = b"\xff\xd8"
+#: What JPEG and PNG files begin with.
+_PICTURES = (b"\xff\xd8", b"\x89PNG")
 _MAX_MISSED = 200
 _MAX_ROWS = 2000
 
@@ -230,8 +230,8 @@ def _draw_overview(night: Night, image: str, truth: QTable | None) -> bytes:
     """As its frame left it, which is as large as the page wants it; with the truth if there is."""
     try:
         encoded = night.overview(image) or b""
-        if not encoded.startswith(_JPEG):
-            raise FrameError(f"{len(encoded)} bytes that are no JPEG picture")
+        if not encoded.startswith(_PICTURES):
+            raise FrameError(f"{len(encoded)} bytes are no JPEG or PNG picture")
         return encoded if truth is None else _with_truth(encoded, night.frames, image, truth)
     except (OSError, StreaksError) as error:
         _log.warning("no overview of %s: %s", image, error)
