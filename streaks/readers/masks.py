@@ -127,7 +127,7 @@ def _table(
         patterns.view(dtype.newbyteorder("=")), ResolvedBits(dict(planes_of_bits), unusable)
     )
     # No plane has the highest bit.
-    table = planes | (mask.view(np.uint8) << 7)
+    table: NDArray[np.uint8] = planes | (mask.view(np.uint8) << 7)
     return table if dtype.isnative else table[patterns.byteswap()]
 
 
