@@ -40,7 +40,10 @@ def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segmen
         Width of the PSF.
     """
     shape = (filtered.snr.shape[0], filtered.snr.shape[1])
-    segment = _touching(segment, shape, 3.0 * sigma_px + 2.0)
+    touches, near = 3.0 * sigma_px + 2.0, _NEAR * segment.length_px
+    if segment.length_px <= _LONG_PX and _well_inside(segment, shape, max(touches, near)):
+        return segment.ordered()
+    segment = _touching(segment, shape, touches)
     near = _NEAR * segment.length_px
     if near > 3.0 * sigma_px:
         for first, last in ((near, 0.0), (0.0, near)):
@@ -52,6 +55,18 @@ def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segmen
     if segment.length_px > _LONG_PX:
         segment = _drawn_out(segment, filtered, shape)
     return segment
+
+
+def _well_inside(segment: Segment, shape: tuple[int, int], margin_px: float) -> bool:
+    low_x, high_x = min(segment.x0, segment.x1), max(segment.x0, segment.x1)
+    low_y, high_y = min(segment.y0, segment.y1), max(segment.y0, segment.y1)
+    ny, nx = shape
+    return (
+        low_x > margin_px
+        and low_y > margin_px
+        and high_x < nx - 1 - margin_px
+        and high_y < ny - 1 - margin_px
+    )
 
 
 def _drawn_out(segment: Segment, filtered: Filtered, shape: tuple[int, int]) -> Segment:
@@ -118,6 +133,8 @@ def out_of_masks(segment: Segment, usable: NDArray[np.bool_], sigma_px: float) -
     n = max(2, 2 * math.ceil(segment.length_px) + 1)
     first, last = _seen(usable, segment.x0, segment.y0, segment.x1, segment.y1, n)
     if last < 0:
+        return segment
+    if first == 0 and last == n - 1:
         return segment
     # Two samples a pixel.
     least = 4.0 * sigma_px

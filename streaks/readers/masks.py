@@ -111,8 +111,10 @@ def _by_table(
     stored = np.ascontiguousarray(whole).view(f"=u{whole.dtype.itemsize}").ravel()
     table = _table(whole.dtype.str, tuple(sorted(bits.planes.items())), bits.unusable)
     mask, planes = np.empty(whole.shape, bool), np.empty(whole.shape, np.uint8)
-    flat = np.ascontiguousarray(unusable).ravel()
-    look_up(stored, table, flat, int(MaskPlane.BAD), mask.ravel(), planes.ravel())
+    # Bytes, not truth values: what stands in them can be added to.
+    beside = np.ascontiguousarray(unusable).view(np.uint8).ravel()
+    upper = mask.view(np.uint8).ravel()
+    look_up(stored, table, beside, int(MaskPlane.BAD), upper, planes.ravel())
     return mask, planes
 
 

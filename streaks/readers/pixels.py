@@ -29,20 +29,21 @@ def look_up(
     Where `unusable` is True the first is True in any case, and the others have that plane too. All
     but the table are flat arrays of one length.
     """
-    plane = np.uint8(unusable_plane)
-    mask_of_0, planes_of_0 = (table[0] >> 7) != 0, np.uint8(table[0] & 127)
     for start in range(0, len(values), _RUN):
-        stop = min(start + _RUN, len(values))
+        # Views, so that indices begin at 0: only then are several pixels done at once.
+        given, beside = values[start : start + _RUN], unusable[start : start + _RUN]
+        upper, lower = mask[start : start + _RUN], planes[start : start + _RUN]
         some = values[start]
-        for i in range(start, stop):
-            some |= values[i]
-        # Most pixels of most masks are 0, and need no table: the loop is of simple steps only.
+        for i in range(len(given)):
+            some |= given[i]
+        # Most pixels of most masks are 0, and need no table.
         if some == 0:
-            for i in range(start, stop):
-                mask[i] = mask_of_0 | unusable[i]
-                planes[i] = planes_of_0 | (plane if unusable[i] else np.uint8(0))
+            found = table[0]
+            for i in range(len(given)):
+                upper[i] = beside[i] | (found >> 7)
+                lower[i] = (found & 127) | beside[i] * np.uint8(unusable_plane)
         else:
-            for i in range(start, stop):
-                found = table[values[i]]
-                mask[i] = (found >> 7 != 0) | unusable[i]
-                planes[i] = (found & 127) | (plane if unusable[i] else np.uint8(0))
+            for i in range(len(given)):
+                found = table[given[i]]
+                upper[i] = beside[i] | (found >> 7)
+                lower[i] = (found & 127) | beside[i] * np.uint8(unusable_plane)
