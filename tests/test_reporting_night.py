@@ -14,7 +14,7 @@ from streaks.cutouts import extract_cutouts
 from streaks.errors import TableError
 from streaks.night import NightFolder, read_night, write_night_report
 from streaks.night.outputs import save_cutouts
-from streaks.plotting import encode_png, frame_overview
+from streaks.plotting import encode_jpeg, frame_overview
 from streaks.reporting import write_table
 from tests.made_streaks import SEGMENTS, made_frame, made_streaks
 
@@ -31,7 +31,7 @@ def night_folder(tmp_path_factory):
     fits.writeto(image, frame.data.astype(np.float32), frame.wcs.to_header())
     found = made_streaks(SEGMENTS[1:], image=NAME)
     folder.overview(NAME).parent.mkdir(parents=True)
-    folder.overview(NAME).write_bytes(encode_png(frame_overview(frame, found)))
+    folder.overview(NAME).write_bytes(encode_jpeg(frame_overview(frame, found)))
     save_cutouts(folder.cutouts(NAME), extract_cutouts(frame, found))
     write_table(found, folder.streaks)
     frames = QTable(
