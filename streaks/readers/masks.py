@@ -111,7 +111,6 @@ def _by_table(
     stored = np.ascontiguousarray(whole).view(f"=u{whole.dtype.itemsize}").ravel()
     table = _table(whole.dtype.str, tuple(sorted(bits.planes.items())), bits.unusable)
     mask, planes = np.empty(whole.shape, bool), np.empty(whole.shape, np.uint8)
-    # Bytes, not truth values: what stands in them can be added to.
     beside = np.ascontiguousarray(unusable).view(np.uint8).ravel()
     upper = mask.view(np.uint8).ravel()
     look_up(stored, table, beside, int(MaskPlane.BAD), upper, planes.ravel())
@@ -129,7 +128,7 @@ def _table(
         patterns.view(dtype.newbyteorder("=")), ResolvedBits(dict(planes_of_bits), unusable)
     )
     # No plane has the highest bit.
-    table: NDArray[np.uint8] = planes | (mask.view(np.uint8) << 7)
+    table = planes | (mask.view(np.uint8) << np.uint8(7))
     return table if dtype.isnative else table[patterns.byteswap()]
 
 

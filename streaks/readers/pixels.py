@@ -26,24 +26,26 @@ def look_up(
 ) -> None:
     """The highest bit of the table's byte for each value, and the other seven.
 
-    Where `unusable` is True the first is True in any case, and the others have that plane too. All
-    but the table are flat arrays of one length.
+    Where `unusable` is 1 the first is 1 in any case, and the others have that plane too. All but
+    the table are flat arrays of one length.
     """
-    for start in range(0, len(values), _RUN):
-        # Views, so that indices begin at 0: only then are several pixels done at once.
-        given, beside = values[start : start + _RUN], unusable[start : start + _RUN]
-        upper, lower = mask[start : start + _RUN], planes[start : start + _RUN]
+    plane = np.uint8(unusable_plane)
+    # Unsigned, so that no index is asked whether it counts from the end.
+    start, n = np.uint64(0), np.uint64(len(values))
+    while start < n:
+        stop = min(start + np.uint64(_RUN), n)
         some = values[start]
-        for i in range(len(given)):
-            some |= given[i]
+        for i in range(start, stop):
+            some |= values[i]
         # Most pixels of most masks are 0, and need no table.
         if some == 0:
-            found = table[0]
-            for i in range(len(given)):
-                upper[i] = beside[i] | (found >> 7)
-                lower[i] = (found & 127) | beside[i] * np.uint8(unusable_plane)
+            upper, lower = table[0] >> 7, table[0] & 127
+            for i in range(start, stop):
+                mask[i] = unusable[i] | upper
+                planes[i] = lower | (unusable[i] * plane)
         else:
-            for i in range(len(given)):
-                found = table[given[i]]
-                upper[i] = beside[i] | (found >> 7)
-                lower[i] = (found & 127) | beside[i] * np.uint8(unusable_plane)
+            for i in range(start, stop):
+                found = table[values[i]]
+                mask[i] = unusable[i] | (found >> 7)
+                planes[i] = (found & 127) | (unusable[i] * plane)
+        start = stop
