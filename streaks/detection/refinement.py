@@ -93,7 +93,7 @@ def line_snr(
     return float(_snr(filtered, cover, x0, y0, x1, y1, noise_sigma_px, np.float32(clip)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _snr(filtered, cover, x0, y0, x1, y1, s, clip):  # type: ignore[no-untyped-def]
     """Line integral over its noise, bilinear; what is hidden adds neither signal nor noise."""
     ny, nx = filtered.shape
@@ -104,6 +104,58 @@ def _snr(filtered, cover, x0, y0, x1, y1, s, clip):  # type: ignore[no-untyped-d
     if length > _LONG_PX:
         step = max(math.floor(3.1 * s), 1.0) if length > _VERY_LONG_PX else 2.0
     n = max(2, math.ceil(length / step) + 1)
+    inside = min(x0, x1) >= 0.0 and min(y0, y1) >= 0.0
+    inside = inside and max(x0, x1) < nx - 1 and max(y0, y1) < ny - 1
+    if inside:
+        total, covered = _means_inside(filtered, cover, x0, y0, x1, y1, n, clip)
+    else:
+        total, covered = _means(filtered, cover, x0, y0, x1, y1, n, clip)
+    if length < 0.2:
+        return total / math.sqrt(max(covered, 0.2))
+    t = length / (2.0 * s)
+    # Of long lines the rest of both is below what a number of 64 bits can tell.
+    tail, whole = (math.exp(-t * t), math.erf(t)) if t < 6.0 else (0.0, 1.0)
+    mean_square = (
+        2.0
+        * (length * s * math.sqrt(math.pi) * whole - 2.0 * s * s * (1.0 - tail))
+        / (length * length)
+    )
+    return total / math.sqrt(mean_square * max(covered, _MIN_COVER))
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _inside(filtered, cover, x, y, clip):  # type: ignore[no-untyped-def]
+    """Clipped filtered image, bilinear, and cover at a place that has pixels on all sides."""
+    # Unsigned, so that no index is asked whether it counts from the end.
+    one, jx, jy = np.uint64(1), np.int64(x), np.int64(y)
+    ix, iy = np.uint64(jx), np.uint64(jy)
+    fx, fy = np.float32(x - jx), np.float32(y - jy)
+    a, b = filtered[iy, ix], filtered[iy, ix + one]
+    c, d = filtered[iy + one, ix], filtered[iy + one, ix + one]
+    low, high = a + fx * (b - a), c + fx * (d - c)
+    seen = cover[np.uint64(np.int64(y + 0.5)), np.uint64(np.int64(x + 0.5))]
+    return min(low + fy * (high - low), clip), seen
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _means_inside(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-untyped-def]
+    """Means of the clipped filtered image and of the cover along a line within the image."""
+    first, first_seen = _inside(filtered, cover, x0, y0, clip)
+    last, last_seen = _inside(filtered, cover, x1, y1, clip)
+    # The ends count half.
+    total, covered = 0.5 * (first + last), 0.5 * (first_seen + last_seen)
+    dx, dy = (x1 - x0) / (n - 1), (y1 - y0) / (n - 1)
+    for i in range(1, n - 1):
+        value, seen = _inside(filtered, cover, x0 + i * dx, y0 + i * dy, clip)
+        total += value
+        covered += seen
+    return total / (n - 1), covered / (n - 1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _means(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-untyped-def]
+    """The same of any line: outside counts as seen and empty, so that ends stop at the edge."""
+    ny, nx = filtered.shape
     total, covered = 0.0, 0.0
     for i in range(n):
         t = i / (n - 1)
@@ -111,7 +163,6 @@ def _snr(filtered, cover, x0, y0, x1, y1, s, clip):  # type: ignore[no-untyped-d
         weight = 0.5 if i == 0 or i == n - 1 else 1.0
         ix, iy = math.floor(x), math.floor(y)
         if ix < 0 or iy < 0 or ix >= nx - 1 or iy >= ny - 1:
-            # Outside counts as seen and empty, so that ends stop at the edge.
             covered += weight
             continue
         fx, fy = x - ix, y - iy
@@ -120,16 +171,7 @@ def _snr(filtered, cover, x0, y0, x1, y1, s, clip):  # type: ignore[no-untyped-d
         value = (a * (1 - fx) + b * fx) * (1 - fy) + (c * (1 - fx) + d * fx) * fy
         total += weight * min(value, clip)
         covered += weight * cover[int(y + 0.5), int(x + 0.5)]
-    total, covered = total / (n - 1), covered / (n - 1)
-    if length < 0.2:
-        return total / math.sqrt(max(covered, 0.2))
-    t = length / (2.0 * s)
-    mean_square = (
-        2.0
-        * (length * s * math.sqrt(math.pi) * math.erf(t) - 2.0 * s * s * (1.0 - math.exp(-t * t)))
-        / (length * length)
-    )
-    return total / math.sqrt(mean_square * max(covered, _MIN_COVER))
+    return total / (n - 1), covered / (n - 1)
 
 
 @njit(cache=True, nogil=True)

@@ -9,11 +9,17 @@ from __future__ import annotations
 import math
 import os
 import re
+from dataclasses import dataclass
 from typing import IO
 
 from streaks.errors import ReadError
 
-__all__ = ["check_structure"]
+__all__ = ["MAX_PIXELS", "MAX_RATIO", "Part", "check_structure"]
+
+#: More pixels than any detector or mosaic tile searched in one piece: 4 GB as float32.
+MAX_PIXELS = 2**30
+#: No tile compression does better: gzip's limit is 1032, Rice's about 230.
+MAX_RATIO = 2048
 
 _BLOCK = 2880
 _CARD = 80
@@ -25,7 +31,15 @@ _COUNT = re.compile(rb"Z?NAXIS|TFIELDS")
 _SIZE = re.compile(rb"Z?NAXIS\d{1,3}|ZTILE\d{1,3}|PCOUNT|GCOUNT|BITPIX")
 
 
-def check_structure(stream: IO[bytes], name: str) -> None:
+@dataclass(frozen=True)
+class Part:
+    """Where a header and its data begin in a file, bytes."""
+
+    header_at: int
+    data_at: int
+
+
+def check_structure(stream: IO[bytes], name: str) -> list[Part]:
     """Walk the headers of all HDUs of a file, without reading their data.
 
     What follows the last whole HDU is not looked at: that a file is cut short is found when its
@@ -39,12 +53,15 @@ def check_structure(stream: IO[bytes], name: str) -> None:
     stream.seek(0, os.SEEK_END)
     size = stream.tell()
     at = 0
+    parts: list[Part] = []
     while at < size:
         stream.seek(at)
         cards, length = _header_cards(stream, name)
         if length == 0:
-            return
+            break
+        parts.append(Part(at, at + length))
         at += length + _data_length(cards)
+    return parts
 
 
 def _header_cards(stream: IO[bytes], name: str) -> tuple[dict[bytes, int], int]:
