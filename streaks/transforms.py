@@ -269,20 +269,32 @@ def _join(top, bottom, out, h, width):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _judge(top, bottom, coarse, best, h, margin, width):  # type: ignore[no-untyped-def]
+def _judge(top, bottom, coarse, least, best, h, margin, width):  # type: ignore[no-untyped-def]
     """Each column's best S/N over the slopes of two joined blocks, which need not be stored.
 
-    Written so that a compiler sees sums and products of 16 bits.
+    Two slopes at once where both have the same first half. Written so that a compiler sees sums
+    and products of 16 bits.
     """
     n = width - 2 * margin
-    for slope in range(-(2 * h - 1), 2 * h):
-        half, shift = _halves(slope)
+    # The one slope without a fellow, and no less than the least.
+    half, shift = _halves(-1)
+    t = top[half + h - 1][margin : margin + n]
+    b = bottom[half + h - 1][margin + shift : margin + shift + n]
+    weight = np.int32(coarse[2 * h - 2])
+    for x in range(n):
+        total = np.int16(t[x] + b[x])
+        best[x] = max(least, np.int16((np.int32(total) * weight) >> 16))
+    for half in range(-(h - 1), h):
+        away = 1 if half >= 0 else -1
         t = top[half + h - 1][margin : margin + n]
-        b = bottom[half + h - 1][margin + shift : margin + shift + n]
-        weight = np.int32(coarse[slope + 2 * h - 1])
+        b = bottom[half + h - 1][margin + half : margin + half + n]
+        c = bottom[half + h - 1][margin + half + away : margin + half + away + n]
+        weight = np.int32(coarse[2 * half + 2 * h - 1])
+        other = np.int32(coarse[2 * half + away + 2 * h - 1])
         for x in range(n):
-            total = np.int16(t[x] + b[x])
-            best[x] = max(best[x], np.int16((np.int32(total) * weight) >> 16))
+            total, further = np.int16(t[x] + b[x]), np.int16(t[x] + c[x])
+            value = np.int16((np.int32(total) * weight) >> 16)
+            best[x] = max(best[x], max(value, np.int16((np.int32(further) * other) >> 16)))
 
 
 @njit(cache=True, nogil=True)
@@ -331,6 +343,18 @@ def _report(best, top, bottom, exact, least, threshold, margin, x_low, y, h, cel
 
 
 @njit(cache=True, nogil=True)
+def _copy(pixels, row, low, high, line):  # type: ignore[no-untyped-def]
+    """A row's columns; zeros below the image."""
+    if row < pixels.shape[0]:
+        source = pixels[row, low:high]
+        for x in range(high - low):
+            line[x] = source[x]
+    else:
+        for x in range(high - low):
+            line[x] = 0
+
+
+@njit(cache=True, nogil=True)
 def _search_tile(  # type: ignore[no-untyped-def]
     pixels, offsets, exact, coarse, thresholds, first, last, threshold, cell, start, stop, reach
 ):
@@ -347,10 +371,7 @@ def _search_tile(  # type: ignore[no-untyped-def]
     source_low, source_high = max(x_low, 0), min(x_low + width, nx)
     # Rows of zeros below the image let the last, partly filled blocks carry through.
     for row in range(ny + 2**last):
-        line = current[0][0]
-        line[:] = 0
-        if row < ny:
-            line[source_low - x_low : source_high - x_low] = pixels[row, source_low:source_high]
+        _copy(pixels, row, source_low, source_high, current[0][0][source_low - x_low :])
         level = 0
         while True:
             index = seen[level]
@@ -363,11 +384,11 @@ def _search_tile(  # type: ignore[no-untyped-def]
                 # Blocks between two aligned ones are only there to be judged.
                 if level + 1 >= first and y < ny:
                     low, high = offsets[level + 1], offsets[level + 2]
-                    best[:] = thresholds[level + 1]
-                    _judge(top, bottom, coarse[low:high], best, h, reach, width)
+                    least = thresholds[level + 1]
+                    _judge(top, bottom, coarse[low:high], least, best, h, reach, width)
                     hits, n = _report(
-                        best, top, bottom, exact[low:high], thresholds[level + 1], threshold,
-                        reach, x_low, y, h, cell, hits, n,
+                        best, top, bottom, exact[low:high], least, threshold, reach,
+                        x_low, y, h, cell, hits, n,
                     )  # fmt: skip
                 if carried and y < ny:
                     _join(top, bottom, current[level + 1], h, width)

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from streaks import __version__
 from streaks.errors import ConfigError, MissingExtraError, StreaksError
 from streaks.night.engine import Engine
-from streaks.night.pool import WORKER_ENVIRONMENT, Outcome, as_streaks_error, attempt, one_line
+from streaks.night.nursery import WORKER_ENVIRONMENT
+from streaks.night.pool import Outcome, as_streaks_error, attempt, one_line
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -26,7 +26,11 @@ class Engine(Protocol):
 
 
 def local_engine(
-    workers: int = 1, *, time_limit_s: float = 600.0, memory_limit_mb: int = 0
+    workers: int = 1,
+    *,
+    time_limit_s: float = 600.0,
+    memory_limit_mb: int = 0,
+    ahead: Callable[[], object] | None = None,
 ) -> Engine:
     """Processes of this machine.
 
@@ -38,7 +42,13 @@ def local_engine(
         A frame that takes longer is given up.
     memory_limit_mb
         A frame that makes its worker need more is given up; 0 for no limit.
+    ahead
+        Loads what all workers need, once for all of them.
     """
     return functools.partial(
-        run_tasks, workers=workers, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb
+        run_tasks,
+        workers=workers,
+        time_limit_s=time_limit_s,
+        memory_limit_mb=memory_limit_mb,
+        ahead=ahead,
     )

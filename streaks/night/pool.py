@@ -2,8 +2,8 @@
 
 Each worker is warm (models and catalogues loaded once), has one thread, holds one task at a time
 and is known by it: when a worker dies or takes too long, the task that did it is named, another
-worker takes its place and the rest goes on. `concurrent.futures` breaks the whole pool instead
-and does not tell which task broke it.
+worker (`streaks.night.nursery`) takes its place and the rest goes on. `concurrent.futures` breaks
+the whole pool instead and does not tell which task broke it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any, Generic, TypeVar
 
 from streaks import errors
 from streaks.errors import StreaksError
+from streaks.night.nursery import BLOATED, SETUP_FAILED, Nursery
 
 __all__ = [
-    "WORKER_ENVIRONMENT",
     "Outcome",
     "as_streaks_error",
     "attempt",
@@ -39,23 +39,7 @@ _log = logging.getLogger(__name__)
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-#: What a worker process starts in. Libraries start as many threads as there are cores, unless told
-#: before they load. And GNU's allocator gives each image back to the system and asks for it anew,
-#: page by page: 86,000 pages and 0.3 CPU seconds a frame of 3072 x 3080 px.
-WORKER_ENVIRONMENT: Mapping[str, str] = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
-    "MALLOC_TOP_PAD_": str(2**26),
-    "MALLOC_ARENA_MAX": "1",
-}
-_READY, _DONE, _FAILED, _SETUP_FAILED = "ready", "done", "failed", "setup failed"
-#: Said before an answer: the process has grown, and another one would not.
-_BLOATED = "bloated"
+_READY, _DONE, _FAILED = "ready", "done", "failed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +63,7 @@ def run_tasks(
     workers: int,
     time_limit_s: float = 600.0,
     memory_limit_mb: int = 0,
+    ahead: Callable[[], object] | None = None,
 ) -> Iterator[Outcome[Task, Answer]]:
     """Outcomes of tasks, as they come.
 
@@ -95,6 +80,9 @@ def run_tasks(
     memory_limit_mb
         A task for which its process would need more fails with a `MemoryError` and is named; 0
         for no limit. It counts memory of a process's own, asked for or used, not files it maps.
+    ahead
+        Loads what every worker needs; called once for all, in the process that they are forked
+        from, and leaves no threads there. Picklable.
 
     Raises
     ------
@@ -105,7 +93,8 @@ def run_tasks(
         yield from _run_here(tasks, setup)
         return
     bounded = functools.partial(_bounded, setup, memory_limit_mb) if memory_limit_mb else setup
-    pool = _Pool(deque(tasks), bounded, time_limit_s)
+    nursery = Nursery(functools.partial(_work, bounded), functools.partial(_prepare, ahead))
+    pool: _Pool[Task, Answer] = _Pool(deque(tasks), nursery, time_limit_s)
     try:
         yield from pool.run(workers)
     finally:
@@ -149,7 +138,7 @@ def _run_here(
 
 @dataclass(eq=False)
 class _Worker(Generic[Task]):
-    process: Any
+    pid: int
     pipe: connection.Connection
     task: Task | None = None
     ready: bool = False
@@ -160,14 +149,9 @@ class _Worker(Generic[Task]):
 class _Pool(Generic[Task, Answer]):
     """The workers at hand and the tasks that wait."""
 
-    def __init__(
-        self,
-        waiting: deque[Task],
-        setup: Callable[[], Callable[[Task], Answer]],
-        time_limit_s: float,
-    ) -> None:
+    def __init__(self, waiting: deque[Task], nursery: Nursery, time_limit_s: float) -> None:
         self._waiting = waiting
-        self._setup = setup
+        self._nursery = nursery
         self._time_limit_s = time_limit_s
         self._workers: list[_Worker[Task]] = []
         self._to_renew = 0
@@ -176,7 +160,7 @@ class _Pool(Generic[Task, Answer]):
         # Once for each at most: where what is compiled cannot be kept, it would never end.
         self._to_renew = workers
         for _ in range(min(workers, len(self._waiting))):
-            self._workers.append(_start_worker(self._setup))
+            self._start_worker()
         while self._workers:
             for worker in self._next_events():
                 outcome = self._receive(worker)
@@ -185,25 +169,28 @@ class _Pool(Generic[Task, Answer]):
 
     def stop(self) -> None:
         for worker in self._workers:
-            worker.process.terminate()
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGTERM)
         for worker in self._workers:
-            worker.process.join(5.0)
-            if worker.process.is_alive():
-                worker.process.kill()
+            self._nursery.end(worker.pid, 5.0)
             worker.pipe.close()
         self._workers = []
+        self._nursery.close()
+
+    def _start_worker(self) -> None:
+        try:
+            self._workers.append(_Worker(*self._nursery.worker()))
+        except RuntimeError as error:
+            raise as_streaks_error(*error.args) from None
+        except (EOFError, OSError):
+            raise _died_while_starting(None) from None
 
     def _next_events(self) -> list[_Worker[Task]]:
         """Workers that have something to say, are dead, or are past their time."""
-        by_handle: dict[Any, _Worker[Task]] = {}
-        for worker in self._workers:
-            by_handle[worker.pipe] = by_handle[worker.process.sentinel] = worker
-        handles = connection.wait(list(by_handle), timeout=self._seconds_left())
-        found = {id(by_handle[h]): by_handle[h] for h in handles}
-        for worker in self._workers:
-            if self._is_late(worker):
-                found.setdefault(id(worker), worker)
-        return list(found.values())
+        by_pipe: dict[Any, _Worker[Task]] = {worker.pipe: worker for worker in self._workers}
+        found = [by_pipe[p] for p in connection.wait(list(by_pipe), timeout=self._seconds_left())]
+        late = [worker for worker in self._workers if self._is_late(worker)]
+        return found + [worker for worker in late if worker not in found]
 
     def _is_late(self, worker: _Worker[Task]) -> bool:
         return worker.task is not None and time.monotonic() - worker.since > self._time_limit_s
@@ -219,9 +206,9 @@ class _Pool(Generic[Task, Answer]):
         if message is None:
             return self._bury(worker)
         kind, *rest = message
-        if kind == _SETUP_FAILED:
+        if kind == SETUP_FAILED:
             raise as_streaks_error(*rest)
-        if kind == _BLOATED:
+        if kind == BLOATED:
             worker.bloated = True
             return None
         worker.ready = True
@@ -237,7 +224,7 @@ class _Pool(Generic[Task, Answer]):
         """The next task, or leave to go."""
         if self._waiting and worker.bloated and self._to_renew > 0:
             self._to_renew -= 1
-            self._workers.append(_start_worker(self._setup))
+            self._start_worker()
         elif self._waiting:
             worker.task, worker.since = self._waiting.popleft(), time.monotonic()
             with suppress(BrokenPipeError, ConnectionResetError):
@@ -247,33 +234,25 @@ class _Pool(Generic[Task, Answer]):
         self._workers.remove(worker)
         with suppress(BrokenPipeError, ConnectionResetError):
             worker.pipe.send(None)
-        worker.process.join(5.0)
-        if worker.process.is_alive():
-            worker.process.kill()
         worker.pipe.close()
+        self._nursery.end(worker.pid, 5.0)
 
     def _bury(self, worker: _Worker[Task]) -> Outcome[Task, Answer] | None:
         """A worker that died, or shall die for its slowness; another one takes its place."""
         late = self._is_late(worker)
-        if not late:
-            worker.process.join(5.0)  # its pipe may close a moment before it is gone
-        worker.process.kill()
-        worker.process.join()
+        # One that is dead may take a moment to be gone; one that is slow is given none.
+        code = self._nursery.end(worker.pid, 0.0 if late else 5.0)
         worker.pipe.close()
         self._workers.remove(worker)
-        code = worker.process.exitcode
         if worker.task is None:
             if not worker.ready:
-                raise StreaksError(
-                    f"a worker process ended while starting ({_death(code)}); "
-                    "try fewer workers, or look for what stops it in the system's log"
-                )
+                raise _died_while_starting(code)
         elif late:
             reason = f"took longer than {self._time_limit_s:g} s and was stopped"
         else:
             reason = f"its worker process ended ({_death(code)}); out of memory, perhaps"
         if self._waiting:
-            self._workers.append(_start_worker(self._setup))
+            self._start_worker()
         if worker.task is None:
             return None
         return Outcome(worker.task, kind="WorkerLost", reason=reason)
@@ -290,8 +269,17 @@ def _message(worker: _Worker[Any]) -> tuple[Any, ...] | None:
     return None
 
 
+def _died_while_starting(code: int | None) -> StreaksError:
+    return StreaksError(
+        f"a worker process ended while starting ({_death(code)}); "
+        "try fewer workers, or look for what stops it in the system's log"
+    )
+
+
 def _death(code: int | None) -> str:
-    if code is not None and code < 0:
+    if code is None:
+        return "exit code unknown"
+    if code < 0:
         try:
             return f"killed by {signal.Signals(-code).name}"
         except ValueError:
@@ -310,47 +298,35 @@ def as_streaks_error(kind: str, reason: str) -> StreaksError:
     return StreaksError(f"{kind}: {reason}")
 
 
-def _start_worker(setup: Callable[[], Callable[[Any], Any]]) -> _Worker[Any]:
-    # Spawned, not forked: a fork copies locks of threads (numba, OpenCV, ONNX) in any state.
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_worker_main, args=(theirs, setup), daemon=True)
-    with _worker_environment():
-        process.start()
-    theirs.close()
-    return _Worker(process, ours)
+def _prepare(ahead: Callable[[], object] | None) -> bool:
+    """Load what all workers need; whether something had to be compiled for it."""
+    _settle()
+    compiled: list[Any] = []
+    _watch_compilation(compiled)
+    if ahead is not None:
+        ahead()
+    return bool(compiled)
 
 
-@contextmanager
-def _worker_environment() -> Iterator[None]:
-    """The environment a worker starts in; this process keeps its own."""
-    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
-    os.environ.update(WORKER_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _settle() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    # Libraries' own chatter would come once a worker; ours is kept with each frame.
+    logging.getLogger("astropy").setLevel(logging.ERROR)
 
 
-def _worker_main(pipe: connection.Connection, setup: Callable[[], Callable[[Any], Any]]) -> None:
+def _work(setup: Callable[[], Callable[[Any], Any]], pipe: connection.Connection) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what is stopped.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    # Libraries' own chatter would come once a worker; ours is kept with each frame.
-    logging.getLogger("astropy").setLevel(logging.ERROR)
     compiled: list[Any] = []
     try:
-        import cv2
-
-        cv2.setNumThreads(1)
+        _settle()
         _watch_compilation(compiled)
         work = setup()
     except Exception as error:
-        pipe.send((_SETUP_FAILED, type(error).__name__, one_line(error)))
+        pipe.send((SETUP_FAILED, type(error).__name__, one_line(error)))
         return
     pipe.send((_READY,))
     while True:
@@ -363,7 +339,7 @@ def _worker_main(pipe: connection.Connection, setup: Callable[[], Callable[[Any]
         answer = attempt(work, task)
         if compiled:
             # What was compiled is kept on disk; what compiling took, 300 MB, the process keeps.
-            pipe.send((_BLOATED,))
+            pipe.send((BLOATED,))
             compiled.clear()
         pipe.send(answer)
 

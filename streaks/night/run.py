@@ -28,6 +28,7 @@ from streaks.night.identity import file_digest, run_identity
 from streaks.night.ledger import DONE, FAILED, Entry, Ledger
 from streaks.night.planning import Plan, make_plan
 from streaks.night.pool import Outcome
+from streaks.night.practice import load_ahead
 from streaks.night.records import RunLog, opened_log, write_metrics
 from streaks.night.work import FrameWork, WorkDone, prepare_work
 from streaks.readers import FrameFiles, find_frames
@@ -214,7 +215,7 @@ def run_night(
         tle=None if tle is None else Path(tle).absolute(),
     )
     engine = engine or local_engine(
-        workers, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb
+        workers, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb, ahead=load_ahead
     )
     with ExitStack() as held:
         ledger = held.enter_context(held_folder(folder, restart=restart))
