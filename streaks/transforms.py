@@ -315,9 +315,9 @@ def _report(best, top, bottom, exact, least, threshold, margin, x_low, y, h, cel
     """Append the best path of each cell that passes the threshold."""
     for start in range(0, best.size, _LOOK):
         # Most runs hold nothing, and the best of a long one is quickly known.
-        top_here = least
-        for value in best[start : start + _LOOK]:
-            top_here = max(top_here, value)
+        run, top_here = best[start : start + _LOOK], least
+        for x in range(run.size):
+            top_here = max(top_here, run[x])
         if top_here == least:
             continue
         for first in range(start, min(start + _LOOK, best.size), cell):
