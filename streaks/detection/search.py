@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streaks.detection.refinement import distinct_segments
@@ -16,7 +17,8 @@ from streaks.transforms import line_candidates
 
 __all__ = ["Filtered", "filter_image", "search_lines"]
 
-#: (binning, first and last level): 4-32 px at full resolution, 64-256 px, 512-2048 px.
+#: (binning, a power of two; first and last level): 4-32 px at full resolution, 64-256 px,
+#: 512-2048 px.
 _SCALES = ((1, 2, 5), (2, 5, 7), (4, 7, 9))
 #: Filtered pixels count up to this in the transform: enough for the shortest paths to pass the
 #: first cut, too little for a bright star to light up every long line through it.
@@ -179,21 +181,28 @@ def _scaled(
     snr: NDArray[np.float32],
 ) -> Iterator[tuple[int, NDArray[np.float32], tuple[int, int]]]:
     """Binning, means of so many pixels and levels, for each scale; binned ones are clipped."""
-    import cv2
-
     image, now = snr, 1
     for binning, first, last in _SCALES:
-        if binning > now:
-            factor = binning // now
-            ny, nx = (n // factor for n in image.shape)
-            if min(ny, nx) == 0:
+        while now < binning:
+            if min(image.shape) < 2:
                 return
-            image = image[: ny * factor, : nx * factor]
-            if now == 1:
-                image = np.clip(image, -_CLIP_LONG, _CLIP_LONG)
-            image = cv2.resize(image, (nx, ny), interpolation=cv2.INTER_AREA)
-            now = binning
+            image, now = _halved(image, np.float32(_CLIP_LONG)), 2 * now
         yield binning, image, (first, last)
+
+
+@njit(cache=True, nogil=True)
+def _halved(image, clip):  # type: ignore[no-untyped-def]
+    """Means of 2 x 2 clipped pixels."""
+    ny, nx = image.shape[0] // 2, image.shape[1] // 2
+    out = np.empty((ny, nx), np.float32)
+    for y in range(ny):
+        top, bottom, row = image[2 * y], image[2 * y + 1], out[y]
+        for x in range(nx):
+            total = np.float32(0)
+            for value in (top[2 * x], top[2 * x + 1], bottom[2 * x], bottom[2 * x + 1]):
+                total += min(max(value, -clip), clip)
+            row[x] = np.float32(0.25) * total
+    return out
 
 
 def _bin_noise(binning: int, noise_sigma_px: float) -> tuple[float, NDArray[np.float64]]:
