@@ -174,8 +174,8 @@ def scale_cutouts(cutouts: Cutouts) -> NDArray[np.float32]:
     -------
     (n, size, size) float32
     """
-    n = len(cutouts)
-    images, masks = cutouts.difference.reshape(n, -1), cutouts.mask.reshape(n, -1)
+    shape = len(cutouts), cutouts.size_px**2
+    images, masks = cutouts.difference.reshape(shape), cutouts.mask.reshape(shape)
     scaled = np.zeros(images.shape, np.float32)
     # One cutout at a time: np.nanmedian over an axis copies the whole stack.
     for image, mask, out in zip(images, masks, scaled, strict=True):

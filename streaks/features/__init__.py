@@ -9,12 +9,14 @@ matters, and all are the same when a cutout is flipped or turned by 90 degrees.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts, fit_to_size, scale_cutouts
 
-__all__ = ["FEATURE_NAMES", "SIZE_PX", "measure_features"]
+__all__ = ["FEATURE_NAMES", "SIZE_PX", "measure_features", "measure_scaled"]
 
 #: Cutouts of other sizes are cropped or padded to this.
 SIZE_PX = 128
@@ -48,8 +50,20 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         *("blob_offset", "blob_border", "blob_filling", "blob_peakedness"),
     ),
     "segment": (
-        *("segment_snr", "segment_length", "segment_shift", "segment_offset", "segment_axis"),
-        *("along_mean", "along_scatter", "along_least", "along_most", "brightest_quarter"),
+        *(
+            "segment_snr",
+            "segment_length",
+            "segment_shift",
+            "segment_offset",
+            "segment_axis",
+        ),
+        *(
+            "along_mean",
+            "along_scatter",
+            "along_least",
+            "along_most",
+            "brightest_quarter",
+        ),
         *("along_asymmetry", "along_median", "along_positive", "along_masked"),
         *("along_roughness", "beyond_high", "beyond_low", "room_beyond"),
         *("across_width", "across_area", "across_shoulder_1", "across_shoulder_2"),
@@ -58,7 +72,13 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         *("segment_share", "dark_beside", "segment_sharpness"),
     ),
     "frame_line": (
-        *("line_snr", "dark_line_snr", "crossing_line_snr", "parallel_line_snr", "n_lines"),
+        *(
+            "line_snr",
+            "dark_line_snr",
+            "crossing_line_snr",
+            "parallel_line_snr",
+            "n_lines",
+        ),
         *("line_concentration", "line_axis", "line_offset"),
         *("line_coverage", "line_scatter", "line_least"),
     ),
@@ -67,8 +87,17 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 #: Column names of `measure_features`.
 FEATURE_NAMES: tuple[str, ...] = tuple(name for group in _GROUPS.values() for name in group)
 
-#: Cutouts scaled at a time: bounds memory to some 15 MB whatever the stack's length.
-_BATCH = 64
+
+def _places() -> dict[str, slice]:
+    places, start = {}, 0
+    for name, group in _GROUPS.items():
+        places[name] = slice(start, start + len(group))
+        start += len(group)
+    return places
+
+
+#: Where each group's numbers lie in a row.
+_PLACES = _places()
 
 
 def measure_features(cutouts: Cutouts) -> NDArray[np.float64]:
@@ -89,14 +118,24 @@ def measure_features(cutouts: Cutouts) -> NDArray[np.float64]:
     ----------
     Waszczak et al. 2017, PASP 129, 034402; Ye et al. 2019, PASP 131, 078002.
     """
-    features = np.zeros((len(cutouts), len(FEATURE_NAMES)))
-    start = 0
-    for batch in cutouts.batches(_BATCH):
-        fitted = fit_to_size(batch, SIZE_PX)
-        good = ~fitted.mask & np.isfinite(fitted.difference)
-        for image, usable in zip(scale_cutouts(fitted), good, strict=True):
-            _measure_one(image.astype(np.float64), usable, features[start])
-            start += 1
+    fitted = fit_to_size(cutouts, SIZE_PX)
+    good = ~fitted.mask & np.isfinite(fitted.difference)
+    return measure_scaled(scale_cutouts(fitted), good)
+
+
+def measure_scaled(images: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """`measure_features` of cutouts that were brought to size and scaled before.
+
+    Parameters
+    ----------
+    images : (n, 128, 128), robust sigmas
+        As `streaks.cutouts.scale_cutouts` gives them, 0 in pixels that are not good.
+    good : (n, 128, 128)
+        Pixels that count.
+    """
+    features = np.zeros((len(images), len(FEATURE_NAMES)))
+    for image, usable, row in zip(images, good, features, strict=True):
+        _measure_one(image.astype(np.float64), usable, row)
     return features
 
 
@@ -104,21 +143,28 @@ def _measure_one(
     image: NDArray[np.float64], good: NDArray[np.bool_], out: NDArray[np.float64]
 ) -> None:
     """Fills one row."""
-    if not image.any():
+    from streaks.features import _pixels, _profiles, _searches, _sources
+
+    if _pixels.is_blank(image):
         out[0] = 1.0 - good.mean()
         return
-    from streaks.features import _lines, _pixels
-
+    parts = {name: out[place] for name, place in _PLACES.items()}
     smoothed = _pixels.smooth(image, good)
-    parts = {}
-    start = 0
-    for name, group in _GROUPS.items():
-        parts[name] = out[start : start + len(group)]
-        start += len(group)
     _pixels.noise_features(image, smoothed, good, parts["noise"])
     _pixels.block_features(image, good, parts["block"])
-    _pixels.peak_features(image, smoothed, good, parts["peak"])
-    _pixels.ring_features(image, smoothed, good, parts["ring"])
-    _pixels.blob_features(image, smoothed, good, parts["blob"])
-    _lines.segment_features(image, smoothed, good, parts["segment"])
-    _lines.frame_line_features(image, good, parts["frame_line"])
+    _sources.peak_features(image, smoothed, good, parts["peak"])
+    _sources.ring_features(image, smoothed, good, parts["ring"])
+    _sources.blob_features(image, smoothed, good, parts["blob"])
+    segment = _searches.best_segment(smoothed, good)
+    _profiles.segment_features(image, smoothed, good, *segment, parts["segment"])
+    line = _searches.whole_line_features(image, good, _full_variances(), parts["frame_line"][:8])
+    _profiles.coverage_features(image, good, *line, parts["frame_line"][8:])
+
+
+@functools.cache
+def _full_variances() -> NDArray[np.float64]:
+    """What `whole_line_features` compares a cutout with: the same for all."""
+    from streaks.features import _searches
+
+    n_bins = SIZE_PX // _searches.BIN_PX
+    return _searches.line_variances(np.full((n_bins, n_bins), float(_searches.BIN_PX**2)))
