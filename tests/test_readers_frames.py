@@ -509,3 +509,24 @@ def test_a_real_decam_frame_has_tpv_coordinates() -> None:
     assert frame.time is not None
     # DATE-OBS 2018-08-04T09:23:31.598 is the start of 330 s.
     assert seconds_between(frame.time, Time("2018-08-04T09:26:16.598", scale="utc")) < 0.01
+
+
+def test_images_of_the_same_coordinates_share_them(tmp_path: Path) -> None:
+    first = read_frame(write_ztf_frame(tmp_path / "a", noise_image(SHAPE)))
+    second = read_frame(write_ztf_frame(tmp_path / "b", noise_image(SHAPE)))
+    assert first.wcs is not None
+    assert first.wcs is second.wcs
+
+
+def test_another_last_digit_makes_other_coordinates(tmp_path: Path) -> None:
+    paths = [write_ztf_frame(tmp_path / name, noise_image(SHAPE)) for name in "ab"]
+    first = read_frame(paths[0])
+    with fits.open(paths[1], mode="update", disable_image_compression=True) as hdus:
+        header = hdus[-1].header
+        header["CRVAL1"] = float(np.nextafter(header["CRVAL1"], 1e3))
+        moved = header["CRVAL1"]
+    second = read_frame(paths[1])
+    assert first.wcs is not None
+    assert second.wcs is not None
+    assert second.wcs.wcs.crval[0] == pytest.approx(moved, abs=1e-12)
+    assert second.wcs is not first.wcs

@@ -52,6 +52,8 @@ def aligned(
                 "bring one onto the other; give the files that belong together"
             )
         return data
+    if data.shape == shape and wcs is frame_wcs:
+        return data
     x, y = _mapping(wcs, frame_wcs, shape)
     if data.shape == shape and _is_identity(x, y, shape):
         return data

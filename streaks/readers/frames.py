@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
 import re
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -240,11 +241,7 @@ def _read_wcs(header: fits.Header, name: str) -> WCS | None:
     if not any(word in header for word in ("CTYPE1", "CRVAL1", "CD1_1", "CDELT1")):
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            words = _wcs_header(header)
-            wcs = WCS(words, naxis=2)
-            reason = _wcs_trouble(wcs, words)
+        wcs, reason = _wcs_of(_wcs_words(header))
     except Exception as error:
         # wcslib and astropy raise many kinds for nonsense in a header.
         reason = " ".join(str(error).split())[:120] or type(error).__name__
@@ -254,15 +251,36 @@ def _read_wcs(header: fits.Header, name: str) -> WCS | None:
     return wcs
 
 
-def _wcs_header(header: fits.Header) -> fits.Header:
+@dataclass(frozen=True)
+class _WcsWords:
+    """The words that make coordinates: equal where their values are."""
+
+    values: str
+    header: fits.Header = field(compare=False)
+
+
+def _wcs_words(header: fits.Header) -> _WcsWords:
     """The words that make the coordinates, and no others: a bad one elsewhere spoils nothing."""
     kept: dict[str, fits.Card] = {}
     for card in header.cards:
-        if _WCS_WORD.fullmatch(card.keyword) and card.keyword not in kept:
-            _ = card.value  # raises where it is none
+        if card.keyword not in kept and _WCS_WORD.fullmatch(card.keyword):
             kept[card.keyword] = card
+    values = [(word, card.value) for word, card in kept.items()]  # raises where there is none
     # Cards as they are: made again from their values they cost as much as the coordinates.
-    return fits.Header(list(kept.values()))
+    return _WcsWords(repr(values), fits.Header(list(kept.values())))
+
+
+@functools.lru_cache(maxsize=8)
+def _wcs_of(words: _WcsWords) -> tuple[WCS, str]:
+    """Coordinates, and what is wrong with them.
+
+    Kept, because a science image has those of its difference image, and a reference those that it
+    had for the frame before; they are not changed by anyone.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wcs = WCS(words.header, naxis=2)
+        return wcs, _wcs_trouble(wcs, words.header)
 
 
 def _wcs_trouble(wcs: WCS, header: fits.Header) -> str:
