@@ -21,6 +21,9 @@ from streaks.frame import Frame
 
 __all__ = ["Cutouts", "extract_cutouts", "fit_to_size", "scale_cutouts", "stack_cutouts"]
 
+#: What stands in a cutout where there is no image.
+_OUTSIDE = {"difference": 0.0, "mask": True, "science": np.nan, "reference": np.nan}
+
 
 @dataclass(frozen=True, eq=False)
 class Cutouts:
@@ -103,18 +106,23 @@ def extract_cutouts(frame: Frame, streaks: QTable, config: CutoutConfig | None =
     # The midpoint falls on pixel size // 2 of the cutout.
     x_low = np.floor(x + 0.5).astype(int) - size // 2
     y_low = np.floor(y + 0.5).astype(int) - size // 2
-    difference, mask = np.zeros((n, size, size), np.float32), np.ones((n, size, size), bool)
+    difference, mask = np.empty((n, size, size), np.float32), np.empty((n, size, size), bool)
     beside = {
-        what: np.full((n, size, size), np.nan, np.float32)
+        what: np.empty((n, size, size), np.float32)
         for what in ("science", "reference")
         if getattr(frame, what) is not None
     }
+    stacks: dict[str, NDArray[Any]] = {"difference": difference, "mask": mask, **beside}
     for i in range(n):
         there, here = _overlap(frame.shape, int(x_low[i]), int(y_low[i]), size)
+        if here != (slice(0, size), slice(0, size)):
+            for what, stack in stacks.items():
+                stack[i] = _OUTSIDE[what]
         # Only what the cutouts show is looked at: a frame has hundreds of times more pixels.
-        unusable = frame.mask[there] | ~np.isfinite(frame.data[there])
-        mask[i][here] = unusable
-        difference[i][here] = np.where(unusable, 0.0, frame.data[there])
+        data, unusable = frame.data[there], mask[i][here]
+        np.logical_or(frame.mask[there], ~np.isfinite(data), out=unusable)
+        difference[i][here] = data
+        difference[i][here][unusable] = 0.0
         for what, stack in beside.items():
             stack[i][here] = getattr(frame, what)[there]
     names = tuple(str(name) for name in streaks["streak_id"])
@@ -150,12 +158,7 @@ def fit_to_size(cutouts: Cutouts, size_px: int) -> Cutouts:
     there, here = _overlap((cutouts.size_px, cutouts.size_px), offset, offset, size_px)
     shape = (len(cutouts), size_px, size_px)
     changes: dict[str, Any] = {}
-    for what, fill in (
-        ("difference", 0),
-        ("mask", True),
-        ("science", np.nan),
-        ("reference", np.nan),
-    ):
+    for what, fill in _OUTSIDE.items():
         old = getattr(cutouts, what)
         if old is not None:
             new = np.full(shape, fill, old.dtype)

@@ -227,7 +227,7 @@ def _about(frame: Frame) -> dict[str, Any]:
         "zero_point_mag": frame.zero_point_mag,
         "band": frame.band,
         "observatory": frame.observatory,
-        "masked": float(frame.mask.mean()),
+        "masked": np.count_nonzero(frame.mask) / frame.mask.size,
         **{
             name: frame.header[name]
             for name in ("field", "ccd", "quadrant")
