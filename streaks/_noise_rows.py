@@ -145,13 +145,17 @@ def cell_means(data, hidden, sky, low, high, side, squared):  # type: ignore[no-
         for y in range(j * side, stop):
             _sky_row(sky, y, background, sigma)
             _standard_row(data[y], hidden[y], background, sigma, z)
+            hidden_here = hidden[y]
             for x in range(nx):
                 value = min(max(z[x], low), high)
                 sums[x] += value * value if squared else value
-                seen[x] += np.float32(0) if hidden[y, x] else np.float32(1)
+                seen[x] += np.float32(0) if hidden_here[x] else np.float32(1)
         for i in range(columns):
             first, last = i * side, min((i + 1) * side, nx)
+            total, n = np.float32(0), np.float32(0)
+            for x in range(first, last):
+                total += sums[x]
+                n += seen[x]
             pixels = np.float32((stop - j * side) * (last - first))
-            mean[j, i] = sums[first:last].sum() / pixels
-            usable[j, i] = seen[first:last].sum() / pixels
+            mean[j, i], usable[j, i] = total / pixels, n / pixels
     return mean, usable

@@ -101,11 +101,12 @@ class NoiseMap:
 
     def typical_sigma(self) -> float:
         """Median noise of the usable pixels, counts."""
-        for step in (8, 1):
-            y, x = np.nonzero(~self.unusable[::step, ::step])
-            if len(x):
-                break
-        return float(np.median(self.at(step * x, step * y)[1]))
+        step = 8 if not self.unusable[::8, ::8].all() else 1
+        rows = np.arange(0, len(self.unusable), step)
+        sigma = images_at(self.sky, rows)[1][:, ::step]
+        if self.shape is not None:
+            sigma = sigma * self.shape[::step, ::step]
+        return float(np.median(sigma[~self.unusable[::step, ::step]]))
 
 
 def estimate_noise(
