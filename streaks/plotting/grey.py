@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.frame import Image
-from streaks.plotting.drawing import Picture
+from streaks.plotting.drawing import Picture, cv2_module
 
 __all__ = ["stretch", "tinted"]
 
@@ -79,6 +79,7 @@ def _middle(ordered: NDArray[np.float32]) -> float:
 
 
 def tinted(grey: NDArray[np.uint8], masked: NDArray[np.bool_]) -> Picture:
-    picture = np.repeat(grey[..., None], 3, axis=2)
+    cv2 = cv2_module()
+    picture: Picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     picture[masked] = _MASK_RGB
     return picture

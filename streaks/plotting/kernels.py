@@ -38,7 +38,10 @@ def shrink_by_area(
 @njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
 def _shrink(data: Any, mask: Any, total: Any, weight: Any) -> None:
     (ny, nx), (height, width) = data.shape, total.shape
-    rows, usable = np.empty(nx, np.float32), np.empty(nx, np.float32)
+    first, parts = _spans(nx, width)
+    # Beyond the last pixel stand zeros.
+    most = len(parts)
+    rows, usable = np.zeros(nx + most, np.float32), np.zeros(nx + most, np.float32)
     for j in range(height):
         low, high = j * ny / height, (j + 1) * ny / height
         rows[:] = 0.0
@@ -48,14 +51,28 @@ def _shrink(data: Any, mask: Any, total: Any, weight: Any) -> None:
             _add_row(data[y], mask[y], part, rows, usable)
         share = np.float32(width / nx / (high - low))
         for i in range(width):
-            left, right = i * nx / width, (i + 1) * nx / width
             value, good = np.float32(0.0), np.float32(0.0)
-            for x in range(int(left), min(int(np.ceil(right)), nx)):
-                part = np.float32(min(right, x + 1) - max(left, x))
-                value += part * rows[x]
-                good += part * usable[x]
+            # Unsigned, so that no index is asked whether it counts from the end.
+            at = np.uint64(first[i])
+            for k in range(most):
+                value += parts[k, i] * rows[at + np.uint64(k)]
+                good += parts[k, i] * usable[at + np.uint64(k)]
             total[j, i] = value * share
             weight[j, i] = good * share
+
+
+@njit(cache=True)
+def _spans(n: int, count: int) -> Any:
+    """The first of n pixels under each of `count` larger ones, and of it and the next the share
+    that lies there: (most, count)."""
+    first = np.empty(count, np.int64)
+    parts = np.zeros((int(np.ceil(n / count)) + 1, count), np.float32)
+    for i in range(count):
+        left, right = i * n / count, (i + 1) * n / count
+        first[i] = int(left)
+        for x in range(int(left), min(int(np.ceil(right)), n)):
+            parts[x - int(left), i] = np.float32(min(right, x + 1) - max(left, x))
+    return first, parts
 
 
 @njit(cache=True)

@@ -26,7 +26,7 @@ from streaks.plotting.drawing import (
     text_width,
 )
 from streaks.plotting.grey import stretch, tinted
-from streaks.plotting.rows import segment_of
+from streaks.plotting.rows import segments_of
 from streaks.tables import CLASSES, SKIP
 
 __all__ = ["frame_overview", "mark_truth"]
@@ -73,13 +73,14 @@ def frame_overview(
     picture = _grey_frame(frame, view)
     labels = _labels(streaks)
     numbered = len(streaks) <= _NUMBERED
-    for row, label in zip(streaks, labels, strict=True):
-        segment = clip_segment(segment_of(row), frame.shape, margin_px=20.0)
+    names = [str(name) for name in streaks["streak_id"]]
+    for whole, label, name in zip(segments_of(streaks), labels, names, strict=True):
+        segment = clip_segment(whole, frame.shape, margin_px=20.0)
         if segment is None:
             continue
         _mark_streak(picture, view, segment, class_rgb(label))
         if numbered or label in ("asteroid", "satellite"):
-            _number_streak(picture, view, segment, str(row["streak_id"]), class_rgb(label))
+            _number_streak(picture, view, segment, name, class_rgb(label))
     _draw_compass(picture, view, frame)
     overview = np.vstack([picture, _legend(frame, labels, picture.shape[1])])
     return overview if truth is None else mark_truth(overview, truth, frame.shape)
@@ -299,5 +300,4 @@ def _labels(streaks: QTable) -> list[str]:
 
 
 def _true_segments(truth: QTable) -> list[Segment]:
-    segments = [segment_of(row) for row in truth]
-    return [s for s in segments if np.isfinite([s.x0, s.y0, s.x1, s.y1]).all()]
+    return [s for s in segments_of(truth) if np.isfinite([s.x0, s.y0, s.x1, s.y1]).all()]
