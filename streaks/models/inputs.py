@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts, fit_to_size, scale_cutouts
-from streaks.features import FEATURE_NAMES, SIZE_PX, measure_features
+from streaks.features import FEATURE_NAMES, SIZE_PX, measure_scaled
 
 __all__ = [
     "LEAST_PROBABILITY",
+    "ModelInputs",
     "feature_input",
     "image_input",
     "input_description",
@@ -37,16 +40,42 @@ def input_description(kind: str) -> dict[str, Any]:
     return {"size_px": SIZE_PX, "channels": ["asinh of difference / sigma", "mask"]}
 
 
+@dataclass(frozen=True, eq=False)
+class ModelInputs:
+    """What models are shown of some cutouts: made when it is first asked for, and once."""
+
+    cutouts: Cutouts
+
+    @cached_property
+    def scaled(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Differences in units of sigma, and pixels that count, both (n, 128, 128)."""
+        fitted = fit_to_size(self.cutouts, SIZE_PX)
+        return scale_cutouts(fitted), ~fitted.mask & np.isfinite(fitted.difference)
+
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        """As `feature_input` gives them."""
+        return np.clip(measure_scaled(*self.scaled), -1e30, 1e30).astype(np.float32)
+
+    @cached_property
+    def images(self) -> NDArray[np.float32]:
+        """As `image_input` gives them."""
+        scaled, good = self.scaled
+        shown = np.empty((len(scaled), 2, SIZE_PX, SIZE_PX), np.float32)
+        np.arcsinh(np.clip(scaled, -_MAX_SIGMA, _MAX_SIGMA), out=shown[:, 0])
+        np.logical_not(good, out=shown[:, 1], casting="unsafe")
+        return shown
+
+
 def feature_input(cutouts: Cutouts) -> NDArray[np.float32]:
     """(n, n_features) float32, finite."""
-    return np.clip(measure_features(cutouts), -1e30, 1e30).astype(np.float32)
+    return ModelInputs(cutouts).features
 
 
 def network_image(cutouts: Cutouts) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Differences in units of sigma and masks, both (n, 128, 128)."""
-    fitted = fit_to_size(cutouts, SIZE_PX)
-    mask = fitted.mask | ~np.isfinite(fitted.difference)
-    return np.clip(scale_cutouts(fitted), -_MAX_SIGMA, _MAX_SIGMA), mask
+    scaled, good = ModelInputs(cutouts).scaled
+    return np.clip(scaled, -_MAX_SIGMA, _MAX_SIGMA), ~good
 
 
 def image_input(cutouts: Cutouts) -> NDArray[np.float32]:
@@ -55,5 +84,4 @@ def image_input(cutouts: Cutouts) -> NDArray[np.float32]:
     The inverse hyperbolic sine is linear in the noise and logarithmic above it (Lupton,
     Gunn & Szalay 1999, AJ 118, 1406), so that one stretch shows faint and bright alike.
     """
-    scaled, mask = network_image(cutouts)
-    return np.stack([np.arcsinh(scaled), mask.astype(np.float32)], axis=1)
+    return ModelInputs(cutouts).images

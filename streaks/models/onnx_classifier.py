@@ -12,18 +12,31 @@ from numpy.typing import NDArray
 from streaks.classification import OUTPUTS, Classifier, Ensemble
 from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
-from streaks.models.inputs import feature_input, image_input
+from streaks.models.inputs import ModelInputs
 from streaks.models.novelty import novelty_of
 from streaks.models.store import read_card, read_weights, rule_of_card, weights_folder
 
-__all__ = ["OnnxClassifier", "load_classifier", "open_session"]
+__all__ = ["Answer", "OnnxClassifier", "answer_in_batches", "load_classifier", "open_session"]
 
-_INPUTS: dict[str, Callable[[Cutouts], NDArray[np.float32]]] = {
-    "forest": feature_input,
-    "network": image_input,
+#: Probabilities, (n, 8), and novelty, (n,).
+Answer = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+_INPUTS: dict[str, Callable[[ModelInputs], NDArray[np.float32]]] = {
+    "forest": lambda inputs: inputs.features,
+    "network": lambda inputs: inputs.images,
 }
-#: Cutouts handed to the runtime at a time: more is no faster, and holds 3 MB each in the network.
+#: Cutouts answered at a time: more is no faster, and holds 3 MB each in the network.
 _BATCH = 32
+
+
+def answer_in_batches(answer: Callable[[ModelInputs], Answer], cutouts: Cutouts) -> Answer:
+    """What a classifier answers of cutouts, asked of few at a time."""
+    parts, novelty = [np.zeros((0, len(OUTPUTS)))], [np.zeros(0)]
+    for batch in cutouts.batches(_BATCH):
+        p, found = answer(ModelInputs(batch))
+        parts.append(p)
+        novelty.append(found)
+    return np.concatenate(parts), np.concatenate(novelty)
 
 
 class OnnxClassifier:
@@ -53,7 +66,7 @@ class OnnxClassifier:
             )
         self.name = str(self.card["name"])
         self.rule = rule_of_card(self.folder, self.card)
-        self._prepare = _INPUTS[self.card["kind"]]
+        self._shown = _INPUTS[self.card["kind"]]
         self._session = open_session(read_weights(self.folder, self.card), folder, threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -63,29 +76,15 @@ class OnnxClassifier:
         """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
         return self.predict_with_novelty(cutouts)[0]
 
-    def predict_with_novelty(
-        self, cutouts: Cutouts
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def predict_with_novelty(self, cutouts: Cutouts) -> Answer:
         """Probabilities, and how unlike the training set each cutout is (NaN: not known)."""
-        parts, novelty = [np.zeros((0, len(OUTPUTS)))], [np.zeros(0)]
-        for batch in cutouts.batches(_BATCH):
-            p, found = self.answer(self._prepare(batch))
-            parts.append(p)
-            novelty.append(found)
-        return np.concatenate(parts), np.concatenate(novelty)
+        return answer_in_batches(self.answer, cutouts)
 
-    @property
-    def sees_features(self) -> bool:
-        """Whether it is shown the features of `streaks.models.inputs.feature_input`."""
-        return self._prepare is feature_input
-
-    def answer(
-        self, prepared: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Probabilities and novelty of what `streaks.models.inputs` made of some cutouts."""
+    def answer(self, inputs: ModelInputs) -> Answer:
+        """`predict_with_novelty` of a few cutouts, all at once."""
         scale = self.card.get("novelty")
         wanted = ["probabilities", "distance"] if scale else ["probabilities"]
-        found = self._session.run(wanted, {"input": prepared})
+        found = self._session.run(wanted, {"input": self._shown(inputs)})
         p = found[0].astype(np.float64)
         novelty = novelty_of(found[1], scale) if scale else np.full(len(p), np.nan)
         return p / p.sum(axis=1, keepdims=True), novelty

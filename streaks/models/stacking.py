@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from streaks.classification import OUTPUTS, Classifier, LabelRule, predict
 from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
-from streaks.models.inputs import LEAST_PROBABILITY, feature_input
-from streaks.models.onnx_classifier import OnnxClassifier, open_session
+from streaks.models.inputs import LEAST_PROBABILITY, ModelInputs
+from streaks.models.onnx_classifier import (
+    Answer,
+    OnnxClassifier,
+    answer_in_batches,
+    open_session,
+)
 from streaks.models.store import read_weights, rule_of_card
 
 __all__ = ["StackedClassifier", "load_stack", "stack_input"]
-
-#: Cutouts heard at a time: what members are shown of more would only take memory.
-_BATCH = 32
 
 
 class StackedClassifier:
@@ -80,17 +82,14 @@ class StackedClassifier:
         """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
         return self.predict_with_novelty(cutouts)[0]
 
-    def predict_with_novelty(
-        self, cutouts: Cutouts
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def predict_with_novelty(self, cutouts: Cutouts) -> Answer:
         """Novelty is the largest of those members that know it."""
-        parts, novelty = [np.zeros((0, len(OUTPUTS)))], [np.zeros(0)]
-        for batch in cutouts.batches(_BATCH):
-            x, found = stack_input(self.members, batch)
-            p = self._session.run(["probabilities"], {"input": x})[0].astype(np.float64)
-            parts.append(p / p.sum(axis=1, keepdims=True))
-            novelty.append(found)
-        return np.concatenate(parts), np.concatenate(novelty)
+        return answer_in_batches(self._answer, cutouts)
+
+    def _answer(self, inputs: ModelInputs) -> Answer:
+        x, novelty = _heard_by_all(self.members, inputs)
+        p = self._session.run(["probabilities"], {"input": x})[0].astype(np.float64)
+        return p / p.sum(axis=1, keepdims=True), novelty
 
 
 def _reopen(
@@ -122,23 +121,23 @@ def stack_input(
     novelty : (n,)
         NaN where no member knows it.
     """
-    features = feature_input(cutouts)
-    novelty = np.full(len(cutouts), np.nan)
+    return _heard_by_all(members, ModelInputs(cutouts))
+
+
+def _heard_by_all(
+    members: Sequence[Classifier], inputs: ModelInputs
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """As `stack_input`, of inputs that members of our own kind share."""
+    novelty = np.full(len(inputs.cutouts), np.nan)
     columns = []
     for member in members:
-        p, found = _heard(member, cutouts, features)
+        if isinstance(member, OnnxClassifier):
+            p, found = member.answer(inputs)
+        else:
+            p, found = predict(member, inputs.cutouts)
         columns.append(np.log(np.clip(p, LEAST_PROBABILITY, 1.0)))
         novelty = np.fmax(novelty, found)
-    return np.concatenate([*columns, features], axis=1, dtype=np.float32), novelty
-
-
-def _heard(
-    member: Classifier, cutouts: Cutouts, features: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A member's answer; to one that looks at the features they are given, not measured again."""
-    if isinstance(member, OnnxClassifier) and member.sees_features:
-        return member.answer(features)
-    return predict(member, cutouts)
+    return np.concatenate([*columns, inputs.features], axis=1, dtype=np.float32), novelty
 
 
 def load_stack(folder: Path, card: dict[str, Any], threads: int) -> StackedClassifier:
