@@ -25,7 +25,7 @@ from streaks.models.evaluation import evaluate_probabilities
 from streaks.models.inputs import network_image
 from streaks.models.labels import class_counts, label_indices
 from streaks.models.novelty import NoveltySpace, fit_novelty, novelty_scale
-from streaks.models.onnx_graph import network_to_onnx, read_constants
+from streaks.models.onnx_graph import network_to_onnx, padded_channels, read_constants
 from streaks.models.store import TrainedModel
 
 __all__ = ["read_network", "train_cnn"]
@@ -45,6 +45,8 @@ _LAYERS = (
     (96, 3, 1, False),
     (96, 3, 1, False),
 )
+#: What the first layer is shown: the image and the mask.
+_N_CHANNELS = 2
 #: Keeps the normalisation of a channel that hardly varies finite.
 _EPSILON = 1e-3
 
@@ -213,7 +215,7 @@ def _build(keras: Any, precision: str, *, normalised: bool = True) -> Any:
     One that goes on from an exported network has the normalisation in its kernels already.
     """
     layers = keras.layers
-    x = inputs = keras.Input((SIZE_PX, SIZE_PX, 2))
+    x = inputs = keras.Input((SIZE_PX, SIZE_PX, _N_CHANNELS))
     for channels, side, stride, pooled in _LAYERS:
         x = layers.Conv2D(
             channels, side, stride, padding="same", use_bias=not normalised, dtype=precision
@@ -386,15 +388,18 @@ def _weights_of(data: bytes) -> list[NDArray[np.float32]]:
         If it is a network of other layers.
     """
     arrays = read_constants(data)
-    weights = []
+    weights, before = [], _N_CHANNELS
     for k, (channels, side, _, _) in enumerate(_LAYERS):
         kernel = arrays.get(f"kernel_{k}")
-        if kernel is None or (kernel.shape[0], kernel.shape[2]) != (channels, side):
+        widths = (channels, padded_channels(channels))
+        if kernel is None or kernel.shape[0] not in widths or kernel.shape[2] != side:
             raise ModelError(
                 f"layer {k} of the network to start from is not one of {channels} channels and "
                 f"{side} px; start from a network that this version trained"
             )
-        weights += [kernel.transpose(2, 3, 1, 0), arrays[f"bias_{k}"]]
+        own = kernel[:channels, :before]
+        weights += [own.transpose(2, 3, 1, 0), arrays[f"bias_{k}"][:channels]]
+        before = channels
     return [*weights, arrays["dense"], arrays["dense_bias"]]
 
 

@@ -22,11 +22,16 @@ __all__ = [
     "features_and_probabilities",
     "forest_to_onnx",
     "network_to_onnx",
+    "padded_channels",
     "read_constants",
 ]
 
 #: Versions of the operator sets: old enough for every ONNX Runtime that we allow.
 _OPSET, _OPSET_ML, _IR = 17, 3, 8
+
+#: ONNX Runtime convolves so many channels at once, and between layers of other widths it puts all
+#: pixels in another order; channels of zeros cost less.
+_CHANNELS_AT_ONCE = 16
 
 
 def _onnx() -> Any:
@@ -271,6 +276,20 @@ def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(rounded > thresholds, lower, rounded).astype(np.float32)
 
 
+def padded_channels(channels: int) -> int:
+    """Width at which a layer between others is kept; those added are always 0."""
+    return -(-channels // _CHANNELS_AT_ONCE) * _CHANNELS_AT_ONCE
+
+
+def _padded(
+    kernel: NDArray[np.float32], bias: NDArray[np.float32], n_in: int, n_out: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Kernel and bias with zeros for channels that were added before and after."""
+    more_in, more_out = n_in - kernel.shape[1], n_out - kernel.shape[0]
+    wider = np.pad(kernel, ((0, more_out), (0, more_in), (0, 0), (0, 0)))
+    return wider, np.pad(bias, (0, more_out))
+
+
 def network_to_onnx(
     convolutions: Sequence[tuple[NDArray[np.float32], NDArray[np.float32], int, bool]],
     dense: tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -296,8 +315,12 @@ def network_to_onnx(
     """
     onnx = _onnx()
     make, nodes, arrays, last = onnx.helper.make_node, [], {}, "input"
+    width = int(convolutions[0][0].shape[1])
     for k, (kernel, bias, stride, pooled) in enumerate(convolutions):
-        arrays[f"kernel_{k}"], arrays[f"bias_{k}"] = kernel, bias
+        at_end = k == len(convolutions) - 1
+        wider = len(bias) if at_end else padded_channels(len(bias))
+        arrays[f"kernel_{k}"], arrays[f"bias_{k}"] = _padded(kernel, bias, width, wider)
+        width = wider
         # As TensorFlow's "same": with an even image and stride 2 the far side gets more.
         total = kernel.shape[2] - stride
         near, far = total // 2, total - total // 2
