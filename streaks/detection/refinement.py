@@ -220,12 +220,16 @@ def _tighten(filtered, cover, p, best, s, clip):  # type: ignore[no-untyped-def]
             sums[i * n_parts // n + 1] += min(filtered[y, x], clip)
     for k in range(n_parts):
         sums[k + 1] += sums[k]
+    per_noise = np.empty(n_parts + 1)
+    for k in range(1, n_parts + 1):
+        per_noise[k] = 1.0 / math.sqrt(k)
     top, first, last = 0.0, 0, n_parts
     for i in range(n_parts):
-        for j in range(i + 1, n_parts + 1):
-            value = (sums[j] - sums[i]) / math.sqrt(j - i)
+        begun = sums[i]
+        for k in range(1, n_parts + 1 - i):
+            value = (sums[i + k] - begun) * per_noise[k]
             if value > top:
-                top, first, last = value, i, j
+                top, first, last = value, i, i + k
     if last - first > 0.8 * n_parts:
         return best
     part = np.empty(4)
@@ -245,49 +249,36 @@ def _refine(filtered, cover, p, s, clip, threshold):  # type: ignore[no-untyped-
 
     A line that will not reach the threshold is soon left alone.
     """
-    best = _snr(filtered, cover, p[0], p[1], p[2], p[3], s, clip)
-    along = max(2.0, 0.25 * math.hypot(p[2] - p[0], p[3] - p[1]))
+    x0, y0, x1, y1 = p[0], p[1], p[2], p[3]
+    best = _snr(filtered, cover, x0, y0, x1, y1, s, clip)
+    along = max(2.0, 0.25 * math.hypot(x1 - x0, y1 - y0))
     across = 1.0
-    trial = np.empty(4)
     for turn in range(30):
         if turn in (_EARLY, _LATER):
             share = _EARLY_SHARE if turn == _EARLY else _LATER_SHARE
-            if math.hypot(p[2] - p[0], p[3] - p[1]) > _LONG_PX:
+            if math.hypot(x1 - x0, y1 - y0) > _LONG_PX:
                 share *= _LONG_SHARE
             if best < share * threshold:
                 break
         moved_along, moved_across = False, False
         for move in range(10):
-            length = math.hypot(p[2] - p[0], p[3] - p[1])
-            if length < 1e-6:
-                ux, uy = 1.0, 0.0
-            else:
-                ux, uy = (p[2] - p[0]) / length, (p[3] - p[1]) / length
+            length = math.hypot(x1 - x0, y1 - y0)
+            ux, uy = ((x1 - x0) / length, (y1 - y0) / length) if length > 1e-6 else (1.0, 0.0)
             sign = 1.0 if move % 2 == 0 else -1.0
+            # The first end along, the last along, both across, the last across, the first.
             kind = move // 2
-            trial[:] = p
-            if kind == 0 or kind == 1:
-                step = sign * along
-                if sign < 0 and step < -length + 0.5:
-                    continue
-                if kind == 0:
-                    trial[0] -= step * ux
-                    trial[1] -= step * uy
-                else:
-                    trial[2] += step * ux
-                    trial[3] += step * uy
-            else:
-                dx, dy = -sign * across * uy, sign * across * ux
-                if kind != 3:
-                    trial[0] += dx
-                    trial[1] += dy
-                if kind != 4:
-                    trial[2] += dx
-                    trial[3] += dy
-            value = _snr(filtered, cover, trial[0], trial[1], trial[2], trial[3], s, clip)
+            if kind < 2 and sign < 0 and along > length - 0.5:
+                continue
+            dx, dy = (sign * along * ux, sign * along * uy) if kind < 2 else (
+                -sign * across * uy, sign * across * ux
+            )  # fmt: skip
+            first = -1.0 if kind == 0 else (1.0 if kind in (2, 4) else 0.0)
+            last = 1.0 if kind in (1, 2, 3) else 0.0
+            u0, v0, u1, v1 = x0 + first * dx, y0 + first * dy, x1 + last * dx, y1 + last * dy
+            value = _snr(filtered, cover, u0, v0, u1, v1, s, clip)
             if value > best + 1e-3:
                 best = value
-                p[:] = trial
+                x0, y0, x1, y1 = u0, v0, u1, v1
                 if kind < 2:
                     moved_along = True
                 else:
@@ -302,6 +293,7 @@ def _refine(filtered, cover, p, s, clip, threshold):  # type: ignore[no-untyped-
             break
         along = max(along, 0.2)
         across = max(across, 0.06)
+    p[0], p[1], p[2], p[3] = x0, y0, x1, y1
     return best
 
 
