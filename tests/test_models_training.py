@@ -20,7 +20,8 @@ from streaks.models import (
 from streaks.models.augmentation import augment, turn
 from streaks.models.calibration import Calibration, fit_calibration, softmax
 from streaks.models.inputs import feature_input, image_input
-from streaks.models.onnx_graph import forest_to_onnx
+from streaks.models.network import read_network
+from streaks.models.onnx_graph import forest_to_onnx, read_constants
 from streaks.models.pooling import fit_powers
 from streaks.models.store import read_card, read_weights, weights_folder
 from tests.toy_cutouts import labelled_set, stack
@@ -269,3 +270,14 @@ def test_a_member_of_no_use_is_refused_by_name(toy):
 
     with pytest.raises(ModelError, match="of guess, wrong those without use got no weight"):
         train_ensemble([Guess(), Wrong()], *toy, seed=1)
+
+
+def test_padding_of_a_networks_file_holds_only_zeros_and_is_taken_off_when_read():
+    pytest.importorskip("onnx", reason="the extra `train` is not installed")
+    data = (weights_folder("cnn") / "model.onnx").read_bytes()
+    stored = [read_constants(data)[f"kernel_{k}"] for k in range(8)]
+    kernels = [convolution[0] for convolution in read_network(data)[0]]
+    assert [len(kernel) for kernel in kernels] == [12, 20, 32, 40, 64, 64, 96, 96]
+    for kernel, padded in zip(kernels, stored, strict=True):
+        assert len(padded) % 16 == 0
+        assert np.count_nonzero(padded) == np.count_nonzero(kernel)
