@@ -14,7 +14,6 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import IO, Any
 
 import numpy as np
@@ -116,9 +115,6 @@ def _plain(
         return None
     # Private: what is written to the image does not reach the file.
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    with suppress(AttributeError, OSError):
-        # In pages of 2 MB, where the system has such: a seventh of the time, fresh from disk.
-        mapped.madvise(mmap.MADV_HUGEPAGE)
     return np.ndarray((ny, nx), kind, mapped, at), header
 
 
