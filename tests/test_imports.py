@@ -25,7 +25,7 @@ ROOT = Path(streaks.__file__).parent
 #: docs/architecture.md: a room imports only from the rows above its own.
 ROWS = (
     {"errors", "geometry"},
-    {"frame", "tables", "config", "arrow", "meshes"},
+    {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail"},
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
     {"classification", "features"},
@@ -35,7 +35,7 @@ ROWS = (
 ROW = {room: number for number, rooms in enumerate(ROWS) for room in rooms}
 #: Rooms beside the rows, and what they must never import.
 BESIDE = {
-    "synth": {"detection", "trail", "transforms", "meshes", "noise", "models", "night", "cli"},
+    "synth": {"detection", "trail", "transforms", "noise", "models", "night", "cli"},
     "models": {"detection", "synth", "night", "cli", *ROWS[5]},
     "cli": set[str](),
 }
@@ -145,7 +145,7 @@ def test_the_ground_floor_knows_no_astropy(room: str) -> None:
     assert [i for i in imports(name, modules()[name]) if i.startswith("astropy")] == []
 
 
-@pytest.mark.parametrize("room", ["transforms", "meshes", "noise", "trail"])
+@pytest.mark.parametrize("room", ["transforms", "noise", "trail"])
 def test_rooms_of_bare_arrays_know_no_tables_and_no_wcs(room: str) -> None:
     name = f"streaks.{room}"
     forbidden = ("streaks.tables", "astropy.wcs", "astropy.table")

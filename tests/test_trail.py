@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from streaks._noise_rows import SkyBands
 from streaks.detection.photometry import power_of_points, trail_flux
 from streaks.geometry import Segment, angle_difference_deg
 from streaks.noise import NoiseMap
+from streaks.noise._rows import SkyBands
 from streaks.trail import (
     FWHM_PER_SIGMA,
     TrailFit,

@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streaks._noise_rows import between
 from streaks.errors import FrameError
+from streaks.noise._rows import between
 
 __all__ = ["Meshes", "enlarge", "mesh_bands", "refine_meshes", "sky_meshes"]
 

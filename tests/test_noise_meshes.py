@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streaks.errors import FrameError
-from streaks.meshes import Meshes, enlarge, refine_meshes, sky_meshes
+from streaks.noise.meshes import Meshes, enlarge, refine_meshes, sky_meshes
 from tests.rendering import add_trail
 
 SHAPE = (320, 448)

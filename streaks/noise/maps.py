@@ -11,11 +11,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from streaks._noise_rows import SkyBands, cell_means, images_at, noise_at, standardised
 from streaks.config import NoiseConfig
 from streaks.errors import FrameError
 from streaks.frame import Image
-from streaks.meshes import Meshes, mesh_bands, refine_meshes, sky_meshes
+from streaks.noise._rows import SkyBands, cell_means, images_at, noise_at, standardised
+from streaks.noise.meshes import Meshes, mesh_bands, refine_meshes, sky_meshes
 
 __all__ = [
     "NoiseMap",

@@ -1,0 +1,19 @@
+"""Background, noise and how noise is correlated: what every later S/N stands on."""
+
+from streaks.noise.maps import (
+    NoiseMap,
+    estimate_noise,
+    filtered_correlation,
+    gaussian_correlation,
+    noise_correlation,
+    standardise,
+)
+
+__all__ = [
+    "NoiseMap",
+    "estimate_noise",
+    "filtered_correlation",
+    "gaussian_correlation",
+    "noise_correlation",
+    "standardise",
+]
