@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.errors import CatalogueError
-from streaks.known.earth_rotation import ut1_minus_utc_s
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.observatories import Observatory
 
@@ -39,7 +38,6 @@ LIGHT_AU_PER_DAY = 299_792.458 * 86_400.0 / AU_KM
 _EARTH_RADIUS_AU = 6378.137 / AU_KM
 #: Rotation of the Earth, rad/day of UT1 (IAU 2000).
 _EARTH_ROTATION = 2.0 * np.pi * 1.00273781191135448
-_MJD_ZERO, _DAY_S = 2_400_000.5, 86_400.0
 
 #: GM of the Sun in DE440.
 GM_SUN_KM3_PER_S2 = 132_712_440_041.279419
@@ -152,8 +150,11 @@ def _ut1_minus_tt_days(jd_tt: float) -> float:
 def _ut1_minus_tt_at(jd_tt: int) -> float:
     """From the tables that come with astropy; never from the network."""
     from astropy.time import Time
+    from astropy.utils import iers
 
     time = Time(jd_tt, format="jd", scale="tt").utc
-    # Beyond the tables it is 0, and right to 0.9 s: 0.4 km on the Earth.
-    ut1_minus_utc = ut1_minus_utc_s(float(time.jd1 - _MJD_ZERO + time.jd2))
-    return float(time.jd1 - jd_tt + time.jd2) + ut1_minus_utc / _DAY_S
+    with iers.conf.set_temp("auto_download", False):
+        table = iers.earth_orientation_table.get()
+        ut1_minus_utc, _ = table.ut1_utc(time, return_status=True)
+    # Beyond the table it is 0, and right to 0.9 s: 0.4 km on the Earth.
+    return float(time.jd1 - jd_tt + time.jd2) + float(ut1_minus_utc.to_value("day"))

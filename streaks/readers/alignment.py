@@ -52,12 +52,21 @@ def aligned(
                 "bring one onto the other; give the files that belong together"
             )
         return data
-    if data.shape == shape and wcs is frame_wcs:
+    if data.shape == shape and _same(wcs, frame_wcs):
         return data
     x, y = _mapping(wcs, frame_wcs, shape)
     if data.shape == shape and _is_identity(x, y, shape):
         return data
     return _warped(data, x, y, shape)
+
+
+def _same(wcs: WCS, other: WCS) -> bool:
+    """Whether two solutions are made of the same numbers."""
+    sips = [
+        [getattr(one.sip, name, None) for name in ("a", "b", "ap", "bp", "crpix")]
+        for one in (wcs, other)
+    ]
+    return bool(wcs.wcs == other.wcs) and all(map(np.array_equal, *sips))
 
 
 def _nodes(n: int) -> NDArray[np.float64]:

@@ -237,7 +237,10 @@ def _kept(header: fits.Header, survey: Profile, groups: dict[str, str]) -> dict[
 
 
 def _read_wcs(header: fits.Header, name: str) -> WCS | None:
-    """Celestial coordinates; None, with a warning in the log, where they make no sense."""
+    """Celestial coordinates; None, with a warning in the log, where they make no sense.
+
+    They are the caller's own, to change as it likes.
+    """
     if not any(word in header for word in ("CTYPE1", "CRVAL1", "CD1_1", "CDELT1")):
         return None
     try:
@@ -248,7 +251,7 @@ def _read_wcs(header: fits.Header, name: str) -> WCS | None:
     if reason:
         _log.warning("%s: WCS ignored, no sky coordinates: %s", name, reason)
         return None
-    return wcs
+    return wcs.deepcopy()
 
 
 @dataclass(frozen=True)
@@ -275,7 +278,7 @@ def _wcs_of(words: _WcsWords) -> tuple[WCS, str]:
     """Coordinates, and what is wrong with them.
 
     Kept, because a science image has those of its difference image, and a reference those that it
-    had for the frame before; they are not changed by anyone.
+    had for the frame before.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -21,13 +21,16 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from streaks.errors import ReadError, StreaksError
-from streaks.readers.structure import MAX_PIXELS, MAX_RATIO, check_structure
-from streaks.readers.usual import read_usual
+from streaks.readers.structure import check_structure
 
 __all__ = ["FitsImage", "has_extensions", "read_image"]
 
+#: More pixels than any detector or mosaic tile searched in one piece: 4 GB as float32.
+_MAX_PIXELS = 2**30
 #: A gzipped file that unpacks to more is to be unpacked on disk, not in memory.
 _MAX_UNPACKED_BYTES = 2**30
+#: No tile compression does better: gzip's limit is 1032, Rice's about 230.
+_MAX_RATIO = 2048
 _GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK = 2880
 
@@ -57,9 +60,6 @@ def read_image(path: str | os.PathLike[str], extension: str = "") -> FitsImage:
         If the file is missing, empty, cut short, no FITS file, or holds no such image.
     """
     path = Path(path)
-    usual = None if extension else _usual_image(path)
-    if usual is not None:
-        return usual
     with _opened(path) as (hdus, size):
         index = _find_image(hdus, path, extension, size)
         _check_size(hdus[index], path, size)
@@ -76,18 +76,6 @@ def has_extensions(path: str | os.PathLike[str], names: tuple[str, ...]) -> bool
     """
     with _opened(Path(path)) as (hdus, _):
         return set(names) <= {hdu.name for hdu in hdus}
-
-
-def _usual_image(path: Path) -> FitsImage | None:
-    """The image by the short way, where the file is of a usual kind."""
-    size, magic = _size_and_magic(path)
-    if magic.startswith(_GZIP_MAGIC):
-        return None
-    _check_magic(path, magic)
-    with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = read_usual(file, check_structure(file, str(path)), size)
-    return None if found is None else FitsImage(*found)
 
 
 @contextmanager
@@ -203,10 +191,10 @@ def _check_size(hdu: Any, path: Path, size: int) -> None:
         f"{path}: its header promises {hdu.shape[1]} x {hdu.shape[0]} pixels ({promised:.3g} bytes)"
     )
     compressed = isinstance(hdu, fits.CompImageHDU)
-    if _ends_beyond(hdu, size) or (compressed and promised > MAX_RATIO * size):
+    if _ends_beyond(hdu, size) or (compressed and promised > _MAX_RATIO * size):
         raise ReadError(f"{text}, the file has {size} bytes: it is cut short or damaged")
-    if math.prod(hdu.shape) > MAX_PIXELS:
-        raise ReadError(f"{text}; the most that is read in one piece is {MAX_PIXELS} pixels")
+    if math.prod(hdu.shape) > _MAX_PIXELS:
+        raise ReadError(f"{text}; the most that is read in one piece is {_MAX_PIXELS} pixels")
 
 
 def _ends_beyond(hdu: Any, size: int) -> bool:

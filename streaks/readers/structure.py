@@ -9,17 +9,11 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
 from typing import IO
 
 from streaks.errors import ReadError
 
-__all__ = ["MAX_PIXELS", "MAX_RATIO", "Part", "check_structure"]
-
-#: More pixels than any detector or mosaic tile searched in one piece: 4 GB as float32.
-MAX_PIXELS = 2**30
-#: No tile compression does better: gzip's limit is 1032, Rice's about 230.
-MAX_RATIO = 2048
+__all__ = ["check_structure"]
 
 _BLOCK = 2880
 _CARD = 80
@@ -31,15 +25,7 @@ _COUNT = re.compile(rb"Z?NAXIS|TFIELDS")
 _SIZE = re.compile(rb"Z?NAXIS\d{1,3}|ZTILE\d{1,3}|PCOUNT|GCOUNT|BITPIX")
 
 
-@dataclass(frozen=True)
-class Part:
-    """Where a header and its data begin in a file, bytes."""
-
-    header_at: int
-    data_at: int
-
-
-def check_structure(stream: IO[bytes], name: str) -> list[Part]:
+def check_structure(stream: IO[bytes], name: str) -> None:
     """Walk the headers of all HDUs of a file, without reading their data.
 
     What follows the last whole HDU is not looked at: that a file is cut short is found when its
@@ -53,15 +39,12 @@ def check_structure(stream: IO[bytes], name: str) -> list[Part]:
     stream.seek(0, os.SEEK_END)
     size = stream.tell()
     at = 0
-    parts: list[Part] = []
     while at < size:
         stream.seek(at)
         cards, length = _header_cards(stream, name)
         if length == 0:
-            break
-        parts.append(Part(at, at + length))
+            return
         at += length + _data_length(cards)
-    return parts
 
 
 def _header_cards(stream: IO[bytes], name: str) -> tuple[dict[bytes, int], int]:
