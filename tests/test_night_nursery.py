@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import sys
+import threading
 from multiprocessing import connection
 
 import pytest
@@ -105,16 +106,30 @@ def test_a_process_that_dies_while_preparing_is_an_error() -> None:
         list(run_tasks([1.0], square_setup, workers=1, ahead=functools.partial(os._exit, 7)))
 
 
-def threads(_: float) -> int:
-    return len(os.listdir("/proc/self/task"))
+def leave_a_thread() -> bool:
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return False
+
+
+@linux
+def test_where_preparing_leaves_a_thread_each_worker_starts_anew() -> None:
+    nursery = Nursery(say_parent, leave_a_thread)
+    pid, pipe = nursery.worker()
+    assert pipe.recv() == (pid, os.getpid())
+    pipe.send("leave")
+    assert nursery.end(pid, 5.0) == 3
+    nursery.close()
+
+
+def threads_where_it_came_from(_: float) -> int:
+    return len(os.listdir(f"/proc/{os.getppid()}/task"))
 
 
 def threads_setup():
-    return threads
+    return threads_where_it_came_from
 
 
 @linux
 def test_loading_ahead_leaves_no_threads_behind() -> None:
-    # One that watches over the run, and the one that works.
     (found,) = run_tasks([1.0], threads_setup, workers=1, ahead=load_ahead)
-    assert found.answer == 2
+    assert found.answer == 1

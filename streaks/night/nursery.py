@@ -52,7 +52,8 @@ class Nursery:
         What a worker does with its end of the pipe until it ends. Picklable.
     prepare
         What is done before there are workers; it says whether the process has grown by it and
-        another one would not. It must leave no threads: a fork has only one. Picklable.
+        another one would not. It should leave no threads: a fork has one, and what the others
+        held locked stays locked. Where it does, each worker starts anew. Picklable.
     """
 
     def __init__(self, main: Main, prepare: Callable[[], bool]) -> None:
@@ -60,6 +61,7 @@ class Nursery:
         self._process: Any = None
         self._pipe: Any = None
         self._spawned: dict[int, Any] = {}
+        self._forks = _FORKS
 
     def worker(self) -> tuple[int, connection.Connection]:
         """A new worker's process number, and the pipe to it.
@@ -71,10 +73,11 @@ class Nursery:
         RuntimeError
             When it could not prepare: the class of the error, and its message.
         """
-        if not _FORKS:
-            return self._spawn()
-        if self._process is None or not self._process.is_alive():
+        if self._forks and (self._process is None or not self._process.is_alive()):
             self._start()
+        if not self._forks:
+            self.close()
+            return self._spawn()
         ours, theirs = connection.Pipe()
         with theirs:
             self._pipe.send(None)
@@ -116,7 +119,8 @@ class Nursery:
         for _ in range(2):
             self.close()
             self._process, self._pipe = _spawned(_bring_up, self._main, self._prepare)
-            if not self._answer(_READY)[0]:
+            grown, self._forks = self._answer(_READY)
+            if not grown:
                 return
 
     def _answer(self, expected: str) -> tuple[Any, ...]:
@@ -169,7 +173,7 @@ def _bring_up(pipe: connection.Connection, main: Main, prepare: Callable[[], boo
     # Ctrl-C reaches the whole process group; the run decides what is stopped.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        pipe.send((_READY, prepare()))
+        pipe.send((_READY, prepare(), _is_alone()))
     except Exception as error:
         pipe.send((SETUP_FAILED, type(error).__name__, " ".join(str(error).split())))
         return
@@ -180,6 +184,14 @@ def _bring_up(pipe: connection.Connection, main: Main, prepare: Callable[[], boo
                 pipe.send((_BORN, _bear(pipe, main)))
             else:
                 pipe.send((_ENDED, _bury(*order)))
+
+
+def _is_alone() -> bool:
+    """Whether this process has one thread."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False
 
 
 def _bear(pipe: connection.Connection, main: Main) -> int:
