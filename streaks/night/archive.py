@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from streaks.cutouts import Cutouts, stack_cutouts
 from streaks.errors import ConfigError, ReadError
 from streaks.night.folder import NightFolder
 from streaks.night.outputs import load_cutouts
-from streaks.night.stacks import load_chosen
 from streaks.readers import read_table
 from streaks.tables import empty_table
 from streaks.tracklets import TRACKLET_COLUMNS
@@ -54,17 +53,9 @@ class Night:
     def name(self) -> str:
         return self.folder.root.name
 
-    def cutouts(
-        self, image: str, *, beside: bool = True, names: Collection[str] | None = None
-    ) -> Cutouts:
-        """Cutouts of one frame's streaks, in the table's order; science and reference if asked.
-
-        With `names`, those of these streaks alone, for a part of the reading.
-        """
-        path = self.folder.cutouts(image)
-        if names is not None:
-            return load_chosen(path, names, beside=beside)
-        return load_cutouts(path, beside=beside)
+    def cutouts(self, image: str, *, beside: bool = True) -> Cutouts:
+        """Cutouts of one frame's streaks, in the table's order; science and reference if asked."""
+        return load_cutouts(self.folder.cutouts(image), beside=beside)
 
     def overview(self, image: str) -> bytes | None:
         """The picture (JPEG) of one frame, or None when there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -171,16 +171,16 @@ class _SmallPictures:
     def _draw_all(self, image: str, names: Set[str]) -> None:
         from streaks.plotting import cutout_picture, encode_jpeg
 
-        stack = _stack(self._night, image, names, beside=False)
+        stack = _stack(self._night, image, beside=False)
         for i, name in enumerate(() if stack is None else stack.names):
-            if stack is not None:
+            if stack is not None and name in names:
                 picture = cutout_picture(stack.difference[i], stack.mask[i])
                 self._drawn[name] = encode_jpeg(picture, quality=80)
 
 
-def _stack(night: Night, image: str, names: Collection[str], *, beside: bool) -> Cutouts | None:
+def _stack(night: Night, image: str, *, beside: bool) -> Cutouts | None:
     try:
-        return night.cutouts(image, beside=beside, names=names)
+        return night.cutouts(image, beside=beside)
     except StreaksError as error:
         _log.warning("no cutouts of %s: %s", image, error)
         return None
@@ -213,14 +213,15 @@ def _draw_panel(night: Night, row: int) -> bytes:
 
     streak = night.streaks[row]
     name = str(streak["streak_id"])
-    stack = _stack(night, str(streak["image"]), {name}, beside=True)
-    if not stack:
+    stack = _stack(night, str(streak["image"]), beside=True)
+    if stack is None or name not in stack.names:
         return b""
+    i = stack.names.index(name)
     panel = triplet_panel(
-        None if stack.science is None else stack.science[0],
-        None if stack.reference is None else stack.reference[0],
-        stack.difference[0],
-        stack.mask[0],
+        None if stack.science is None else stack.science[i],
+        None if stack.reference is None else stack.reference[i],
+        stack.difference[i],
+        stack.mask[i],
         ends=cutout_segment(streak, stack.size_px),
     )
     return encode_jpeg(panel, quality=90)
