@@ -259,7 +259,7 @@ def test_a_watched_night_takes_frames_as_they_arrive_and_stops_with_a_word(tmp_p
 
 
 def test_ctrl_c_stops_a_night_with_a_word_and_it_goes_on_from_there(tmp_path: Path) -> None:
-    write_frames(tmp_path / "in", 8)
+    write_frames(tmp_path / "in", 80)
     words = ["night", "in", "-o", "out", "--model", "none", "--workers", "1"]
     script = f"import sys; from streaks.cli import main; sys.exit(main({words!r}))"
     process = subprocess.Popen(
@@ -280,5 +280,5 @@ def test_ctrl_c_stops_a_night_with_a_word_and_it_goes_on_from_there(tmp_path: Pa
     assert "the same command goes on from there" in error
     n_before = len(list(parts.glob("frame*.parquet")))
     again = run_night(tmp_path / "in", tmp_path / "out", workers=0)
-    assert again.n_skipped == n_before
-    assert again.n_done == 8
+    assert again.n_skipped == n_before < 80
+    assert again.n_done == 80
