@@ -158,7 +158,11 @@ class _Hand:
                     continue
                 with suppress(TimeoutError):
                     wait(list(self._out), timeout=_POLL_S, return_when="FIRST_COMPLETED")
-                yield from self._take_back()
+                done = [future for future in self._out if future.done()]
+                tasks = [self._out.pop(future)[0] for future in done]
+                # Workers go on while this process enters what they did.
+                self._hand_out()
+                yield from map(_outcome, done, tasks)
                 yield from self._give_up_late()
         finally:
             self._client.cancel(list(self._out))
@@ -179,22 +183,6 @@ class _Hand:
             )
             self._out[future] = (task, time.monotonic())
 
-    def _take_back(self) -> Iterator[Outcome[Any, Any]]:
-        for future in [future for future in self._out if future.done()]:
-            task, _ = self._out.pop(future)
-            if future.status != "finished":
-                # Dask has tried it on several workers, and lost each.
-                reason = f"its Dask workers ended; out of memory, perhaps ({future.status})"
-                yield Outcome(task, kind="WorkerLost", reason=reason)
-                continue
-            kind, *rest = future.result()
-            if kind == "setup failed":
-                raise as_streaks_error(*rest)
-            if kind == "done":
-                yield Outcome(task, answer=rest[0])
-            else:
-                yield Outcome(task, kind=rest[0], reason=rest[1])
-
     def _give_up_late(self) -> Iterator[Outcome[Any, Any]]:
         now = time.monotonic()
         late = [f for f, (_, since) in self._out.items() if now - since > self._time_limit_s]
@@ -208,6 +196,20 @@ class _Hand:
                 self._client.restart_workers(stuck, raise_for_error=False)
             reason = f"took longer than {self._time_limit_s:g} s and was stopped"
             yield Outcome(task, kind="WorkerLost", reason=reason)
+
+
+def _outcome(future: Future, task: Any) -> Outcome[Any, Any]:
+    """What became of a task whose future is done."""
+    if future.status != "finished":
+        # Dask has tried it on several workers, and lost each.
+        reason = f"its Dask workers ended; out of memory, perhaps ({future.status})"
+        return Outcome(task, kind="WorkerLost", reason=reason)
+    kind, *rest = future.result()
+    if kind == "setup failed":
+        raise as_streaks_error(*rest)
+    if kind == "done":
+        return Outcome(task, answer=rest[0])
+    return Outcome(task, kind=rest[0], reason=rest[1])
 
 
 _PREPARED: dict[str, Any] = {}
