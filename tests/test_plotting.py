@@ -175,6 +175,12 @@ def test_stretch_is_free_of_scale_and_zero():
     assert np.abs(first - second).max() <= 1
 
 
+def test_a_monstrous_pixel_is_white() -> None:
+    data = np.random.default_rng(3).normal(size=(128, 120)).astype(np.float32)
+    data[5, 7] = 1e37
+    assert plotting.stretch(data)[5, 7] == 255
+
+
 def test_a_cutout_has_y_upwards():
     difference = np.random.default_rng(0).normal(0, 1, (64, 64))
     difference[5, 50] = 500.0

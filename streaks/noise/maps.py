@@ -338,7 +338,8 @@ def _stripes(
         return none
     columns = np.zeros(nx, np.float32)
     background, sigma = images_at(sky, rows)
-    counts = np.where(unusable[rows], np.nan, data[rows] - background)[:, enough]
+    with np.errstate(invalid="ignore"):  # what is not usable may be infinite
+        counts = np.where(unusable[rows], np.nan, data[rows] - background)[:, enough]
     columns[enough] = np.nanmedian(counts, axis=0)
     columns[enough] -= np.float32(np.median(columns[enough]))
     expected = 1.2533 * float(np.median(sigma[:, ::8])) / math.sqrt(len(z))

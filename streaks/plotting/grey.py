@@ -68,8 +68,9 @@ def _grey_levels(
 
         return look_up(flat, good, bottom, scale, table)
     # A report draws small pictures only: it need not wait a second for a compiler to load.
-    place = np.where(good, (flat - bottom) * scale + np.float32(0.5), np.float32(0.0))
-    return table[place.clip(0, _STEPS - 1).astype(np.intp)] * good
+    place = np.where(good, flat, bottom).clip(bottom, np.float32(high)) - bottom
+    steps_up = (place * scale + np.float32(0.5)).astype(np.intp)
+    return table[np.minimum(steps_up, _STEPS - 1)] * good
 
 
 def _middle(ordered: NDArray[np.float32]) -> float:
