@@ -261,7 +261,11 @@ def test_a_watched_night_takes_frames_as_they_arrive_and_stops_with_a_word(tmp_p
 def test_ctrl_c_stops_a_night_with_a_word_and_it_goes_on_from_there(tmp_path: Path) -> None:
     write_frames(tmp_path / "in", 80)
     words = ["night", "in", "-o", "out", "--model", "none", "--workers", "1"]
-    script = f"import sys; from streaks.cli import main; sys.exit(main({words!r}))"
+    # Where the tests run in the background, Ctrl-C is ignored by all that they start.
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"from streaks.cli import main; sys.exit(main({words!r}))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", script],
         cwd=tmp_path,
