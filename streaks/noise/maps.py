@@ -253,12 +253,10 @@ def filtered_correlation(
     variance
         Above 1 for positively correlated noise.
     """
-    from scipy.signal import convolve2d
+    from scipy.ndimage import convolve
 
     own = gaussian_correlation(sigma_px, radius + _MAX_LAG)
-    both = convolve2d(own, correlation, mode="same")[
-        _MAX_LAG : -_MAX_LAG or None, _MAX_LAG : -_MAX_LAG or None
-    ]
+    both = convolve(own, correlation, mode="constant")[_MAX_LAG:-_MAX_LAG, _MAX_LAG:-_MAX_LAG]
     variance = float(both[radius, radius])
     if not variance > 0.05:
         # Noise so anticorrelated that smoothing removes it is no noise model; call it white.
