@@ -23,6 +23,8 @@ __all__ = ["Cutouts", "extract_cutouts", "fit_to_size", "scale_cutouts", "stack_
 
 #: What stands in a cutout where there is no image.
 _OUTSIDE = {"difference": 0.0, "mask": True, "science": np.nan, "reference": np.nan}
+#: Beyond any light; numbers of 32 bits end not far above it.
+_MOST_SIGMA = np.float32(1e30)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +178,7 @@ def scale_cutouts(cutouts: Cutouts) -> NDArray[np.float32]:
     Returns
     -------
     (n, size, size) float32
+        Finite, within 1e30.
     """
     shape = len(cutouts), cutouts.size_px**2
     images, masks = cutouts.difference.reshape(shape), cutouts.mask.reshape(shape)
@@ -190,7 +193,9 @@ def scale_cutouts(cutouts: Cutouts) -> NDArray[np.float32]:
         centred = values - _median(values)
         sigma = np.float32(1.4826) * _median(np.abs(centred))
         if sigma > 0:
-            out[... if whole else good] = centred / sigma
+            with np.errstate(over="ignore"):
+                found = centred / sigma
+            out[... if whole else good] = found.clip(-_MOST_SIGMA, _MOST_SIGMA)
     return scaled.reshape(cutouts.difference.shape)
 
 

@@ -59,6 +59,17 @@ def test_features_are_finite_whatever_the_pixels(image, masked_share):
     assert np.isfinite(measure_features(Cutouts(image, mask, ("any",)))).all()
 
 
+def test_features_are_finite_where_the_spread_is_next_to_nothing():
+    image = np.zeros((1, 64, 64), np.float32)
+    image[0, 10] = 1e-30
+    image[0, 20:, :] = np.nan
+    image[0, :10, :20] = 1e9
+    image[0, 11:20] = np.where(np.indices((9, 64))[1] % 2, 1e-30, -1e-30)
+    assert np.isfinite(
+        measure_features(Cutouts(image, np.zeros(image.shape, bool), ("any",)))
+    ).all()
+
+
 def test_features_are_finite_for_single_bright_pixels_and_rows():
     rng = np.random.default_rng(2)
     images = rng.normal(size=(4, 128, 128))

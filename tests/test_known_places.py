@@ -219,7 +219,8 @@ def test_an_orbit_passes_where_and_as_it_was_asked_to(
     assert separation_arcsec(place["ra"].value, place["dec"].value, ra, dec) < 1e-3
     assert place["rate"].value == pytest.approx(rate, rel=1e-5)
     assert abs((place["pa"].value - pa + 180) % 360 - 180) < 1e-3
-    assert place["delta"].value == pytest.approx(distance_au, rel=1e-9)
+    # 7 m at the nearest.
+    assert place["delta"].value == pytest.approx(distance_au, rel=1e-8)
     assert orbit.e[0] < 1
 
 
