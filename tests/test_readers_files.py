@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from streaks.errors import ConfigError, ReadError
-from streaks.readers import find_frames, load_profile
+from streaks.readers import fetch_ahead, find_frames, load_profile
 from streaks.readers.profile import builtin_profiles, stem_of
 
 STEM = "ztf_20180607199178_000663_zr_c04_o_q2"
@@ -171,3 +172,14 @@ def test_an_unknown_profile_names_those_there_are() -> None:
 )
 def test_stems_lose_only_fits_suffixes(name: str, stem: str) -> None:
     assert stem_of(Path("/somewhere") / name) == stem
+
+
+def test_what_cannot_be_fetched_ahead_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, at, n, how: asked.append((at, n)))
+    (tmp_path / "there").write_bytes(bytes(300_000))
+    fetch_ahead(None, tmp_path / "not there", tmp_path, tmp_path / "there")
+    assert [at for at, _ in asked] == [0, 131_072, 262_144]
+    assert asked[-1][0] + asked[-1][1] >= 300_000

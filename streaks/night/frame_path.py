@@ -21,7 +21,7 @@ from streaks.config import Settings
 from streaks.cutouts import Cutouts, extract_cutouts
 from streaks.errors import TableError
 from streaks.frame import Frame
-from streaks.readers import FrameFiles, FrameOverrides, read_frame
+from streaks.readers import FrameFiles, FrameOverrides, fetch_ahead, read_frame
 from streaks.tables import order_columns
 
 __all__ = [
@@ -132,6 +132,8 @@ def process_frame(
             overrides=overrides,
         )
         frame = replace(frame, name=files.name)
+        # Looked at after the search, here and there: each place would be waited for.
+        fetch_ahead(files.science, files.reference)
     return search_frame(
         frame,
         settings,

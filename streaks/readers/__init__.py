@@ -6,7 +6,7 @@ by its time, and that a mask has bits.
 
 from streaks.readers.alerts import Alert, read_alerts
 from streaks.readers.cutouts import CutoutSet, read_cutouts
-from streaks.readers.files import FrameFiles, find_frames
+from streaks.readers.files import FrameFiles, fetch_ahead, find_frames
 from streaks.readers.frames import FrameOverrides, read_frame
 from streaks.readers.profile import Profile, load_profile
 from streaks.readers.tables import read_table
@@ -17,6 +17,7 @@ __all__ = [
     "FrameFiles",
     "FrameOverrides",
     "Profile",
+    "fetch_ahead",
     "find_frames",
     "load_profile",
     "read_alerts",

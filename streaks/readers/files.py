@@ -9,18 +9,21 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from streaks.errors import ReadError
 from streaks.readers.profile import FITS_SUFFIXES, Profile, builtin_profiles, load_profile, stem_of
 
-__all__ = ["FrameFiles", "companions", "find_frames", "profile_of_name"]
+__all__ = ["FrameFiles", "companions", "fetch_ahead", "find_frames", "profile_of_name"]
 
 _LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv")
 #: Letters, digits and what file systems, URLs and Zooniverse all take.
 _UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 _MAX_NAME = 150
+#: Linux fetches no more than this at one word, bytes.
+_FETCHED_AT_ONCE = 1 << 17
 _BESIDE = ("mask", "science", "reference", "variance")
 
 
@@ -53,6 +56,15 @@ class FrameFiles:
         """All files, the image first."""
         beside = (getattr(self, what) for what in _BESIDE)
         return (self.image, *(path for path in beside if path is not None))
+
+
+def fetch_ahead(*paths: Path | None) -> None:
+    """Ask the system to fetch files from disk while other work is done; it may decline."""
+    for path in paths:
+        # There may be no such file, or no such system call.
+        with suppress(OSError, AttributeError), open(path or "", "rb") as file:
+            for at in range(0, os.fstat(file.fileno()).st_size, _FETCHED_AT_ONCE):
+                os.posix_fadvise(file.fileno(), at, _FETCHED_AT_ONCE, os.POSIX_FADV_WILLNEED)
 
 
 def find_frames(
