@@ -6,8 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import frame_files
+
+# The same examples at every run, however slow the machine: what fails is then known to be new.
+# `--hypothesis-profile=search` looks for others.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=1000, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture

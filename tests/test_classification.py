@@ -98,8 +98,10 @@ def test_an_ensembles_rows_sum_to_one_and_lie_between_its_members(first, second)
 
     p = Ensemble([Given(first), Given(second)]).predict_proba(stack(np.zeros((5, 32, 32))))
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
-    agreed = first.argmax(axis=1) == second.argmax(axis=1)
-    assert (p.argmax(axis=1) == first.argmax(axis=1))[agreed].all()
+    both = first.argmax(axis=1)
+    agreed = both == second.argmax(axis=1)
+    # Where several are the likeliest, rounding may choose among them.
+    assert (p[np.arange(5), both] > p.max(axis=1) - 1e-12)[agreed].all()
 
 
 def test_a_members_confident_no_is_kept():

@@ -80,3 +80,13 @@ def test_a_meshs_values_stand_at_the_centres_of_their_boxes() -> None:
     image = enlarge(mesh, (12, 16), (4, 4))
     assert image[5, 5:7].mean() == pytest.approx(8.0)
     assert image[5, 9:11].mean() == pytest.approx(16.0)
+
+
+def test_a_corner_box_without_a_usable_pixel_is_passed_over() -> None:
+    # 65 px are one box of 64 and a corner of one pixel, which is masked.
+    hidden = np.zeros((65, 65), bool)
+    hidden[64, 64] = True
+    data = np.random.default_rng(4).normal(50.0, 3.0, (65, 65))
+    meshes = look(data, hidden)
+    assert np.isfinite(meshes.background).all()
+    assert meshes.sigma == pytest.approx(3.0, rel=0.2)

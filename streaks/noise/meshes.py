@@ -95,6 +95,8 @@ def _median(values: NDArray[np.float32], axis: int | None = None) -> Any:
     """Median of what is not NaN along an axis, or of all; NaN where there is nothing."""
     if axis is None:
         values, axis = values.ravel(), 0
+    if values.shape[axis] == 0:
+        return values.sum(axis=axis) * np.nan
     # NaN comes last.
     ranked = np.sort(values, axis=axis)
     n = np.count_nonzero(~np.isnan(ranked), axis=axis, keepdims=True)
