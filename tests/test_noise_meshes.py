@@ -7,7 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from streaks.errors import FrameError
-from streaks.noise.meshes import Meshes, enlarge, refine_meshes, sky_meshes
+from streaks.noise._rows import images_at
+from streaks.noise.maps import sky_bands
+from streaks.noise.meshes import Meshes, refine_meshes, sky_meshes
 from tests.rendering import add_trail
 
 SHAPE = (320, 448)
@@ -19,6 +21,14 @@ def look(data: NDArray[np.float64], unusable: NDArray[np.bool_] | None = None) -
     hidden = np.zeros(image.shape, bool) if unusable is None else unusable
     first = sky_meshes(image, hidden, BOX)
     return refine_meshes(first, image, np.zeros(image.shape[1], np.float32), hidden)
+
+
+def images(
+    meshes: Meshes, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Background and noise at every pixel."""
+    background, sigma = images_at(sky_bands(meshes, shape[1]), np.arange(shape[0]))
+    return background, sigma
 
 
 def sky(seed: int, sigma: float = 5.0, level: float = 20.0) -> NDArray[np.float64]:
@@ -69,7 +79,7 @@ def test_one_value_everywhere_is_no_noise() -> None:
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (9, 7), (65, 200)])
 def test_odd_shapes_have_meshes(shape: tuple[int, int]) -> None:
     data = np.random.default_rng(3).normal(0.0, 2.0, shape).astype(np.float32)
-    background, sigma = sky_meshes(data, np.zeros(shape, bool), BOX).images(shape)
+    background, sigma = images(sky_meshes(data, np.zeros(shape, bool), BOX), shape)
     assert background.shape == sigma.shape == shape
     assert np.isfinite(background).all()
     assert (sigma > 0).all()
@@ -77,7 +87,7 @@ def test_odd_shapes_have_meshes(shape: tuple[int, int]) -> None:
 
 def test_a_meshs_values_stand_at_the_centres_of_their_boxes() -> None:
     mesh = np.array([[0.0, 8.0, 16.0, 24.0]], np.float32).repeat(3, axis=0)
-    image = enlarge(mesh, (12, 16), (4, 4))
+    image, _ = images(Meshes(mesh, np.ones_like(mesh), (4, 4)), (12, 16))
     assert image[5, 5:7].mean() == pytest.approx(8.0)
     assert image[5, 9:11].mean() == pytest.approx(16.0)
 

@@ -22,7 +22,7 @@ from streaks import __version__
 from streaks.errors import ConfigError, MissingExtraError, StreaksError
 from streaks.night.engine import Engine
 from streaks.night.nursery import WORKER_ENVIRONMENT
-from streaks.night.pool import Outcome, as_streaks_error, attempt, one_line
+from streaks.night.pool import Outcome, as_streaks_error, attempt, one_line, settle
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -224,10 +224,7 @@ def do_task(task: Any, token: str, setup: Setup, version: str) -> tuple[Any, ...
                 reason = f"a worker has streaks {__version__}, this process {version}; align them"
                 return "setup failed", "StreaksError", reason
             try:
-                import cv2
-
-                cv2.setNumThreads(1)
-                logging.getLogger("astropy").setLevel(logging.ERROR)
+                settle()
                 work = setup()
             except Exception as error:
                 return "setup failed", type(error).__name__, one_line(error)

@@ -32,6 +32,7 @@ __all__ = [
     "attempt",
     "one_line",
     "run_tasks",
+    "settle",
 ]
 
 _log = logging.getLogger(__name__)
@@ -228,7 +229,7 @@ class _Pool(Generic[Task, Answer]):
         elif self._waiting:
             worker.task, worker.since = self._waiting.popleft(), time.monotonic()
             with suppress(BrokenPipeError, ConnectionResetError):
-                # If it died just now, its sentinel says so next.
+                # If it died just now, its pipe says so next.
                 worker.pipe.send(worker.task)
             return
         self._workers.remove(worker)
@@ -300,7 +301,7 @@ def as_streaks_error(kind: str, reason: str) -> StreaksError:
 
 def _prepare(ahead: Callable[[], object] | None) -> bool:
     """Load what all workers need; whether something had to be compiled for it."""
-    _settle()
+    settle()
     compiled: list[Any] = []
     _watch_compilation(compiled)
     if ahead is not None:
@@ -308,7 +309,8 @@ def _prepare(ahead: Callable[[], object] | None) -> bool:
     return bool(compiled)
 
 
-def _settle() -> None:
+def settle() -> None:
+    """What every process that does frames sets before its first: one thread, no chatter."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -322,7 +324,7 @@ def _work(setup: Callable[[], Callable[[Any], Any]], pipe: connection.Connection
     threading.Thread(target=_die_with_parent, daemon=True).start()
     compiled: list[Any] = []
     try:
-        _settle()
+        settle()
         _watch_compilation(compiled)
         work = setup()
     except Exception as error:

@@ -152,7 +152,7 @@ def estimate_noise(
     stripes = _stripes(data, meshes, unusable)
     meshes = refine_meshes(meshes, data, stripes, unusable)
     nx = data.shape[1]
-    sky = _bands(meshes, nx)._replace(stripes=stripes)
+    sky = sky_bands(meshes, nx)._replace(stripes=stripes)
     sky = sky._replace(level=_level(data, unusable, sky))
     sky = sky._replace(factor=_factor(data, unusable, sky))
     return NoiseMap(sky, unusable, _sky_correlation(data, unusable, sky), shape)
@@ -268,7 +268,7 @@ def _none(nx: int) -> NDArray[np.float32]:
     return np.zeros((0, nx), np.float32)
 
 
-def _bands(meshes: Meshes, nx: int) -> SkyBands:
+def sky_bands(meshes: Meshes, nx: int) -> SkyBands:
     """Meshes of the sky alone."""
     height, width = meshes.box_px
     low, rms = (mesh_bands(mesh, nx, width) for mesh in (meshes.background, meshes.sigma))
@@ -324,7 +324,7 @@ def _stripes(
     none = np.zeros(nx, np.float32)
     if ny < 64 or nx < 16:
         return none
-    rows, sky = np.arange(0, ny, max(1, ny // 512)), _bands(meshes, nx)
+    rows, sky = np.arange(0, ny, max(1, ny // 512)), sky_bands(meshes, nx)
     z = standardised(data, unusable, sky, rows)
     count = (~unusable[rows]).sum(axis=0)
     enough = count > 0.5 * len(z)

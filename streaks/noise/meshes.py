@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from streaks.errors import FrameError
 from streaks.noise._rows import between
 
-__all__ = ["Meshes", "enlarge", "mesh_bands", "refine_meshes", "sky_meshes"]
+__all__ = ["Meshes", "mesh_bands", "refine_meshes", "sky_meshes"]
 
 #: Pixels that photutils looks at in each box; 256 give sigma to 7 %.
 _SAMPLES_A_BOX = 256
@@ -37,11 +37,6 @@ class Meshes:
     background: NDArray[np.float32]
     sigma: NDArray[np.float32]
     box_px: tuple[int, int]
-
-    def images(self, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Both at every pixel, (ny, nx)."""
-        low, rms = (enlarge(mesh, shape, self.box_px) for mesh in (self.background, self.sigma))
-        return low, rms
 
 
 def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: int) -> Meshes:
@@ -146,14 +141,6 @@ def refine_meshes(
     return Meshes(_smooth(low), _smooth(rms), meshes.box_px)
 
 
-def enlarge(
-    mesh: NDArray[np.float32], shape: tuple[int, int], box_px: tuple[int, int]
-) -> NDArray[np.float32]:
-    """A mesh at every pixel, (ny, nx), each value at the centre of its box of (rows, columns)."""
-    ny, nx = shape
-    return np.asarray(_stretched(mesh_bands(mesh, nx, box_px[1]), ny, box_px[0]))
-
-
 def mesh_bands(mesh: NDArray[np.float32], nx: int, width: int) -> NDArray[np.float32]:
     """A mesh at every column, (rows, nx)."""
     import cv2
@@ -181,19 +168,6 @@ def _scale_of(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
     inside = erf(c / math.sqrt(2.0)) - c * math.sqrt(2.0 / math.pi) * np.exp(-0.5 * c * c)
     expected = scales**2 * (inside + c * c * (1.0 - erf(c / math.sqrt(2.0))))
     return np.interp(mean_square, expected, scales)
-
-
-@njit(cache=True, nogil=True)
-def _stretched(bands, ny, height):  # type: ignore[no-untyped-def]
-    """Bands at every row."""
-    rows, nx = bands.shape
-    image = np.empty((ny, nx), np.float32)
-    for y in range(ny):
-        above, below, t = between(y, height, rows)
-        a, b, out = bands[above], bands[below], image[y]
-        for x in range(nx):
-            out[x] = a[x] + t * (b[x] - a[x])
-    return image
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
