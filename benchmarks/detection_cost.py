@@ -148,9 +148,9 @@ def _measure_whole(repeats: int, path: str) -> dict[str, float]:
         # Called as a function, a command's options are what stands here: none is left to typer.
         detect(
             [image], table, mask=None, science=None, reference=None, psf_fwhm=None,
-            threshold=None, classify=classify, classifier="default", orbits=None, ephemeris=None,
+            threshold=None, classify=classify, model="default", orbits=None, ephemeris=None,
             tle=None, plot=None, profile="", zero_point=None, gain=None, exposure=None, time=None,
-            observatory=None, config=None, as_json=False, quiet=True,
+            observatory=None, config=None, as_json=False, quiet=True, min_score=None, mix="",
         )  # fmt: skip
 
     detect_s = _median_cpu(lambda: whole(classify=False), repeats)

@@ -25,6 +25,7 @@ import numpy as np
 from streaks.known import Orbits, read_orbits, stack_orbits, write_mpcorb
 from streaks.models import load_classifier
 from streaks.night import NightRun, read_night, run_night, write_night_report
+from streaks.search import Search
 from streaks.synth import make_night
 
 SHAPE = (3080, 3072)
@@ -103,9 +104,11 @@ def _search(
     run = run_night(
         images,
         out,
-        load_classifier=functools.partial(load_classifier, model),
-        classifier_name=model,
-        orbits=catalogue,
+        Search(
+            load_classifier=functools.partial(load_classifier, model),
+            classifier=model,
+            orbits=catalogue,
+        ),
         **how,  # type: ignore[arg-type]
     )
     start = time.perf_counter()

@@ -5,6 +5,7 @@ No machine-learning framework is imported here: anything with `Classifier`'s fac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError, ModelError
 from streaks.tables import (
+    ASTREAKS_MIX,
     CLASS_COLUMNS,
     CLASSES,
     PROBABILITY_COLUMNS,
@@ -25,6 +27,7 @@ from streaks.tables import (
 )
 
 __all__ = [
+    "BALANCED_MIX",
     "CLASSES",
     "OUTPUTS",
     "Classifier",
@@ -35,12 +38,16 @@ __all__ = [
     "correct_mix",
     "estimate_mix",
     "labels_from_probabilities",
+    "parse_mix",
     "predict",
     "real_bogus",
 ]
 
 #: Columns of every probability array: the classes, then "nothing there to name".
 OUTPUTS = (*CLASSES, SKIP)
+
+#: As many of each class, and as many blanks: what classifiers are trained on.
+BALANCED_MIX: Mapping[str, float] = {label: 1.0 / len(OUTPUTS) for label in OUTPUTS}
 
 #: For classifiers without a rule of their own. Below this the best class is a guess: with eight
 #: outputs and balanced training, a probability of 0.4 is right less than half of the time.
@@ -215,6 +222,53 @@ def predict(
     if isinstance(classifier, NoveltyClassifier):
         return classifier.predict_with_novelty(cutouts)
     return classifier.predict_proba(cutouts), np.full(len(cutouts), np.nan)
+
+
+def parse_mix(text: str | Mapping[str, float] | None) -> Mapping[str, float]:
+    """Shares of the classes from a name, a text like ``asteroid=0.5,ghost=0.5``, or a mapping.
+
+    Returns
+    -------
+    Mapping
+        Shares that sum to 1.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown class, a share that is no number or negative, or shares that are all 0.
+    """
+    if text is None or text == "balanced":
+        return BALANCED_MIX
+    if text == "astreaks":
+        return _checked_mix(ASTREAKS_MIX)
+    if isinstance(text, str):
+        return _checked_mix(dict(_parse_share(item) for item in text.split(",") if item.strip()))
+    return _checked_mix(text)
+
+
+def _parse_share(item: str) -> tuple[str, float]:
+    name, _, share = item.partition("=")
+    try:
+        return name.strip(), float(share)
+    except ValueError:
+        raise ConfigError(
+            f"mix has {item.strip()!r}; expected balanced, astreaks, or class=share,class=share"
+        ) from None
+
+
+def _checked_mix(mix: Mapping[str, float]) -> Mapping[str, float]:
+    unknown = sorted(set(mix) - set(OUTPUTS))
+    if unknown:
+        raise ConfigError(
+            f"mix names {', '.join(unknown)}; the classes are {', '.join(sorted(OUTPUTS))}"
+        )
+    bad = [f"{name}={share}" for name, share in mix.items() if not 0 <= share < math.inf]
+    total = sum(mix.values())
+    if bad or not total > 0:
+        raise ConfigError(
+            f"shares of a mix must be numbers of 0 or more, not all 0; got {', '.join(bad) or mix}"
+        )
+    return {name: share / total for name, share in mix.items()}
 
 
 def correct_mix(

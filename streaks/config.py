@@ -19,6 +19,7 @@ __all__ = [
     "DetectionConfig",
     "LabelConfig",
     "MatchConfig",
+    "NamingConfig",
     "NoiseConfig",
     "SatelliteConfig",
     "Settings",
@@ -86,6 +87,18 @@ class CutoutConfig:
         _require(
             31 <= self.size_px <= 512, f"cutout size is {self.size_px}; it must be 31 to 512 px"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamingConfig:
+    """How probabilities become what is told of a streak's class."""
+
+    #: How the classes are mixed on the sky that is searched: ``balanced`` as in training,
+    #: ``astreaks`` as volunteers found them, or ``class=share,class=share``
+    #: (`streaks.classification.parse_mix`).
+    mix: str = "balanced"
+    #: Tell also which classes cannot be ruled out, and how unlike the training set a cutout is.
+    details: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +249,7 @@ class Settings:
 
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     cutouts: CutoutConfig = field(default_factory=CutoutConfig)
+    naming: NamingConfig = field(default_factory=NamingConfig)
     match: MatchConfig = field(default_factory=MatchConfig)
     satellites: SatelliteConfig = field(default_factory=SatelliteConfig)
     tracklets: TrackletConfig = field(default_factory=TrackletConfig)

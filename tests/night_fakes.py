@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.classification import OUTPUTS
+from streaks.config import DetectionConfig, Settings
 from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
+from streaks.search import Search
+
+#: Above what noise alone ever reaches in frames as small as the tests'.
+SURE = Search(settings=Settings(detection=DetectionConfig(threshold_snr=9.0)))
+
+
+def sure(load_classifier: Callable[[], Any], classifier: str, **more: Any) -> Search:
+    """`SURE`, with a classifier."""
+    return replace(SURE, load_classifier=load_classifier, classifier=classifier, **more)
 
 
 class EvenClassifier:
@@ -125,20 +136,9 @@ def _length_of_so_many_bytes(n_bytes: float) -> int:
     return len(b"x" * int(n_bytes))
 
 
-def compiling_setup() -> Callable[[float], int]:
-    """A worker that compiles in its first task, and answers with who it is."""
-    from numba import njit
-
-    @njit
-    def half(x: float) -> float:
-        return 0.5 * x
-
-    def work(task: float) -> int:
-        half(task)
-        return os.getpid()
-
-    return work
-
-
 def pid_setup() -> Callable[[float], int]:
     return lambda task: os.getpid()
+
+
+def origin_setup() -> Callable[[float], tuple[int, int]]:
+    return lambda task: (os.getppid(), len(os.listdir(f"/proc/{os.getppid()}/task")))

@@ -30,13 +30,17 @@ ROWS = (
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
     {"classification", "features"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
+    {"search"},
+    {"night_folder"},
     {"night"},
 )
+#: What only the command line stands above.
+HIGHEST = {"search", "night_folder", "night", "cli"}
 ROW = {room: number for number, rooms in enumerate(ROWS) for room in rooms}
 #: Rooms beside the rows, and what they must never import.
 BESIDE = {
-    "synth": {"detection", "trail", "transforms", "noise", "models", "night", "cli"},
-    "models": {"detection", "synth", "night", "cli", *ROWS[5]},
+    "synth": {"detection", "trail", "transforms", "noise", "models", *HIGHEST},
+    "models": {"detection", "synth", *HIGHEST, *ROWS[5]},
     "cli": set[str](),
 }
 FRAMEWORKS = {"sklearn", "tensorflow", "keras", "onnxruntime", "onnx", "skops", "torch", "tf2onnx"}

@@ -18,15 +18,16 @@ from streaks.errors import ConfigError, MissingExtraError, ModelError, StreaksEr
 from streaks.night import cluster, run_night
 from streaks.night.cluster import dask_engine
 from tests import night_fakes
-from tests.night_fakes import EvenClassifier, SlowClassifier
+from tests.night_fakes import EvenClassifier, SlowClassifier, sure
 from tests.test_night_faults import ROOT, even, failures_of, results
-from tests.test_night_run import SURE, write_frames
+from tests.test_night_run import write_frames
 
 distributed = pytest.importorskip("distributed", reason="needs the `cluster` extra (Dask)")
 
 
 def by_task(engine, tasks, setup):
-    return {outcome.task: outcome for outcome in engine(tasks, setup)}
+    with engine.opened(setup) as do_tasks:
+        return {outcome.task: outcome for outcome in do_tasks(tasks)}
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +106,7 @@ def test_a_worker_killed_in_mid_night_leaves_its_frames_to_others(
     slow = functools.partial(
         run_night,
         tmp_path / "in",
-        settings=SURE,
-        load_classifier=functools.partial(SlowClassifier, str(pids)),
-        classifier_name="slow",
+        search=sure(functools.partial(SlowClassifier, str(pids)), "slow"),
     )
     run = slow(
         out_dir=tmp_path / "there", engine=dask_engine(scheduler=scheduler), progress=kill_one
@@ -143,9 +142,7 @@ def test_a_local_cluster_gives_the_same_night(tmp_path: Path, workers: int) -> N
     run_night(
         tmp_path / "in",
         tmp_path / "there",
-        SURE,
-        load_classifier=EvenClassifier,
-        classifier_name="even",
+        sure(EvenClassifier, "even"),
         engine=dask_engine(cluster="local", workers=workers),
     )
     assert results(tmp_path / "there") == results(tmp_path / "here")
@@ -155,7 +152,7 @@ def test_no_scheduler_at_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cluster, "_CONNECT_S", 1)
     engine = dask_engine(scheduler="tcp://127.0.0.1:9")
     with pytest.raises(StreaksError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 .*"):
-        list(engine([1.0], night_fakes.square_setup))
+        by_task(engine, [1.0], night_fakes.square_setup)
 
 
 @pytest.mark.parametrize(
@@ -201,4 +198,4 @@ def test_without_dask_jobqueue_the_extra_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
     engine = dask_engine(cluster="slurm")
     with pytest.raises(MissingExtraError, match=r"a night on slurm needs dask-jobqueue"):
-        list(engine([1.0], night_fakes.square_setup))
+        by_task(engine, [1.0], night_fakes.square_setup)

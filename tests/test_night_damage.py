@@ -19,7 +19,8 @@ from streaks.night import read_night, run_night, write_night_report
 from streaks.readers import read_alerts, read_frame
 from tests.damage import AVRO_DAMAGES, FITS_DAMAGES, damaged
 from tests.frame_files import add_trail, noise_image, write_rubin_frame, write_ztf_frame
-from tests.test_night_run import SMALL, SURE
+from tests.night_fakes import SURE
+from tests.test_night_run import SMALL
 
 #: No single file may take longer, s; on any machine that is not broken.
 _PATIENCE_S = 30.0

@@ -17,7 +17,7 @@ import pytest
 
 from streaks.errors import LedgerError, OutputError
 from streaks.night import NightFolder, read_night, run_night
-from streaks.night.ledger import open_ledger
+from streaks.night_folder.ledger import open_ledger
 from streaks.readers import read_table
 from streaks.reporting import files as written
 from tests.night_fakes import (
@@ -25,14 +25,13 @@ from tests.night_fakes import (
     EvenClassifier,
     GreedyClassifier,
     HangingClassifier,
+    sure,
 )
-from tests.test_night_run import SURE, write_frame, write_frames
+from tests.test_night_run import write_frame, write_frames
 
 ROOT = Path(__file__).resolve().parents[1]
 
-even = functools.partial(
-    run_night, settings=SURE, load_classifier=EvenClassifier, classifier_name="even", workers=0
-)
+even = functools.partial(run_night, search=sure(EvenClassifier, "even"), workers=0)
 
 
 def results(folder: Path) -> dict[str, bytes]:
@@ -57,10 +56,9 @@ _SCRIPT = """
 import sys
 from streaks.night import run_night
 from tests.night_fakes import BriefClassifier
-from tests.test_night_run import SURE
+from tests.night_fakes import sure
 if __name__ == "__main__":
-    run_night(sys.argv[1], sys.argv[2], SURE, workers=int(sys.argv[3]),
-              load_classifier=BriefClassifier, classifier_name="brief")
+    run_night(sys.argv[1], sys.argv[2], sure(BriefClassifier, "brief"), workers=int(sys.argv[3]))
 """
 
 
@@ -80,9 +78,7 @@ def kill_whole_run(run: subprocess.Popen) -> None:
     run.wait()
 
 
-brief = functools.partial(
-    run_night, settings=SURE, load_classifier=BriefClassifier, classifier_name="brief", workers=0
-)
+brief = functools.partial(run_night, search=sure(BriefClassifier, "brief"), workers=0)
 
 
 def resume(tmp_path: Path, out: Path) -> None:
@@ -338,9 +334,7 @@ def test_a_frame_that_hangs_and_one_that_eats_memory_are_named_and_the_rest_is_d
         run = run_night(
             tmp_path / "in",
             tmp_path / name,
-            SURE,
-            load_classifier=classifier,
-            classifier_name=name,
+            sure(classifier, name),
             workers=1,
             time_limit_s=8.0,
             memory_limit_mb=3000,

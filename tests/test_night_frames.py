@@ -9,19 +9,16 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from streaks.config import DetectionConfig, Settings
 from streaks.errors import ReadError, TableError
 from streaks.frame import Frame
-from streaks.night import process_frame
-from streaks.night.frame_path import join_columns
 from streaks.readers import FrameOverrides, find_frames
+from streaks.search import Searcher, join_columns
 from streaks.tables import CLASS_COLUMNS, STREAK_COLUMNS, check_table
 from tests.frame_files import SHAPE, add_trail, noise_image, write_ztf_frame
-from tests.night_fakes import EvenClassifier
+from tests.night_fakes import SURE, EvenClassifier
 
 ENDS = (120.3, 80.6, 160.8, 110.2)
-#: Above what noise alone ever reaches in so small a frame.
-SURE = Settings(detection=DetectionConfig(threshold_snr=9.0))
+SETTINGS = SURE.settings
 
 
 def write_trail_frame(folder: Path, **changes: object) -> Path:
@@ -32,7 +29,7 @@ def write_trail_frame(folder: Path, **changes: object) -> Path:
 
 def test_a_trail_is_found_named_and_measured(tmp_path: Path) -> None:
     (files,) = find_frames(write_trail_frame(tmp_path))
-    result = process_frame(files, SURE, EvenClassifier())
+    result = Searcher(settings=SETTINGS, classifier=EvenClassifier()).search_files(files)
     check_table(result.streaks, [*STREAK_COLUMNS, *CLASS_COLUMNS])
     assert len(result.streaks) == 1
     row = result.streaks[0]
@@ -48,7 +45,7 @@ def test_a_trail_is_found_named_and_measured(tmp_path: Path) -> None:
 
 def test_without_classifier_or_catalogue_their_columns_are_not_there(tmp_path: Path) -> None:
     (files,) = find_frames(write_trail_frame(tmp_path))
-    result = process_frame(files, SURE, draw=False)
+    result = Searcher(settings=SETTINGS).search_files(files, draw=False)
     assert "label" not in result.streaks.colnames
     assert "ssnamenr" not in result.streaks.colnames
     assert result.overview is None
@@ -56,7 +53,9 @@ def test_without_classifier_or_catalogue_their_columns_are_not_there(tmp_path: P
 
 def test_nothing_found_is_a_table_of_no_rows_with_all_columns(tmp_path: Path) -> None:
     (files,) = find_frames(write_ztf_frame(tmp_path))
-    result = process_frame(files, SURE, EvenClassifier(), draw=False)
+    result = Searcher(settings=SETTINGS, classifier=EvenClassifier()).search_files(
+        files, draw=False
+    )
     check_table(result.streaks, [*STREAK_COLUMNS, *CLASS_COLUMNS])
     assert len(result.streaks) == len(result.cutouts) == 0
 
@@ -82,7 +81,8 @@ class OneObject:
 
 def test_a_known_object_under_a_trail_is_named(tmp_path: Path) -> None:
     (files,) = find_frames(write_trail_frame(tmp_path))
-    row = process_frame(files, SURE, known=OneObject(), draw=False).streaks[0]
+    searcher = Searcher(settings=SETTINGS, known=OneObject())
+    row = searcher.search_files(files, draw=False).streaks[0]
     # The survey's spelling has no blank.
     assert str(row["ssnamenr"]).replace(" ", "") == "2018AB1"
     assert row["ssdistnr"].to_value("arcsec") == pytest.approx(2.0, abs=0.5)
@@ -92,7 +92,7 @@ def test_a_known_object_under_a_trail_is_named(tmp_path: Path) -> None:
 def test_overrides_reach_the_frame(tmp_path: Path) -> None:
     (files,) = find_frames(write_trail_frame(tmp_path))
     overrides = FrameOverrides(time="2020-01-01T00:00:00")
-    result = process_frame(files, SURE, overrides=overrides, draw=False)
+    result = Searcher(settings=SETTINGS, overrides=overrides).search_files(files, draw=False)
     assert str(result.streaks["time"][0]).startswith("2020-01-01T00:00:00")
     assert result.about["time"].startswith("2020-01-01T00:00:00")
     assert (result.about["ny"], result.about["nx"]) == SHAPE
@@ -103,7 +103,7 @@ def test_a_bad_frame_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"")
     (files,) = find_frames(path)
     with pytest.raises(ReadError, match="is empty"):
-        process_frame(files, SURE)
+        Searcher(settings=SETTINGS).search_files(files)
 
 
 def test_tables_of_other_streaks_are_not_joined() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streaks.errors import LedgerError
-from streaks.night.ledger import DONE, FAILED, Entry, open_ledger
+from streaks.night_folder.ledger import DONE, FAILED, Entry, open_ledger
 
 
 def entry(image: str, state: str = DONE, **values: object) -> Entry:

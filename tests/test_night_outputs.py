@@ -21,8 +21,8 @@ from astropy.wcs import WCS
 from streaks.cli import main
 from streaks.geometry import Segment
 from streaks.night import run_night
-from streaks.night.records import metrics_text
 from streaks.night.run import Progress
+from streaks.night.run_log import metrics_text
 from streaks.night.watching import arriving_frames
 from streaks.readers import read_table
 from streaks.reporting import streak_plane

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
+import sys
+import time
 
 import pytest
 
 from streaks.errors import ModelError, StreaksError
-from streaks.night.pool import Outcome, run_tasks
+from streaks.night.pool import Outcome, WorkerPool
 from tests import night_fakes
+
+
+def run_tasks(tasks, setup, **options):
+    """All outcomes of one list of tasks."""
+    pool = WorkerPool(setup, **options)
+    try:
+        return list(pool.run(tasks))
+    finally:
+        pool.close()
 
 
 def by_task(outcomes: list[Outcome]) -> dict[float, Outcome]:
@@ -80,15 +92,37 @@ def test_workers_keep_the_memory_of_an_image_for_the_next_one() -> None:
     assert outcome.answer < 100
 
 
-def test_a_worker_that_grew_by_compiling_is_replaced_once() -> None:
-    tasks = [1.0, 2.0, 3.0, 4.0]
-    found = by_task(list(run_tasks(tasks, night_fakes.compiling_setup, workers=1)))
-    pids = [found[x].answer for x in tasks]
-    # The second one compiles as well here, as nothing is cached, but is kept.
-    assert pids[0] != pids[1]
-    assert pids[1] == pids[2] == pids[3]
+def test_workers_stay_warm_from_one_list_of_tasks_to_the_next() -> None:
+    pool = WorkerPool(night_fakes.pid_setup, workers=1)
+    first = {outcome.answer for outcome in pool.run([1.0, 2.0, 3.0, 4.0])}
+    again = {outcome.answer for outcome in pool.run([5.0, 6.0])}
+    pool.close()
+    assert again == first
+    assert list(pool.run([])) == []
 
 
-def test_a_worker_that_compiles_nothing_stays() -> None:
-    found = list(run_tasks([1.0, 2.0, 3.0], night_fakes.pid_setup, workers=1))
-    assert len({outcome.answer for outcome in found}) == 1
+def test_a_worker_that_died_while_it_waited_is_replaced() -> None:
+    pool = WorkerPool(night_fakes.pid_setup, workers=1)
+    (first,) = pool.run([1.0])
+    os.kill(first.answer, signal.SIGKILL)
+    time.sleep(0.2)
+    (second,) = pool.run([2.0])
+    pool.close()
+    assert not second.failed
+    assert second.answer != first.answer
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_workers_are_forked_from_one_process_of_one_thread_that_has_loaded_libraries() -> None:
+    found = run_tasks(
+        [1.0, 2.0], night_fakes.origin_setup, workers=2, preload=["streaks.search.warm_up"]
+    )
+    ((parent, threads),) = {outcome.answer for outcome in found}
+    assert parent != os.getpid()
+    assert threads == 1
+
+
+def test_workers_see_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAKS_TEST_WORD", "now")
+    (outcome,) = run_tasks(["STREAKS_TEST_WORD"], night_fakes.environment_setup, workers=1)
+    assert outcome.answer == "now"

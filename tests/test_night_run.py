@@ -14,16 +14,22 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from streaks.config import DetectionConfig, Settings
 from streaks.errors import InputError, LedgerError, ReadError
 from streaks.night import NightFolder, Progress, read_night, run_night
-from streaks.night.ledger import open_ledger
+from streaks.night_folder.ledger import open_ledger
+from streaks.search import Search
 from streaks.tables import CLASS_COLUMNS, STREAK_COLUMNS, StreakFlag, check_table
 from tests.ades_schema import problems
 from tests.frame_files import add_trail, noise_image, write_ztf_frame
-from tests.night_fakes import DeadlyClassifier, EvenClassifier, SlowClassifier, no_classifier
+from tests.night_fakes import (
+    SURE,
+    DeadlyClassifier,
+    EvenClassifier,
+    SlowClassifier,
+    no_classifier,
+    sure,
+)
 
-SURE = Settings(detection=DetectionConfig(threshold_snr=9.0))
 SMALL = (161, 200)
 
 
@@ -76,9 +82,7 @@ def test_a_night_is_read_back_whole(tmp_path: Path) -> None:
     run = run_night(
         tmp_path / "in",
         tmp_path / "out",
-        SURE,
-        load_classifier=EvenClassifier,
-        classifier_name="even",
+        sure(EvenClassifier, "even"),
         workers=0,
     )
     night = read_night(tmp_path / "out")
@@ -204,9 +208,7 @@ def test_a_frame_that_kills_its_worker_is_named_and_the_night_goes_on(tmp_path: 
     run = run_night(
         tmp_path / "in",
         tmp_path / "out",
-        SURE,
-        load_classifier=DeadlyClassifier,
-        classifier_name="deadly",
+        sure(DeadlyClassifier, "deadly"),
         workers=1,
     )
     ((path, reason),) = run.failures
@@ -218,7 +220,7 @@ def test_a_frame_that_kills_its_worker_is_named_and_the_night_goes_on(tmp_path: 
 def test_a_classifier_that_cannot_be_loaded_stops_the_night(tmp_path: Path) -> None:
     write_frames(tmp_path / "in", 1)
     with pytest.raises(Exception, match="no such model here"):
-        run_night(tmp_path / "in", tmp_path / "out", SURE, load_classifier=no_classifier)
+        run_night(tmp_path / "in", tmp_path / "out", sure(no_classifier, "none"))
 
 
 def test_a_second_run_in_one_folder_is_kept_out(tmp_path: Path) -> None:
@@ -233,9 +235,8 @@ def test_a_second_run_in_one_folder_is_kept_out(tmp_path: Path) -> None:
 
 
 def test_a_missing_catalogue_is_named_before_any_work(tmp_path: Path) -> None:
-    write_frames(tmp_path / "in", 1)
     with pytest.raises(InputError, match="does not exist; give a file of orbits"):
-        run_night(tmp_path / "in", tmp_path / "out", orbits=tmp_path / "none.dat", workers=0)
+        Search(orbits=tmp_path / "none.dat")
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir()])
@@ -258,10 +259,10 @@ _SCRIPT = """
 import functools, sys
 from streaks.night import run_night
 from tests.night_fakes import SlowClassifier
-from tests.test_night_run import SURE
+from tests.night_fakes import sure
 if __name__ == "__main__":
-    run_night(sys.argv[1], sys.argv[2], SURE, workers=2, classifier_name="slow",
-              load_classifier=functools.partial(SlowClassifier, sys.argv[3]))
+    slow = functools.partial(SlowClassifier, sys.argv[3])
+    run_night(sys.argv[1], sys.argv[2], sure(slow, "slow"), workers=2)
 """
 
 
@@ -306,9 +307,7 @@ def test_a_killed_night_started_again_gives_the_same_tables(tmp_path: Path) -> N
     again = functools.partial(
         run_night,
         tmp_path / "in",
-        settings=SURE,
-        load_classifier=functools.partial(SlowClassifier, str(pids)),
-        classifier_name="slow",
+        search=sure(functools.partial(SlowClassifier, str(pids)), "slow"),
         workers=0,
     )
     resumed = again(out_dir=tmp_path / "out")

@@ -13,7 +13,7 @@ from streaks.cli import main
 from streaks.cutouts import extract_cutouts
 from streaks.errors import TableError
 from streaks.night import NightFolder, read_night, write_night_report
-from streaks.night.outputs import save_cutouts
+from streaks.night_folder.frame_results import save_cutouts
 from streaks.plotting import encode_jpeg, frame_overview
 from streaks.reporting import write_table
 from tests.made_streaks import SEGMENTS, made_frame, made_streaks

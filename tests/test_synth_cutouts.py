@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streaks.classification import parse_mix
 from streaks.errors import ConfigError, InputError, ReadError
-from streaks.synth import load_set, make_cutouts, parse_mix, write_montage, write_set
+from streaks.synth import load_set, make_cutouts, write_montage, write_set
 from streaks.synth.cutout_sets import TRUTH_COLUMNS
 from streaks.synth.look import Look, apply_look
 from streaks.tables import ASTREAKS_MIX, CLASSES, SKIP, check_table

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streaks.cli.night import classifier_loader, classifier_name, progress_shown, worker_count
+from streaks.cli import searching as options
+from streaks.cli.progress import progress_shown
+from streaks.cli.searching import build_search, worker_count
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -29,10 +31,7 @@ def demo(
     size: Annotated[int, typer.Option(help="Side of a frame, px.", min=256)] = 1536,
     seed: Annotated[int, typer.Option(help="Seed of the simulated sky.", min=0)] = 2018,
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)] = 0,
-    classifier: Annotated[
-        str,
-        typer.Option("--model", "-m", help="default, forest, cnn, a folder, or none."),
-    ] = "default",
+    model: options.Model = "default",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the report's path.")] = False,
 ) -> int:
     """Make a small night, run the night on it, print a summary and the report's path.
@@ -53,9 +52,7 @@ def demo(
         run = run_night(
             sky,
             night,
-            load_classifier=classifier_loader(classifier),
-            classifier_name=classifier_name(classifier),
-            orbits=sky / "orbits.dat",
+            build_search(model=model, orbits=sky / "orbits.dat"),
             workers=worker_count(workers),
             progress=tell,
         )

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streaks.cli import searching as options
 from streaks.cli.allocator import keep_freed_memory
-from streaks.cli.night import classifier_loader, read_settings
+from streaks.cli.searching import build_search
 
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-    from streaks.config import Settings
-    from streaks.night import FrameResult
-    from streaks.readers import FrameFiles, FrameOverrides
+    from streaks.readers import FrameFiles
+    from streaks.search import FrameResult, Searcher
 
 __all__ = ["detect"]
+
+_log = logging.getLogger(__name__)
 
 
 def detect(
@@ -35,79 +38,74 @@ def detect(
     mask: Annotated[Path | None, typer.Option(help="Mask of the one image given.")] = None,
     science: Annotated[Path | None, typer.Option(help="Its science image.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Its reference image.")] = None,
-    psf_fwhm: Annotated[float | None, typer.Option(help="FWHM of the PSF, px.")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Matched-filter S/N of the final cut.")
-    ] = None,
+    psf_fwhm: options.PsfFwhm = None,
+    threshold: options.Threshold = None,
+    min_score: options.MinScore = None,
     classify: Annotated[bool, typer.Option(help="Name the streaks by class.")] = True,
-    classifier: Annotated[
-        str, typer.Option("--model", "-m", help="Classifier: default, forest, cnn, or a folder.")
-    ] = "default",
-    orbits: Annotated[
-        Path | None, typer.Option(help="Orbit catalogue in MPCORB columns to match with.")
-    ] = None,
-    ephemeris: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="STREAKS_EPHEMERIS",
-            help="JPL kernel, or a folder of them, for orbits far from their epoch.",
-        ),
-    ] = None,
-    tle: Annotated[
-        Path | None, typer.Option(help="Two-line elements, to name satellites by.")
-    ] = None,
+    model: options.Model = "default",
+    mix: options.Mix = "",
+    orbits: options.Orbits = None,
+    ephemeris: options.Ephemeris = None,
+    tle: options.Tle = None,
     plot: Annotated[
         Path | None,
         typer.Option(help="PNG of the frame with its streaks; a folder for several images."),
     ] = None,
-    profile: Annotated[
-        str,
-        typer.Option(help="Survey profile: a name or a TOML file; by default told by the file."),
-    ] = "",
-    zero_point: Annotated[
-        float | None, typer.Option(help="AB magnitude of one count in the whole exposure.")
-    ] = None,
-    gain: Annotated[float | None, typer.Option(help="Electrons a count.")] = None,
-    exposure: Annotated[float | None, typer.Option(help="Exposure time, s.")] = None,
+    profile: options.Profile = "",
+    zero_point: options.ZeroPoint = None,
+    gain: options.Gain = None,
+    exposure: options.Exposure = None,
     time: Annotated[
         str | None, typer.Option(help="MID-exposure, UTC, as 2018-06-07T04:12:33.")
     ] = None,
-    observatory: Annotated[str | None, typer.Option(help="MPC code, as I41.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings, a TOML file.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as one JSON object.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.")] = False,
+    observatory: options.Observatory = None,
+    config: options.Config = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
 ) -> int:
     """Find the streaks of one image or a few: measured, named, and matched."""
-    from streaks.readers import FrameOverrides
-    from streaks.reporting import table_suffix, with_station, write_table
+    from streaks.reporting import table_suffix
 
-    suffix = table_suffix(output)
+    table_suffix(output)
     keep_freed_memory()
-    beside = {"mask": mask, "science": science, "reference": reference}
-    frames = _frames(images, beside, profile)
-    overrides = FrameOverrides(
+    search = build_search(
+        config=config, threshold=threshold, min_score=min_score, mix=mix,
+        model=model if classify else "none", profile=profile,
+        orbits=orbits, ephemeris=ephemeris, tle=tle,
         fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
         time=time, observatory=observatory,
     )  # fmt: skip
-    tools = _Tools(
-        settings=_settings(config, threshold),
-        overrides=overrides,
-        classifier=_load_classifier(classifier) if classify else None,
-        known=_load_sky(orbits, ephemeris),
-        satellites=_load_satellites(tle, config),
-        plot=plot,
-    )
+    frames = _frames(images, {"mask": mask, "science": science, "reference": reference}, profile)
+    searcher = search.prepare()
     results: list[FrameResult] = []
     failures: list[tuple[str, str]] = []
-    for files in frames:
-        _search(files, tools, results, failures, several=len(frames) > 1)
+    try:
+        for files in frames:
+            _search(files, searcher, plot, results, failures, several=len(frames) > 1)
+    except KeyboardInterrupt:
+        if results:
+            _write(results, output)
+        print(
+            f"streaks: stopped after {len(results)} of {len(frames)} images; "
+            + (f"what was found in them is in {output}" if results else "nothing was written"),
+            file=sys.stderr,
+        )
+        return 130
     if not results:
         _name_failures(failures)
         return 2
+    table = _write(results, output)
+    _say(table, results, failures, output, as_json=as_json, quiet=quiet)
+    _name_failures(failures)
+    return 1 if failures else 0
+
+
+def _write(results: Sequence[FrameResult], output: Path) -> QTable:
+    """All streaks in one table, as the suffix wants it."""
+    from streaks.reporting import table_suffix, with_station, write_table
+
     table = _stacked([result.streaks for result in results])
-    if suffix == ".psv":
+    if table_suffix(output) == ".psv":
         # ADES says of each position where it was taken and in which band.
         stations = [
             with_station(r.streaks, observatory=r.about["observatory"], band=r.about["band"])
@@ -116,21 +114,7 @@ def detect(
         write_table(_stacked(stations), output)
     else:
         write_table(table, output)
-    _say(table, results, failures, output, as_json=as_json, quiet=quiet)
-    _name_failures(failures)
-    return 1 if failures else 0
-
-
-@dataclass(frozen=True)
-class _Tools:
-    """What every image is searched with."""
-
-    settings: Settings
-    overrides: FrameOverrides
-    classifier: Any
-    known: Any
-    satellites: Any
-    plot: Path | None
+    return table
 
 
 def _frames(
@@ -149,56 +133,30 @@ def _frames(
     return [replace(files, **given) for files in frames]
 
 
-def _settings(config: Path | None, threshold: float | None) -> Settings:
-    settings = read_settings(config)
-    if threshold is None:
-        return settings
-    return replace(settings, detection=replace(settings.detection, threshold_snr=threshold))
-
-
-def _load_classifier(name: str) -> Any:
-    loader = classifier_loader(name)
-    return None if loader is None else loader()
-
-
-def _load_sky(orbits: Path | None, ephemeris: Path | None) -> Any:
-    from streaks.night import load_sky
-
-    return None if orbits is None else load_sky(orbits, ephemeris)
-
-
-def _load_satellites(tle: Path | None, config: Path | None) -> Any:
-    from streaks.night import load_satellites
-
-    return None if tle is None else load_satellites(tle, read_settings(config).satellites)
-
-
 def _search(
     files: FrameFiles,
-    tools: _Tools,
+    searcher: Searcher,
+    plot: Path | None,
     results: list[FrameResult],
     failures: list[tuple[str, str]],
     *,
     several: bool,
 ) -> None:
-    from streaks.errors import InputError
-    from streaks.night import process_frame
+    """Search one image; whatever it does, the others' results are kept and it is named."""
+    from streaks.errors import StreaksError
 
     try:
-        result = process_frame(
-            files,
-            tools.settings,
-            tools.classifier,
-            tools.known,
-            satellites=tools.satellites,
-            overrides=tools.overrides,
-            draw=tools.plot is not None,
-        )
-    except InputError as error:
+        result = searcher.search_files(files, draw=plot is not None)
+        if plot is not None:
+            _write_plot(result, plot / f"{result.name}.png" if several else plot)
+    except StreaksError as error:
         failures.append((str(files.image), str(error)))
         return
-    if tools.plot is not None:
-        _write_plot(result, tools.plot / f"{result.name}.png" if several else tools.plot)
+    except Exception as error:
+        _log.debug("%s", files.image, exc_info=True)
+        text = " ".join(str(error).split())
+        failures.append((str(files.image), f"unexpected {type(error).__name__}: {text}"))
+        return
     results.append(result)
 
 

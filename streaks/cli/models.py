@@ -73,7 +73,7 @@ def classify(
 
 
 def _mix_shares(text: str) -> Mapping[str, float] | None:
-    from streaks.synth import parse_mix
+    from streaks.classification import parse_mix
 
     return None if text in ("balanced", "auto") else parse_mix(text)
 

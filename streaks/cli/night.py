@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,54 +16,56 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streaks.cli import searching as options
 from streaks.cli.progress import progress_shown
+from streaks.cli.searching import build_search, read_settings, read_toml, worker_count
 
 if TYPE_CHECKING:
-    from streaks.config import Settings
     from streaks.night import Night, NightRun
     from streaks.night.engine import Engine
 
-__all__ = ["night", "progress_shown", "read_settings", "worker_count"]
+__all__ = ["night"]
+
+#: While a night is watched, its page is made again when this many times as long has passed as
+#: making it took: a large page must not hold up the frames.
+_REPORT_PATIENCE = 20.0
 
 
 def night(
-    inputs: Annotated[
-        list[Path], typer.Argument(help="Folders, lists of files (.txt, .csv), or images.")
-    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the night.")],
-    orbits: Annotated[
-        Path | None, typer.Option(help="Orbit catalogue in MPCORB columns to match with.")
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders, lists of files (.txt, .csv), or images."),
     ] = None,
-    ephemeris: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="STREAKS_EPHEMERIS",
-            help="JPL kernel, or a folder of them, for orbits far from their epoch.",
-        ),
-    ] = None,
-    tle: Annotated[
-        Path | None, typer.Option(help="Two-line elements, to name satellites by.")
-    ] = None,
+    orbits: options.Orbits = None,
+    ephemeris: options.Ephemeris = None,
+    tle: options.Tle = None,
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)] = 0,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget what an earlier run did here.")
     ] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings, a TOML file.")] = None,
-    classifier: Annotated[
-        str,
-        typer.Option("--model", "-m", help="default, forest, cnn, a folder, or none."),
-    ] = "default",
-    profile: Annotated[
-        str,
-        typer.Option(help="Survey profile: a name or a TOML file; by default told by the file."),
-    ] = "",
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read the results of finished frames; do damaged ones again."
+        ),
+    ] = False,
+    config: options.Config = None,
+    model: options.Model = "default",
+    mix: options.Mix = "",
+    threshold: options.Threshold = None,
+    min_score: options.MinScore = None,
+    psf_fwhm: options.PsfFwhm = None,
+    zero_point: options.ZeroPoint = None,
+    gain: options.Gain = None,
+    exposure: options.Exposure = None,
+    observatory: options.Observatory = None,
+    profile: options.Profile = "",
     truth: Annotated[
         Path | None, typer.Option(help="Table of true streaks, shown beside what was found.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as one JSON object.")
-    ] = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
     summary: Annotated[
         bool, typer.Option("--summary", help="Print one line in all, for cron.")
     ] = False,
@@ -71,7 +74,23 @@ def night(
     ] = False,
     poll: Annotated[
         float, typer.Option(help="With --watch: time between looks, s.", min=0.1)
-    ] = 10.0,
+    ] = 1.0,
+    notify: Annotated[
+        str,
+        typer.Option(
+            help="With --watch: command to run for each new candidate, which it gets as JSON on "
+            "its standard input."
+        ),
+    ] = "",
+    notify_above: Annotated[
+        float, typer.Option(help="Least p_asteroid of a candidate for --notify.", min=0, max=1)
+    ] = 0.9,
+    part: Annotated[
+        str, typer.Option(help="Do one part of the night, as 3/16, for a batch system.")
+    ] = "",
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Make one night of the parts in the folder.")
+    ] = False,
     also: Annotated[
         list[str] | None,
         typer.Option(help="Streaks in one more format, as .vot or .sqlite; may be repeated."),
@@ -102,41 +121,52 @@ def night(
     The folder gets streaks.parquet, tracklets.parquet, frames.parquet, report.html, cutouts,
     overviews, ADES files of what was found, log.jsonl and metrics.prom. A frame that fails is
     named with its reason, and the night goes on. Ctrl-C stops it; the same command goes on.
+
+    With --part I/N each of N runs, anywhere, does its share in a folder of its own below the
+    night's; --merge then makes the night of them, with the same tables as one run.
     """
-    from streaks.night import run_night
     from streaks.readers import read_table
     from streaks.reporting import ades_context, table_suffix
 
-    more = [table_suffix(f"streaks{suffix}") for suffix in also or ()]
-    known_truth = None if truth is None else read_table(truth)
-    n_workers = worker_count(workers)
-    search = functools.partial(
-        run_night,
-        out_dir=output,
-        settings=read_settings(config),
-        load_classifier=classifier_loader(classifier),
-        classifier_name=classifier_name(classifier),
-        orbits=orbits,
-        ephemeris=ephemeris,
-        tle=tle,
-        workers=n_workers,
-        profile=profile,
-        time_limit_s=time_limit,
-        memory_limit_mb=memory_limit or _share_of_memory_mb(n_workers),
-        engine=_engine(scheduler, cluster, n_workers, time_limit),
-        streak_masks=streak_masks,
-        ades=None if ades is None else ades_context(_toml(ades, "--ades")),
+    _require_consistent(inputs, watch=watch, notify=notify, part=part, merge=merge)
+    context = None if ades is None else ades_context(read_toml(ades, "--ades"))
+    finish = functools.partial(
+        _finish,
+        truth=None if truth is None else read_table(truth),
+        also=[table_suffix(f"streaks{suffix}") for suffix in also or ()],
     )
     say = functools.partial(_say, quiet=quiet, as_json=as_json, summary=summary)
-    code = 2
+    if merge:
+        return _merge(output, config, streak_masks, context, finish, say)
+    n_workers = worker_count(workers)
+    run_options = {
+        "search": build_search(
+            config=config, threshold=threshold, min_score=min_score, mix=mix, model=model,
+            profile=profile, orbits=orbits, ephemeris=ephemeris, tle=tle,
+            fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
+            observatory=observatory,
+        ),
+        "workers": n_workers,
+        "restart": restart,
+        "time_limit_s": time_limit,
+        "memory_limit_mb": memory_limit or _share_of_memory_mb(n_workers),
+        "engine": _engine(scheduler, cluster, n_workers, time_limit),
+        "streak_masks": streak_masks,
+        "ades": context,
+    }  # fmt: skip
+    silent = quiet or as_json or summary
     try:
-        with _stopped_by_signals():
-            for frames in _rounds(inputs, watch, profile, poll):
-                with progress_shown(quiet or as_json or summary) as tell:
-                    run = search(frames, restart=restart, progress=tell)
-                restart = False
-                say(run, _finish(run, known_truth, more))
-                code = 2 if run.n_done == 0 else 1 if run.failures else 0
+        with _stopped_by_signals(), progress_shown(silent) as tell:
+            if watch:
+                told = _candidates_told(notify, notify_above, output)
+                return _watch(
+                    inputs or [], output, {**run_options, "progress": tell}, poll, finish, say,
+                    told, silent=silent,
+                )  # fmt: skip
+            return _once(
+                inputs or [], output, {**run_options, "progress": tell, "verify": verify},
+                part, finish, say,
+            )  # fmt: skip
     except KeyboardInterrupt:
         print(
             f"streaks: stopped; what is done is kept in {output}, and the same command goes on "
@@ -144,21 +174,124 @@ def night(
             file=sys.stderr,
         )
         return 130
-    return code
 
 
-def _rounds(
-    inputs: Sequence[Path], watch: bool, profile: str, poll_s: float
-) -> Iterator[Sequence[Any]]:
-    """What to search: once, or each time that frames have arrived."""
-    if not watch:
-        return iter([inputs])
-    from streaks.night.watching import arriving_frames
+def _require_consistent(
+    inputs: Sequence[Path] | None, *, watch: bool, notify: str, part: str, merge: bool
+) -> None:
+    from streaks.errors import ConfigError
 
-    return arriving_frames(inputs, profile=profile, poll_s=poll_s)
+    if not inputs and not merge:
+        raise ConfigError("no frames given; name folders, lists or images, or use --merge")
+    if merge and (inputs or part or watch):
+        raise ConfigError(
+            "--merge takes the parts in -o; give no inputs, --part or --watch with it"
+        )
+    if part and watch:
+        raise ConfigError("--part is of a night that is whole; --watch waits for more frames")
+    if notify and not watch:
+        raise ConfigError("--notify tells of candidates as they come; use it with --watch")
 
 
-def _finish(run: NightRun, truth: Any, also: Sequence[str]) -> Path:
+def _once(
+    inputs: Sequence[Path],
+    output: Path,
+    run_options: dict[str, Any],
+    part: str,
+    finish: Callable[..., Path],
+    say: Callable[..., None],
+) -> int:
+    from streaks.night import run_night
+
+    if part:
+        run = run_night(inputs, output, part=_part(part), **run_options)
+        say(run, run.folder.root)
+    else:
+        run = run_night(inputs, output, **run_options)
+        say(run, finish(run))
+    return _exit_code(run)
+
+
+def _part(text: str) -> tuple[int, int]:
+    from streaks.errors import ConfigError
+
+    number, slash, n_parts = text.partition("/")
+    if not (slash and number.isdecimal() and n_parts.isdecimal()):
+        raise ConfigError(f"--part is {text!r}; expected a number of a number, as 3/16")
+    return int(number), int(n_parts)
+
+
+def _merge(
+    output: Path,
+    config: Path | None,
+    streak_masks: bool,
+    ades: Any,
+    finish: Callable[..., Path],
+    say: Callable[..., None],
+) -> int:
+    from streaks.night import merge_night
+
+    run = merge_night(output, read_settings(config), streak_masks=streak_masks, ades=ades)
+    say(run, finish(run))
+    return _exit_code(run)
+
+
+def _watch(
+    inputs: Sequence[Path],
+    output: Path,
+    run_options: dict[str, Any],
+    poll_s: float,
+    finish: Callable[..., Path],
+    say: Callable[..., None],
+    tell_candidates: Callable[[NightRun], None],
+    *,
+    silent: bool,
+) -> int:
+    """Rounds without end, until Ctrl-C; the page is made again when there is time for it."""
+    from streaks.night import watch_night
+
+    def told(text: str) -> None:
+        if not silent:
+            print(text, file=sys.stderr, flush=True)
+
+    next_report, page, run = 0.0, None, None
+    told(f"watching {', '.join(map(str, inputs))}; Ctrl-C stops")
+    try:
+        for run in watch_night(inputs, output, poll_s=poll_s, **run_options):
+            tell_candidates(run)
+            page, start = None, time.monotonic()
+            if start >= next_report:
+                page = finish(run)
+                made_s = time.monotonic() - start
+                next_report = time.monotonic() + _REPORT_PATIENCE * made_s
+            say(run, page or run.folder.report)
+            told(f"watching; {run.n_done} frames done")
+    finally:
+        if run is not None and page is None:
+            finish(run)
+    return 2 if run is None else _exit_code(run)
+
+
+def _candidates_told(notify: str, above: float, output: Path) -> Callable[[NightRun], None]:
+    """What to do with the candidates of each round."""
+    if not notify:
+        return lambda run: None
+    from streaks.night.watching import Notifier
+    from streaks.readers import read_table
+
+    notifier = Notifier(shlex.split(notify), above, output / "notified.txt")
+
+    def tell(run: NightRun) -> None:
+        notifier.tell(read_table(run.folder.streaks))
+
+    return tell
+
+
+def _exit_code(run: NightRun) -> int:
+    return 2 if run.n_done == 0 else 1 if run.failures else 0
+
+
+def _finish(run: NightRun, *, truth: Any, also: Sequence[str]) -> Path:
     """What is made of a night's tables: other formats, and the page."""
     from streaks.night import read_night, write_night_report
 
@@ -213,64 +346,6 @@ def _share_of_memory_mb(workers: int) -> int:
     """Most of this machine's memory, shared among workers; never less than a frame needs."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     return max(3072, int(0.8 * total / max(workers, 1)))
-
-
-def worker_count(asked: int) -> int:
-    """What 0 stands for: one process a core that this process may use."""
-    return asked or len(os.sched_getaffinity(0))
-
-
-def read_settings(path: Path | None) -> Settings:
-    """Settings from a TOML file, or the defaults.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, no TOML, or has unknown names or values out of range.
-    """
-    from streaks.config import Settings, settings_from_mapping
-
-    return Settings() if path is None else settings_from_mapping(_toml(path, "--config"))
-
-
-def _toml(path: Path, option: str) -> dict[str, Any]:
-    import tomllib
-
-    from streaks.errors import ConfigError
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; {option} needs a TOML file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
-
-
-def classifier_loader(name: str) -> Callable[[], Any] | None:
-    """What each worker calls; None for ``none``."""
-    if name == "none":
-        return None
-    from streaks.models import load_classifier
-
-    return functools.partial(load_classifier, name)
-
-
-def classifier_name(name: str) -> str:
-    """The classifier's name with a hash of its card: other weights are another run.
-
-    Raises
-    ------
-    ModelError
-        If there is no such classifier.
-    """
-    if name == "none":
-        return ""
-    from streaks.models import load_classifier
-    from streaks.models.store import weights_folder
-    from streaks.night.identity import file_digest
-
-    load_classifier(name)
-    return f"{name} {file_digest(weights_folder(name) / 'card.json')[:8]}"
 
 
 def _say(run: NightRun, page: Path, *, quiet: bool, as_json: bool, summary: bool) -> None:

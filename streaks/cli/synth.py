@@ -178,7 +178,8 @@ def inject(
     px) or --rate. Masks, science and reference images that a survey names beside an image are
     copied along.
     """
-    from streaks.synth import Population, inject_files, parse_mix
+    from streaks.classification import parse_mix
+    from streaks.synth import Population, inject_files
     from streaks.tables import SKIP
 
     population = Population(

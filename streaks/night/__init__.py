@@ -1,26 +1,25 @@
-"""One frame's path, and a whole night of them: planned, worked off, resumed, gathered."""
+"""A whole night: planned, worked off, resumed, watched, shared out and merged."""
 
-from streaks.night.archive import Night, read_cutouts, read_night
-from streaks.night.folder import NightFolder
-from streaks.night.frame_path import FrameResult, process_frame, search_frame
-from streaks.night.page import write_night_report
+from streaks.night.merging import merge_night
 from streaks.night.run import NightRun, Progress, run_night
-from streaks.night.sky import KnownSky, SatelliteSky, load_satellites, load_sky
+from streaks.night.watching import watch_night
+from streaks.night_folder import (
+    Night,
+    NightFolder,
+    read_cutouts,
+    read_night,
+    write_night_report,
+)
 
 __all__ = [
-    "FrameResult",
-    "KnownSky",
     "Night",
     "NightFolder",
     "NightRun",
     "Progress",
-    "SatelliteSky",
-    "load_satellites",
-    "load_sky",
-    "process_frame",
+    "merge_night",
     "read_cutouts",
     "read_night",
     "run_night",
-    "search_frame",
+    "watch_night",
     "write_night_report",
 ]

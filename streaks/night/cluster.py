@@ -15,14 +15,15 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streaks import __version__
 from streaks.errors import ConfigError, MissingExtraError, StreaksError
-from streaks.night.engine import Engine
-from streaks.night.nursery import WORKER_ENVIRONMENT
-from streaks.night.pool import Outcome, as_streaks_error, attempt, one_line, settle
+from streaks.night.engine import DoTasks, Engine
+from streaks.night.forkserver import WORKER_ENVIRONMENT
+from streaks.night.pool import Outcome, as_streaks_error, attempt, one_line, prepare_process
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -37,6 +38,9 @@ _POLL_S = 1.0
 _CONNECT_S = 20
 #: Memory of a worker process asked from a batch system.
 _WORKER_MEMORY = "4 GiB"
+
+#: Dask's own log of a cluster that starts and ends is thirty lines that nobody asked for.
+_QUIET = {"DASK_LOGGING__DISTRIBUTED": "error"}
 
 Setup = Callable[[], Callable[[Any], Any]]
 
@@ -73,41 +77,49 @@ def dask_engine(
         import distributed  # noqa: F401
     except ImportError:
         raise MissingExtraError("dask", "cluster", "a night on a cluster") from None
-    return functools.partial(
-        _run_on_dask,
-        scheduler=scheduler,
-        cluster=cluster,
-        workers=workers,
-        time_limit_s=time_limit_s,
-    )
+    for name in ("distributed", "distributed.core", "distributed.scheduler", "distributed.nanny"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return _DaskEngine(scheduler, cluster, workers, time_limit_s)
 
 
-def _run_on_dask(
-    tasks: Sequence[Any],
-    setup: Setup,
-    *,
-    scheduler: str,
-    cluster: str,
-    workers: int,
-    time_limit_s: float,
-) -> Iterator[Outcome[Any, Any]]:
-    if not tasks:
-        return
-    with ExitStack() as opened:
-        client = _connect(opened, scheduler, cluster, workers)
-        yield from _Hand(client, deque(tasks), setup, time_limit_s).run()
+@dataclass(frozen=True)
+class _DaskEngine:
+    """Connects, or starts the cluster, when there is something to do for the first time."""
+
+    scheduler: str
+    cluster: str
+    workers: int
+    time_limit_s: float
+
+    @contextmanager
+    def opened(self, setup: Setup) -> Iterator[DoTasks]:
+        with ExitStack() as opened:
+            # Another night on the same workers is another preparation.
+            connected = functools.cache(functools.partial(_connect, opened, self))
+            token = uuid.uuid4().hex
+
+            def do_tasks(tasks: Sequence[Any]) -> Iterator[Outcome[Any, Any]]:
+                if tasks:
+                    dispatcher = _Dispatcher(
+                        connected(), deque(tasks), setup, token, self.time_limit_s
+                    )
+                    yield from dispatcher.run()
+
+            yield do_tasks
 
 
-def _connect(opened: ExitStack, scheduler: str, cluster: str, workers: int) -> Client:
+def _connect(opened: ExitStack, engine: _DaskEngine) -> Client:
     from distributed import Client
 
     try:
-        address: Any = scheduler or opened.enter_context(closing(_start(cluster, workers)))
+        address: Any = engine.scheduler or opened.enter_context(
+            closing(_start(engine.cluster, engine.workers))
+        )
         return opened.enter_context(Client(address, timeout=_CONNECT_S))
     except (OSError, ValueError) as error:
         raise StreaksError(
-            f"no Dask scheduler answers at {scheduler or cluster} ({one_line(error)}); "
-            "check the address, or start one with: dask scheduler"
+            f"no Dask scheduler answers at {engine.scheduler or engine.cluster} "
+            f"({one_line(error)}); check the address, or start one with: dask scheduler"
         ) from None
 
 
@@ -116,8 +128,9 @@ def _start(kind: str, workers: int) -> Any:
         import dask
         from distributed import LocalCluster
 
+        environment = {**WORKER_ENVIRONMENT, **_QUIET}
         # Read when a process starts, so that it cannot be told later.
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": dict(WORKER_ENVIRONMENT)}):
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
             return LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
             )
@@ -132,18 +145,22 @@ def _start(kind: str, workers: int) -> Any:
     return started
 
 
-class _Hand:
+class _Dispatcher:
     """Hands tasks to workers and takes their outcomes back."""
 
     def __init__(
-        self, client: Client, waiting: deque[Any], setup: Setup, time_limit_s: float
+        self,
+        client: Client,
+        waiting: deque[Any],
+        setup: Setup,
+        token: str,
+        time_limit_s: float,
     ) -> None:
         self._client = client
         self._waiting = waiting
         self._setup = setup
         self._time_limit_s = time_limit_s
-        # Another night on the same workers is another preparation.
-        self._token = uuid.uuid4().hex
+        self._token = token
         self._out: dict[Future, tuple[Any, float]] = {}
         self._lonely = False
 
@@ -224,7 +241,7 @@ def do_task(task: Any, token: str, setup: Setup, version: str) -> tuple[Any, ...
                 reason = f"a worker has streaks {__version__}, this process {version}; align them"
                 return "setup failed", "StreaksError", reason
             try:
-                settle()
+                prepare_process()
                 work = setup()
             except Exception as error:
                 return "setup failed", type(error).__name__, one_line(error)

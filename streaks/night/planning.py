@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streaks.night.folder import NightFolder
-from streaks.night.identity import content_digest, signature
-from streaks.night.ledger import DONE, FAILED, Entry, Ledger
-from streaks.night.outputs import read_record
+from streaks import __version__
 from streaks.night.work import FrameWork
+from streaks.night_folder.frame_results import outputs_are_whole, read_record
+from streaks.night_folder.layout import NightFolder
+from streaks.night_folder.ledger import DONE, FAILED, Entry, Ledger
 from streaks.readers import FrameFiles
+from streaks.search.identity import content_digest, signature
 
 __all__ = ["Plan", "make_plan"]
 
 _log = logging.getLogger(__name__)
 
-#: Errors of the frame itself: the same file fails again, and is not tried again.
+#: Errors of the frame itself: the same file fails again, and is not tried again by the same
+#: version. Others may pass: a permission, a disk that was away, memory.
 _LASTING = frozenset({"ReadError", "FrameError"})
 
 
@@ -34,13 +36,19 @@ class Plan:
 
 
 def make_plan(
-    frames: Sequence[FrameFiles], ledger: Ledger, folder: NightFolder, fingerprint: str
+    frames: Sequence[FrameFiles],
+    ledger: Ledger,
+    folder: NightFolder,
+    fingerprint: str,
+    *,
+    verify: bool = False,
 ) -> Plan:
     """Compare frames with the ledger, and enter there what is found done without being in it.
 
     A frame is known by its path and its files' sizes and times; where these differ, by its
     content: a touched or moved file is not done again. Whole results that the ledger does not
-    know (it was lost, or the run died before it was told) are taken over.
+    know (it was lost, or the run died before it was told) are taken over. A finished frame whose
+    results are cut short is done again; with `verify` they are read to the end for that.
     """
     entries = ledger.entries()
     by_path = {entry.path: entry for entry in entries}
@@ -55,7 +63,7 @@ def make_plan(
             files = replace(files, name=f"{files.name}-{clash}")
         elif entry is not None:
             files = replace(files, name=entry.image)
-        entry = _confirmed(files, sign, entry, ledger, folder, fingerprint)
+        entry = _confirmed(files, sign, entry, ledger, folder, fingerprint, verify)
         if entry is None:
             todo.append(FrameWork(files, sign))
         elif entry.state == DONE:
@@ -72,14 +80,16 @@ def _confirmed(
     ledger: Ledger,
     folder: NightFolder,
     fingerprint: str,
+    verify: bool,
 ) -> Entry | None:
     """The entry of a frame that need not be done again; None for one that must."""
     if entry is None or entry.state != DONE or entry.settings != fingerprint:
         if entry is not None and entry.state == FAILED and entry.kind in _LASTING:
             same = entry.signature == sign and entry.settings == fingerprint
-            return entry if same else None
+            # Another version may read what this one could not.
+            return entry if same and entry.version == __version__ else None
         return _taken_over(files, sign, ledger, folder, fingerprint)
-    if not all(path.is_file() for path in folder.outputs(entry.image)):
+    if not outputs_are_whole(folder, entry.image, verify=verify):
         return None
     if entry.signature == sign:
         return entry
@@ -94,7 +104,7 @@ def _taken_over(
     files: FrameFiles, sign: str, ledger: Ledger, folder: NightFolder, fingerprint: str
 ) -> Entry | None:
     """An entry made from a frame's whole results, when these are of its content and settings."""
-    if not all(path.is_file() for path in folder.outputs(files.name)):
+    if not outputs_are_whole(folder, files.name):
         return None
     record = read_record(folder.part(files.name))
     if record.get("settings") != fingerprint or record.get("digest") != _digest(files):

@@ -2,8 +2,8 @@
 
 Each worker is warm (models and catalogues loaded once), has one thread, holds one task at a time
 and is known by it: when a worker dies or takes too long, the task that did it is named, another
-worker (`streaks.night.nursery`) takes its place and the rest goes on. `concurrent.futures` breaks
-the whole pool instead and does not tell which task broke it.
+worker takes its place and the rest goes on. `concurrent.futures` breaks the whole pool instead and
+does not tell which task broke it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from typing import Any, Generic, TypeVar
 
 from streaks import errors
 from streaks.errors import StreaksError
-from streaks.night.nursery import BLOATED, SETUP_FAILED, Nursery
+from streaks.night.forkserver import start_process
 
 __all__ = [
     "Outcome",
+    "WorkerPool",
     "as_streaks_error",
     "attempt",
     "one_line",
-    "run_tasks",
-    "settle",
+    "prepare_process",
 ]
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ _log = logging.getLogger(__name__)
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-_READY, _DONE, _FAILED = "ready", "done", "failed"
+_READY, _DONE, _FAILED, _SETUP_FAILED = "ready", "done", "failed", "setup failed"
+#: A worker that is told to end, or whose pipe is closed, is given so long.
+_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +59,21 @@ class Outcome(Generic[Task, Answer]):
         return bool(self.kind)
 
 
-def run_tasks(
-    tasks: Iterable[Task],
-    setup: Callable[[], Callable[[Task], Answer]],
-    *,
-    workers: int,
-    time_limit_s: float = 600.0,
-    memory_limit_mb: int = 0,
-    ahead: Callable[[], object] | None = None,
-) -> Iterator[Outcome[Task, Answer]]:
-    """Outcomes of tasks, as they come.
+@dataclass(eq=False)
+class _Worker:
+    process: Any
+    pipe: connection.Connection
+    task: Any = None
+    busy: bool = False
+    ready: bool = False
+    since: float = 0.0
+
+
+class WorkerPool:
+    """Processes of this machine that do tasks; they stay warm from one `run` to the next.
 
     Parameters
     ----------
-    tasks
-        Picklable.
     setup
         Called once in each worker; gives the function that does a task. Picklable.
     workers
@@ -81,25 +83,157 @@ def run_tasks(
     memory_limit_mb
         A task for which its process would need more fails with a `MemoryError` and is named; 0
         for no limit. It counts memory of a process's own, asked for or used, not files it maps.
-    ahead
-        Loads what every worker needs; called once for all, in the process that they are forked
-        from, and leaves no threads there. Picklable.
-
-    Raises
-    ------
-    StreaksError
-        When a worker cannot be set up; no task can be done then.
+    preload
+        Modules that every worker needs: loaded once, in the process that workers are forked from.
     """
-    if workers == 0:
-        yield from _run_here(tasks, setup)
-        return
-    bounded = functools.partial(_bounded, setup, memory_limit_mb) if memory_limit_mb else setup
-    nursery = Nursery(functools.partial(_work, bounded), functools.partial(_prepare, ahead))
-    pool: _Pool[Task, Answer] = _Pool(deque(tasks), nursery, time_limit_s)
-    try:
-        yield from pool.run(workers)
-    finally:
-        pool.stop()
+
+    def __init__(
+        self,
+        setup: Callable[[], Callable[[Any], Any]],
+        *,
+        workers: int,
+        time_limit_s: float = 600.0,
+        memory_limit_mb: int = 0,
+        preload: Iterable[str] = (),
+    ) -> None:
+        self._setup = (
+            functools.partial(_bounded, setup, memory_limit_mb)
+            if memory_limit_mb and workers
+            else setup
+        )
+        self._n_workers = workers
+        self._time_limit_s = time_limit_s
+        self._preload = tuple(preload)
+        self._waiting: deque[Any] = deque()
+        self._workers: list[_Worker] = []
+        self._here: Callable[[Any], Any] | None = None
+
+    def run(self, tasks: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
+        """Outcomes of tasks, as they come.
+
+        Parameters
+        ----------
+        tasks
+            Picklable.
+
+        Raises
+        ------
+        StreaksError
+            When a worker cannot be set up; no task can be done then.
+        """
+        if self._n_workers == 0:
+            yield from self._run_here(tasks)
+            return
+        self._waiting = deque(tasks)
+        self._workers = [worker for worker in self._workers if self._is_alive(worker)]
+        for worker in self._workers:
+            if worker.ready:
+                self._give(worker)
+        self._start_missing()
+        while any(worker.busy or not worker.ready for worker in self._workers):
+            for worker in self._next_events():
+                outcome = self._receive(worker)
+                if outcome is not None:
+                    yield outcome
+
+    def close(self) -> None:
+        """End all workers; one that is at work is stopped."""
+        self._waiting.clear()
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            _exit_code(worker, _PATIENCE_S)
+            worker.pipe.close()
+        self._workers = []
+
+    def _run_here(self, tasks: Iterable[Any]) -> Iterator[Outcome[Any, Any]]:
+        for task in tasks:
+            if self._here is None:
+                self._here = self._setup()
+            message, *rest = attempt(self._here, task)
+            if message == _DONE:
+                yield Outcome(task, answer=rest[0])
+            else:
+                yield Outcome(task, kind=rest[0], reason=rest[1])
+
+    def _start_missing(self) -> None:
+        """As many workers as there is work for; those that start have not taken theirs yet."""
+        starting = sum(not worker.ready for worker in self._workers)
+        free = self._n_workers - len(self._workers)
+        for _ in range(min(free, len(self._waiting) - starting)):
+            ours, theirs = multiprocessing.Pipe()
+            process = start_process(_work, (self._setup, theirs), preload=self._preload)
+            theirs.close()
+            self._workers.append(_Worker(process, ours))
+
+    def _is_alive(self, worker: _Worker) -> bool:
+        """Whether a worker of an earlier run is still there; one that died idle is forgotten."""
+        if worker.process.is_alive():
+            return True
+        worker.pipe.close()
+        return False
+
+    def _next_events(self) -> list[_Worker]:
+        """Workers that have something to say, are dead, or are past their time."""
+        by_pipe: dict[Any, _Worker] = {
+            worker.pipe: worker for worker in self._workers if worker.busy or not worker.ready
+        }
+        found = [by_pipe[p] for p in connection.wait(list(by_pipe), timeout=self._seconds_left())]
+        late = [worker for worker in self._workers if self._is_late(worker)]
+        return found + [worker for worker in late if worker not in found]
+
+    def _is_late(self, worker: _Worker) -> bool:
+        return worker.busy and time.monotonic() - worker.since > self._time_limit_s
+
+    def _seconds_left(self) -> float | None:
+        starts = [worker.since for worker in self._workers if worker.busy]
+        if not starts:
+            return None
+        return max(0.0, min(starts) + self._time_limit_s - time.monotonic()) + 0.05
+
+    def _receive(self, worker: _Worker) -> Outcome[Any, Any] | None:
+        message = _message(worker)
+        if message is None:
+            return self._replace(worker)
+        kind, *rest = message
+        if kind == _SETUP_FAILED:
+            raise as_streaks_error(*rest)
+        worker.ready = True
+        task, was_busy, worker.busy = worker.task, worker.busy, False
+        self._give(worker)
+        if not was_busy:
+            return None
+        if kind == _DONE:
+            return Outcome(task, answer=rest[0])
+        return Outcome(task, kind=rest[0], reason=rest[1])
+
+    def _give(self, worker: _Worker) -> None:
+        """The next task, if one waits."""
+        if self._waiting:
+            worker.task, worker.since = self._waiting.popleft(), time.monotonic()
+            worker.busy = True
+            with suppress(BrokenPipeError, ConnectionResetError):
+                # If it died just now, its pipe says so next.
+                worker.pipe.send(worker.task)
+
+    def _replace(self, worker: _Worker) -> Outcome[Any, Any] | None:
+        """A worker that died, or is stopped for its slowness, makes room for another one."""
+        late = self._is_late(worker)
+        # One that is dead may take a moment to be gone; one that is slow is given none.
+        code = _exit_code(worker, 0.0 if late else _PATIENCE_S)
+        worker.pipe.close()
+        self._workers.remove(worker)
+        if not worker.busy:
+            raise StreaksError(
+                f"a worker process ended while starting ({_death(code)}); "
+                "try fewer workers, or look for what stops it in the system's log"
+            )
+        self._start_missing()
+        if late:
+            reason = f"took longer than {self._time_limit_s:g} s and was stopped"
+        else:
+            reason = f"its worker process ended ({_death(code)}); out of memory, perhaps"
+        return Outcome(worker.task, kind="WorkerLost", reason=reason)
 
 
 def _bounded(
@@ -125,141 +259,17 @@ def _bounded(
     return guarded
 
 
-def _run_here(
-    tasks: Iterable[Task], setup: Callable[[], Callable[[Task], Answer]]
-) -> Iterator[Outcome[Task, Answer]]:
-    work = setup()
-    for task in tasks:
-        message, *rest = attempt(work, task)
-        if message == _DONE:
-            yield Outcome(task, answer=rest[0])
-        else:
-            yield Outcome(task, kind=rest[0], reason=rest[1])
+def _exit_code(worker: _Worker, patience_s: float) -> int | None:
+    """The exit code of a worker that ends, or is killed when that takes too long."""
+    worker.process.join(patience_s)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+    code: int | None = worker.process.exitcode
+    return code
 
 
-@dataclass(eq=False)
-class _Worker(Generic[Task]):
-    pid: int
-    pipe: connection.Connection
-    task: Task | None = None
-    ready: bool = False
-    since: float = 0.0
-    bloated: bool = False
-
-
-class _Pool(Generic[Task, Answer]):
-    """The workers at hand and the tasks that wait."""
-
-    def __init__(self, waiting: deque[Task], nursery: Nursery, time_limit_s: float) -> None:
-        self._waiting = waiting
-        self._nursery = nursery
-        self._time_limit_s = time_limit_s
-        self._workers: list[_Worker[Task]] = []
-        self._to_renew = 0
-
-    def run(self, workers: int) -> Iterator[Outcome[Task, Answer]]:
-        # Once for each at most: where what is compiled cannot be kept, it would never end.
-        self._to_renew = workers
-        for _ in range(min(workers, len(self._waiting))):
-            self._start_worker()
-        while self._workers:
-            for worker in self._next_events():
-                outcome = self._receive(worker)
-                if outcome is not None:
-                    yield outcome
-
-    def stop(self) -> None:
-        for worker in self._workers:
-            with suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGTERM)
-        for worker in self._workers:
-            self._nursery.end(worker.pid, 5.0)
-            worker.pipe.close()
-        self._workers = []
-        self._nursery.close()
-
-    def _start_worker(self) -> None:
-        try:
-            self._workers.append(_Worker(*self._nursery.worker()))
-        except RuntimeError as error:
-            raise as_streaks_error(*error.args) from None
-        except (EOFError, OSError):
-            raise _died_while_starting(None) from None
-
-    def _next_events(self) -> list[_Worker[Task]]:
-        """Workers that have something to say, are dead, or are past their time."""
-        by_pipe: dict[Any, _Worker[Task]] = {worker.pipe: worker for worker in self._workers}
-        found = [by_pipe[p] for p in connection.wait(list(by_pipe), timeout=self._seconds_left())]
-        late = [worker for worker in self._workers if self._is_late(worker)]
-        return found + [worker for worker in late if worker not in found]
-
-    def _is_late(self, worker: _Worker[Task]) -> bool:
-        return worker.task is not None and time.monotonic() - worker.since > self._time_limit_s
-
-    def _seconds_left(self) -> float | None:
-        starts = [worker.since for worker in self._workers if worker.task is not None]
-        if not starts:
-            return None
-        return max(0.0, min(starts) + self._time_limit_s - time.monotonic()) + 0.05
-
-    def _receive(self, worker: _Worker[Task]) -> Outcome[Task, Answer] | None:
-        message = _message(worker)
-        if message is None:
-            return self._bury(worker)
-        kind, *rest = message
-        if kind == SETUP_FAILED:
-            raise as_streaks_error(*rest)
-        if kind == BLOATED:
-            worker.bloated = True
-            return None
-        worker.ready = True
-        task, worker.task = worker.task, None
-        self._give(worker)
-        if task is None:
-            return None
-        if kind == _DONE:
-            return Outcome(task, answer=rest[0])
-        return Outcome(task, kind=rest[0], reason=rest[1])
-
-    def _give(self, worker: _Worker[Task]) -> None:
-        """The next task, or leave to go."""
-        if self._waiting and worker.bloated and self._to_renew > 0:
-            self._to_renew -= 1
-            self._start_worker()
-        elif self._waiting:
-            worker.task, worker.since = self._waiting.popleft(), time.monotonic()
-            with suppress(BrokenPipeError, ConnectionResetError):
-                # If it died just now, its pipe says so next.
-                worker.pipe.send(worker.task)
-            return
-        self._workers.remove(worker)
-        with suppress(BrokenPipeError, ConnectionResetError):
-            worker.pipe.send(None)
-        worker.pipe.close()
-        self._nursery.end(worker.pid, 5.0)
-
-    def _bury(self, worker: _Worker[Task]) -> Outcome[Task, Answer] | None:
-        """A worker that died, or shall die for its slowness; another one takes its place."""
-        late = self._is_late(worker)
-        # One that is dead may take a moment to be gone; one that is slow is given none.
-        code = self._nursery.end(worker.pid, 0.0 if late else 5.0)
-        worker.pipe.close()
-        self._workers.remove(worker)
-        if worker.task is None:
-            if not worker.ready:
-                raise _died_while_starting(code)
-        elif late:
-            reason = f"took longer than {self._time_limit_s:g} s and was stopped"
-        else:
-            reason = f"its worker process ended ({_death(code)}); out of memory, perhaps"
-        if self._waiting:
-            self._start_worker()
-        if worker.task is None:
-            return None
-        return Outcome(worker.task, kind="WorkerLost", reason=reason)
-
-
-def _message(worker: _Worker[Any]) -> tuple[Any, ...] | None:
+def _message(worker: _Worker) -> tuple[Any, ...] | None:
     """What a worker says; None when it is dead or has nothing to say."""
     try:
         if worker.pipe.poll():
@@ -268,13 +278,6 @@ def _message(worker: _Worker[Any]) -> tuple[Any, ...] | None:
     except (EOFError, OSError):
         pass
     return None
-
-
-def _died_while_starting(code: int | None) -> StreaksError:
-    return StreaksError(
-        f"a worker process ended while starting ({_death(code)}); "
-        "try fewer workers, or look for what stops it in the system's log"
-    )
 
 
 def _death(code: int | None) -> str:
@@ -299,17 +302,7 @@ def as_streaks_error(kind: str, reason: str) -> StreaksError:
     return StreaksError(f"{kind}: {reason}")
 
 
-def _prepare(ahead: Callable[[], object] | None) -> bool:
-    """Load what all workers need; whether something had to be compiled for it."""
-    settle()
-    compiled: list[Any] = []
-    _watch_compilation(compiled)
-    if ahead is not None:
-        ahead()
-    return bool(compiled)
-
-
-def settle() -> None:
+def prepare_process() -> None:
     """What every process that does frames sets before its first: one thread, no chatter."""
     import cv2
 
@@ -322,13 +315,11 @@ def _work(setup: Callable[[], Callable[[Any], Any]], pipe: connection.Connection
     # Ctrl-C reaches the whole process group; the parent decides what is stopped.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    compiled: list[Any] = []
     try:
-        settle()
-        _watch_compilation(compiled)
+        prepare_process()
         work = setup()
     except Exception as error:
-        pipe.send((SETUP_FAILED, type(error).__name__, one_line(error)))
+        pipe.send((_SETUP_FAILED, type(error).__name__, one_line(error)))
         return
     pipe.send((_READY,))
     while True:
@@ -336,28 +327,7 @@ def _work(setup: Callable[[], Callable[[Any], Any]], pipe: connection.Connection
             task = pipe.recv()
         except (EOFError, OSError):
             return
-        if task is None:
-            return
-        answer = attempt(work, task)
-        if compiled:
-            # What was compiled is kept on disk; what compiling took, 300 MB, the process keeps.
-            pipe.send((BLOATED,))
-            compiled.clear()
-        pipe.send(answer)
-
-
-def _watch_compilation(compiled: list[Any]) -> None:
-    """Add to a list whatever numba compiles; what it finds in its cache does not count."""
-    from numba.core import event
-
-    class Watch(event.Listener):
-        def on_start(self, event: Any) -> None:
-            compiled.append(event.data)
-
-        def on_end(self, event: Any) -> None:
-            pass
-
-    event.register("numba:compile", Watch())
+        pipe.send(attempt(work, task))
 
 
 def _die_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""A whole night: plan, work, gather. It can be stopped at any moment and started again."""
+"""A whole night: plan, work, tables. It can be stopped at any moment and started again."""
 
 from __future__ import annotations
 
@@ -9,38 +9,42 @@ import logging
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from streaks import __version__
-from streaks.classification import Classifier
-from streaks.config import Settings
-from streaks.errors import InputError, LedgerError, OutputError
-from streaks.night.custody import FolderWatch, held_folder
-from streaks.night.engine import Engine, local_engine
-from streaks.night.folder import NightFolder
-from streaks.night.gathering import NightCounts, write_night_tables
-from streaks.night.identity import file_digest, run_identity
-from streaks.night.ledger import DONE, FAILED, Entry, Ledger
+from streaks.errors import ConfigError, LedgerError, OutputError
+from streaks.night.engine import Engine, LocalEngine
 from streaks.night.planning import Plan, make_plan
 from streaks.night.pool import Outcome
-from streaks.night.practice import load_ahead
-from streaks.night.records import RunLog, opened_log, write_metrics
+from streaks.night.run_log import RunLog, opened_log, write_metrics
 from streaks.night.work import FrameWork, WorkDone, prepare_work
+from streaks.night_folder.layout import NightFolder
+from streaks.night_folder.ledger import DONE, FAILED, Entry, Ledger
+from streaks.night_folder.lock import FolderWatch, held_folder
+from streaks.night_folder.tables import NightCounts, PartReader, write_night_tables
 from streaks.readers import FrameFiles, find_frames
 from streaks.reporting import AdesContext
 from streaks.reporting.files import written_whole
+from streaks.search import Search
+from streaks.search.warm_up import PRELOADED
 
-__all__ = ["NightRun", "Progress", "run_night"]
+__all__ = ["NightRun", "NightRunner", "Progress", "run_night"]
 
 _log = logging.getLogger(__name__)
 
 #: Counts for Prometheus are written this often while a night runs, s.
 _METRICS_EVERY_S = 15.0
+#: A night whose finished frames turn out damaged does these again, and looks once more.
+_MAX_ROUNDS = 3
+
+Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Sequence[FrameFiles]
 
 
 @dataclass(frozen=True)
@@ -130,18 +134,14 @@ class NightRun:
 
 
 def run_night(
-    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Sequence[FrameFiles],
+    inputs: Inputs,
     out_dir: str | os.PathLike[str],
-    settings: Settings | None = None,
+    search: Search | None = None,
     *,
-    load_classifier: Callable[[], Classifier] | None = None,
-    classifier_name: str = "",
-    orbits: str | os.PathLike[str] | None = None,
-    ephemeris: str | os.PathLike[str] | None = None,
-    tle: str | os.PathLike[str] | None = None,
     workers: int = 1,
     restart: bool = False,
-    profile: str = "",
+    verify: bool = False,
+    part: tuple[int, int] | None = None,
     time_limit_s: float = 600.0,
     memory_limit_mb: int = 0,
     engine: Engine | None = None,
@@ -157,21 +157,17 @@ def run_night(
         Folders, lists, globs or files, as `find_frames` takes them, or frames themselves.
     out_dir
         The night's folder; see `NightFolder` for what goes where.
-    load_classifier
-        Called once in each worker, so it must be picklable; None leaves streaks unnamed.
-    classifier_name
-        What the classifier is called; another name is another run.
-    orbits
-        A catalogue in MPCORB columns; None leaves streaks unmatched.
-    ephemeris
-        A JPL kernel, or a folder of them, for orbits far from their epoch; else what
-        ``STREAKS_EPHEMERIS`` names, else built-in series.
-    tle
-        A file of two-line elements; None leaves streaks without names of satellites.
+    search
+        What every frame is searched with; the default settings, without names, where not given.
     workers
         Processes, one thread each; 0 works in this process.
     restart
         Forget what an earlier run did here.
+    verify
+        Read all results of finished frames, and do those again that are damaged.
+    part
+        ``(i, n)``: do the i-th of n parts of the night, 1 to n, in a folder of its own below
+        `out_dir`; `streaks.night.merge_night` makes one night of all parts.
     time_limit_s, memory_limit_mb
         A frame that takes longer, or needs more, is given up; 0 MiB for no limit.
     engine
@@ -192,49 +188,177 @@ def run_night(
     OutputError
         If the folder cannot be written to, is full, or is removed meanwhile. What is done stays
         done.
+    ConfigError
+        If there is no such part.
     """
-    start = time.monotonic()
-    settings = settings or Settings()
-    frames = _frames(inputs, profile)
+    search = search or Search()
+    frames = _frames(inputs, search.profile)
     folder = NightFolder(Path(out_dir), streak_masks)
-    identity = run_identity(
-        settings,
-        classifier=classifier_name,
-        orbits=_catalogue_name(orbits),
-        **_other_sources(ephemeris, tle),
+    if part is not None:
+        frames, folder = part_of_night(frames, folder, part)
+    engine = engine or LocalEngine(workers, time_limit_s, memory_limit_mb, PRELOADED)
+    runner = NightRunner(
+        folder, search, engine, ades=ades, progress=progress, with_tables=part is None
     )
-    fingerprint = _fingerprint(identity)
-    setup = functools.partial(
-        prepare_work,
-        folder,
-        settings,
-        load_classifier,
-        None if orbits is None else Path(orbits).absolute(),
-        fingerprint,
-        ephemeris=None if ephemeris is None else Path(ephemeris).absolute(),
-        tle=None if tle is None else Path(tle).absolute(),
-    )
-    engine = engine or local_engine(
-        workers, time_limit_s=time_limit_s, memory_limit_mb=memory_limit_mb, ahead=load_ahead
-    )
-    with ExitStack() as held:
-        ledger = held.enter_context(held_folder(folder, restart=restart))
-        _agree_on_settings(folder, ledger, identity, fingerprint)
-        log = held.enter_context(opened_log(folder))
-        plan = make_plan(frames, ledger, folder, fingerprint)
-        log.tell("start", frames=len(frames), todo=len(plan.todo), version=__version__, **identity)
-        counter = _Counter(plan, progress, folder)
-        outcomes = engine(plan.todo, setup)
-        _work_off(outcomes, folder, ledger, log, counter, fingerprint)
-        entries = ledger.entries()
-        provenance = {**identity, "version": __version__}
-        counts = write_night_tables(
-            folder, entries, settings.tracklets, provenance=provenance, ades=ades
-        )
-        run = _summary(folder, frames, plan, entries, counts, time.monotonic() - start)
-        write_metrics(folder, _final_counts(run))
-        log.tell("end", **run.totals)
-    return run
+    with runner.opened(restart=restart):
+        return runner.run(frames, verify=verify)
+
+
+def part_of_night(
+    frames: list[FrameFiles], folder: NightFolder, part: tuple[int, int]
+) -> tuple[list[FrameFiles], NightFolder]:
+    """Every n-th frame, and the folder that this part writes.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such part.
+    """
+    number, n_parts = part
+    if not 1 <= number <= n_parts:
+        raise ConfigError(f"part is {number} of {n_parts}; expected 1 to {n_parts}")
+    return frames[number - 1 :: n_parts], folder.part_of_night(number, n_parts)
+
+
+class NightRunner:
+    """A night's folder in this process's hands, with workers that stay warm between rounds.
+
+    Parameters
+    ----------
+    folder
+        Where everything goes.
+    search
+        What every frame is searched with.
+    engine
+        Who does the work.
+    ades
+        What the ADES files say of observer and telescope.
+    progress
+        Called after each frame.
+    with_tables
+        Write the night's tables after each round; a part of a night has none of its own.
+    """
+
+    def __init__(
+        self,
+        folder: NightFolder,
+        search: Search,
+        engine: Engine,
+        *,
+        ades: AdesContext | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        with_tables: bool = True,
+    ) -> None:
+        self.folder = folder
+        self._search = search
+        self._engine = engine
+        self._ades = ades
+        self._progress = progress
+        self._with_tables = with_tables
+        self._identity = search.identity()
+        self._fingerprint = fingerprint(self._identity)
+        self._parts = PartReader(folder)
+        self._stack = ExitStack()
+        self._restart = False
+
+    def opened(self, *, restart: bool = False) -> NightRunner:
+        """Itself, to be entered: it then holds the folder and the workers."""
+        self._restart = restart
+        return self
+
+    def __enter__(self) -> NightRunner:
+        with ExitStack() as stack:
+            self._ledger = stack.enter_context(held_folder(self.folder, restart=self._restart))
+            agree_on_settings(self.folder, self._ledger, self._identity, self._fingerprint)
+            self._log = stack.enter_context(opened_log(self.folder))
+            setup = functools.partial(prepare_work, self.folder, self._search, self._fingerprint)
+            self._do_tasks = stack.enter_context(self._engine.opened(setup))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def run(
+        self,
+        frames: Sequence[FrameFiles],
+        *,
+        verify: bool = False,
+        write_tables: bool = True,
+    ) -> NightRun:
+        """Do what is missing of these frames, then write the night's tables.
+
+        Parameters
+        ----------
+        frames
+            All of the night, those of earlier rounds too.
+        verify
+            Read all results of finished frames, and do those again that are damaged.
+        write_tables
+            Not now where False; counts of streaks are then of this round.
+        """
+        start = time.monotonic()
+        for _ in range(_MAX_ROUNDS):
+            plan = make_plan(frames, self._ledger, self.folder, self._fingerprint, verify=verify)
+            self._log.tell(
+                "start",
+                frames=len(frames),
+                todo=len(plan.todo),
+                version=__version__,
+                **self._identity,
+            )
+            counter = _Counter(plan, self._progress, self.folder)
+            _work_off(
+                self._do_tasks(plan.todo),
+                self.folder,
+                self._ledger,
+                self._log,
+                counter,
+                self._fingerprint,
+            )
+            entries = self._ledger.entries()
+            if not (self._with_tables and write_tables):
+                counts = counter.counts
+                break
+            if self._drop_damaged(entries):
+                continue
+            counts = write_night_tables(
+                self._parts,
+                entries,
+                self._search.settings.tracklets,
+                provenance=provenance(self._identity, entries),
+                ades=self._ades,
+            )
+            break
+        else:
+            raise OutputError(
+                f"results in {self.folder.root} are damaged as soon as they are written; "
+                "look at the disk"
+            )
+        run = _summary(self.folder, frames, plan, entries, counts, time.monotonic() - start)
+        write_metrics(self.folder, _final_counts(run))
+        self._log.tell("end", **run.totals)
+        return run
+
+    def _drop_damaged(self, entries: Sequence[Entry]) -> bool:
+        """Forget finished frames whose table cannot be read; whether there were any."""
+        damaged = self._parts.load([entry for entry in entries if entry.state == DONE])
+        for image, reason in damaged.items():
+            _log.warning("%s: its results are damaged (%s) and are made again", image, reason)
+            self._ledger.forget(image)
+            self.folder.part(image).unlink(missing_ok=True)
+        return bool(damaged)
+
+
+def provenance(identity: Mapping[str, Any], entries: Sequence[Entry]) -> dict[str, Any]:
+    """What decided a night's tables: the run's identity, and each version that did frames."""
+    versions = {entry.version for entry in entries if entry.state == DONE and entry.version}
+    return {**identity, "version": " ".join(sorted(versions)) or __version__}
 
 
 def _frames(inputs: Any, profile: str) -> list[FrameFiles]:
@@ -311,44 +435,38 @@ def _final_counts(run: NightRun) -> dict[str, float | dict[str, float]]:
     }
 
 
-def _other_sources(
-    ephemeris: str | os.PathLike[str] | None, tle: str | os.PathLike[str] | None
-) -> dict[str, str]:
-    """What else a run's answers depend on; nothing where nothing is given."""
-    names = {}
-    if ephemeris is not None:
-        names["ephemeris"] = Path(ephemeris).name
-    if tle is not None:
-        if not Path(tle).is_file():
-            raise InputError(f"{tle} does not exist; give a file of two-line elements")
-        names["tle"] = f"{Path(tle).name} {file_digest(tle)[:12]}"
-    return names
-
-
-def _catalogue_name(path: str | os.PathLike[str] | None) -> str:
-    """Name and content of an orbit file: another file, or the same one updated, is another run."""
-    if path is None:
-        return ""
-    if not Path(path).is_file():
-        raise InputError(f"{path} does not exist; give a file of orbits in MPCORB columns")
-    return f"{Path(path).name} {file_digest(path)[:12]}"
-
-
-def _fingerprint(identity: dict[str, Any]) -> str:
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """A short hash of what decides a frame's results."""
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _agree_on_settings(
-    folder: NightFolder, ledger: Ledger, identity: dict[str, Any], fingerprint: str
+def agree_on_settings(
+    folder: NightFolder, ledger: Ledger, identity: Mapping[str, Any], fingerprint: str
 ) -> None:
-    """Make sure that an earlier run here had the same settings, and note them."""
-    stale = [e for e in ledger.entries() if e.state == DONE and e.settings != fingerprint]
+    """Make sure that an earlier run here had the same settings, and note them.
+
+    Raises
+    ------
+    LedgerError
+        If frames were done here with other settings.
+    """
+    done = [entry for entry in ledger.entries() if entry.state == DONE]
+    stale = [entry for entry in done if entry.settings != fingerprint]
     if stale:
         changed = "; ".join(_differences(_earlier_identity(folder), identity)) or "unknown"
         raise LedgerError(
             f"{len(stale)} frames in {folder.root} were done with other settings ({changed}); "
             "use those again, choose another folder, or do all again with --restart"
+        )
+    others = Counter(entry.version for entry in done if entry.version != __version__)
+    for version, n in sorted(others.items()):
+        _log.warning(
+            "%d frames here were done by streaks %s, this is %s; they stay as they are, and "
+            "frames.parquet tells which did each: --restart does all again",
+            n,
+            version or "of unknown version",
+            __version__,
         )
     with written_whole(folder.settings) as beside:
         began = datetime.now(UTC).isoformat(timespec="seconds")
@@ -415,6 +533,11 @@ class _Counter:
         self._folder = folder
         self._start = self._written = time.monotonic()
         self._tell(self._state)
+
+    @property
+    def counts(self) -> NightCounts:
+        """Of this round's frames."""
+        return NightCounts(self._state.n_streaks, {"asteroid": self._state.n_asteroids}, 0)
 
     def count(self, entry: Entry, n_asteroids: int) -> None:
         failed = entry.state == FAILED

@@ -16,14 +16,11 @@ from typing import Any
 from astropy.table import QTable
 
 from streaks import __version__
-from streaks.classification import Classifier
-from streaks.config import Settings
-from streaks.night.folder import NightFolder
-from streaks.night.frame_path import Stopwatch, process_frame
-from streaks.night.identity import content_digest
-from streaks.night.outputs import save_result
-from streaks.night.sky import load_satellites, load_sky
+from streaks.night_folder.frame_results import save_result
+from streaks.night_folder.layout import NightFolder
 from streaks.readers import FrameFiles
+from streaks.search import Search, Stopwatch
+from streaks.search.identity import content_digest
 
 __all__ = ["FrameWork", "WorkDone", "prepare_work"]
 
@@ -63,43 +60,28 @@ class WorkDone:
 
 
 def prepare_work(
-    folder: NightFolder,
-    settings: Settings,
-    load_classifier: Callable[[], Classifier] | None,
-    orbits: Path | None,
-    fingerprint: str = "",
-    *,
-    ephemeris: Path | None = None,
-    tle: Path | None = None,
+    folder: NightFolder, search: Search, fingerprint: str = ""
 ) -> Callable[[FrameWork], WorkDone]:
-    """A worker made warm: classifier and catalogue are loaded once.
+    """What a worker does, with classifier and catalogues loaded once.
 
     Parameters
     ----------
     folder
         Where results go.
-    settings, load_classifier, orbits
-        As in `run_night`.
+    search
+        What every frame is searched with.
     fingerprint
         Of all that decides results; it goes into each frame's table.
-    ephemeris, tle
-        As in `run_night`.
     """
-    classifier = None if load_classifier is None else load_classifier()
-    known = None if orbits is None else load_sky(orbits, ephemeris)
-    satellites = None if tle is None else load_satellites(tle, settings.satellites)
+    searcher = search.prepare()
+    # What did a frame stands with it, for another run may finish the night.
+    did = {"version": __version__, "classifier": search.classifier}
 
     def work(task: FrameWork) -> WorkDone:
         cpu = time.process_time()
         with _warnings_noted() as notes:
-            result = process_frame(
-                task.files,
-                settings,
-                classifier,
-                known,
-                satellites=satellites,
-                overview_px=_OVERVIEW_PX,
-            )
+            result = searcher.search_files(task.files, overview_px=_OVERVIEW_PX)
+            about = {**result.about, **did}
             watch = Stopwatch()
             with watch("hash"):
                 digest = content_digest(task.files)
@@ -110,7 +92,7 @@ def prepare_work(
                 "version": __version__,
                 "notes": told,
                 # Where the file lies decides nothing: the same frame gives the same bytes.
-                "about": {key: value for key, value in result.about.items() if key != "path"},
+                "about": {key: value for key, value in about.items() if key != "path"},
             }
             with watch("write"):
                 save_result(folder, result, record)
@@ -119,7 +101,7 @@ def prepare_work(
             n_streaks=len(result.streaks),
             stages={**result.seconds, **watch.seconds},
             cpu_stages={**result.cpu_seconds, **watch.cpu_seconds},
-            about=result.about,
+            about=about,
             notes=told,
             n_asteroids=_asteroids(result.streaks),
             worker=f"{socket.gethostname()}-{os.getpid()}",

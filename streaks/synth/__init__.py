@@ -9,7 +9,6 @@ import importlib
 from typing import Any
 
 _FACE = {
-    "BALANCED_MIX": "cutout_sets",
     "Population": "injection",
     "Psf": "psf",
     "inject": "injection",
@@ -19,7 +18,6 @@ _FACE = {
     "load_set": "storage",
     "make_cutouts": "cutout_sets",
     "make_night": "nights",
-    "parse_mix": "cutout_sets",
     "render_trail": "psf",
     "write_montage": "montage",
     "write_pictures": "storage",

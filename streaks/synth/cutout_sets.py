@@ -14,6 +14,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from streaks.classification import parse_mix
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError
 from streaks.synth.knowable import doubt, seen_snr
@@ -26,20 +27,15 @@ from streaks.synth.look import (
     shift_of_look,
 )
 from streaks.synth.recipes import RECIPES, Sky, conditions_for, expose, render
-from streaks.tables import ASTREAKS_MIX, ColumnSpec, build_table
+from streaks.tables import ColumnSpec, build_table
 
 __all__ = [
-    "BALANCED_MIX",
     "TRUTH_COLUMNS",
     "iter_cutouts",
     "iter_pictures",
     "make_cutouts",
-    "parse_mix",
     "truth_table",
 ]
-
-#: As many of each class, and as many blanks.
-BALANCED_MIX: Mapping[str, float] = {label: 1.0 / len(RECIPES) for label in RECIPES}
 
 #: Beyond the cutout the scene goes on by this much, so that kernels and trails do not end at it.
 _MARGIN_PX = 16
@@ -92,53 +88,6 @@ class _Job:
     labels: tuple[str, ...]
     look: str
     doubtful: bool = False
-
-
-def parse_mix(text: str | Mapping[str, float] | None) -> Mapping[str, float]:
-    """Shares of the classes from a name, a text like ``asteroid=0.5,ghost=0.5``, or a mapping.
-
-    Returns
-    -------
-    Mapping
-        Shares that sum to 1.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown class, a share that is no number or negative, or shares that are all 0.
-    """
-    if text is None or text == "balanced":
-        return BALANCED_MIX
-    if text == "astreaks":
-        return _checked_mix(ASTREAKS_MIX)
-    if isinstance(text, str):
-        return _checked_mix(dict(_parse_share(item) for item in text.split(",") if item.strip()))
-    return _checked_mix(text)
-
-
-def _parse_share(item: str) -> tuple[str, float]:
-    name, _, share = item.partition("=")
-    try:
-        return name.strip(), float(share)
-    except ValueError:
-        raise ConfigError(
-            f"mix has {item.strip()!r}; expected balanced, astreaks, or class=share,class=share"
-        ) from None
-
-
-def _checked_mix(mix: Mapping[str, float]) -> Mapping[str, float]:
-    unknown = sorted(set(mix) - set(RECIPES))
-    if unknown:
-        raise ConfigError(
-            f"mix names {', '.join(unknown)}; the classes are {', '.join(sorted(RECIPES))}"
-        )
-    bad = [f"{name}={share}" for name, share in mix.items() if not 0 <= share < math.inf]
-    total = sum(mix.values())
-    if bad or not total > 0:
-        raise ConfigError(
-            f"shares of a mix must be numbers of 0 or more, not all 0; got {', '.join(bad) or mix}"
-        )
-    return {name: share / total for name, share in mix.items()}
 
 
 def make_cutouts(

@@ -59,7 +59,8 @@ class Population:
     beta
         Moffat exponent of the PSF; infinite for a Gaussian of the image's FWHM.
     mix
-        Shares of the classes, as ``streaks.synth.parse_mix`` gives them; asteroids alone if absent.
+        Shares of the classes, as ``streaks.classification.parse_mix`` gives them; asteroids alone
+        if absent.
     artifact_snr
         Matched-filter signal-to-noise of what is no asteroid.
     photon_noise

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 
+from streaks.classification import parse_mix
 from streaks.cutouts import Cutouts
 from streaks.errors import InputError, ReadError
-from streaks.synth.cutout_sets import iter_cutouts, iter_pictures, parse_mix, truth_table
+from streaks.synth.cutout_sets import iter_cutouts, iter_pictures, truth_table
 
 __all__ = ["load_set", "staged_folder", "write_json", "write_pictures", "write_set"]
 

@@ -87,6 +87,11 @@ class NightFolder:
         """Folders that hold a file a frame."""
         return tuple(path.parent for path in self.outputs("any"))
 
+    def part_of_night(self, number: int, n_parts: int) -> NightFolder:
+        """The folder of one of several runs that share a night's frames."""
+        name = f"part-{number:0{len(str(n_parts))}d}-of-{n_parts}"
+        return NightFolder(self.root / name, self.streak_masks)
+
     def part(self, image: str) -> Path:
         """The streaks of one frame."""
         return self.root / "parts" / f"{image}.parquet"

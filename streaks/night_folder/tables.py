@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
@@ -14,17 +14,24 @@ from astropy.table import QTable
 
 from streaks.config import TrackletConfig
 from streaks.errors import TableError
-from streaks.night.folder import NightFolder
-from streaks.night.ledger import DONE, Entry
+from streaks.night_folder.layout import NightFolder
+from streaks.night_folder.ledger import DONE, Entry
 from streaks.reporting import AdesContext, split_submittable, write_table
 from streaks.tables import StreakFlag, empty_streaks, order_columns
 from streaks.tracklets import find_repeats, link_streaks
 
-__all__ = ["NightCounts", "frames_table", "write_night_tables"]
+__all__ = ["NightCounts", "PartReader", "frames_table", "write_night_tables"]
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _log = logging.getLogger(__name__)
 
-_TEXTS = ("time", "band", "observatory", "field", "ccd", "quadrant")
+#: What stands with each frame: what its header told, and what did it.
+_TEXTS = (
+    "time", "band", "observatory", "field", "ccd", "quadrant", "profile",
+    "fwhm_source", "classifier",
+)  # fmt: skip
 _NUMBERS = {
     "exposure_s": u.s,
     "fwhm_px": u.pix,
@@ -44,8 +51,59 @@ class NightCounts:
     n_tracklets: int
 
 
+class PartReader:
+    """The tables of single frames; each is read from disk once, and again when it is done anew."""
+
+    def __init__(self, folder: NightFolder) -> None:
+        self.folder = folder
+        self._read: dict[str, tuple[str, pyarrow.Table]] = {}
+
+    def load(self, done: Sequence[Entry]) -> dict[str, str]:
+        """Read those not read yet.
+
+        Parameters
+        ----------
+        done
+            Of the ledger: frames that are done.
+
+        Returns
+        -------
+        dict
+            Image and reason of each table that cannot be read: missing or damaged.
+        """
+        import pyarrow.parquet as pq
+
+        damaged = {}
+        kept = self._read
+        self._read = {}
+        for entry in done:
+            if entry.image in kept and kept[entry.image][0] == entry.updated:
+                self._read[entry.image] = kept[entry.image]
+                continue
+            try:
+                # As a single file: a reader of data sets would take folder names for columns.
+                part = pq.ParquetFile(self.folder.part(entry.image)).read()
+            except (OSError, ValueError) as error:  # Arrow's own errors are of these
+                damaged[entry.image] = " ".join(str(error).split())[:200]
+                continue
+            self._read[entry.image] = (entry.updated, part)
+        return damaged
+
+    def streaks(self, images: Sequence[str]) -> QTable:
+        """The streaks of these frames as one table, in this order."""
+        import pyarrow as pa
+
+        from streaks.arrow import arrow_to_table
+
+        if not images:
+            return empty_streaks()
+        parts = [self._read[image][1] for image in images]
+        # Frames that another version did may lack columns.
+        return arrow_to_table(pa.concat_tables(parts, promote_options="default"))
+
+
 def write_night_tables(
-    folder: NightFolder,
+    parts: PartReader,
     entries: Sequence[Entry],
     config: TrackletConfig | None = None,
     *,
@@ -56,8 +114,8 @@ def write_night_tables(
 
     Parameters
     ----------
-    folder
-        Of the night, with the tables of its frames.
+    parts
+        The tables of its frames, loaded.
     entries
         Of the ledger, in its order.
     config
@@ -67,8 +125,9 @@ def write_night_tables(
     ades
         What the ADES files say of observer and telescope.
     """
+    folder = parts.folder
     done = [entry for entry in entries if entry.state == DONE]
-    streaks = _gather(folder, [entry.image for entry in done]) if done else empty_streaks()
+    streaks = parts.streaks([entry.image for entry in done])
     streaks = _repeats_flagged(streaks, done, config)
     links = link_streaks(streaks, config)
     streaks["tracklet"] = links.names
@@ -94,11 +153,12 @@ def frames_table(entries: Sequence[Entry]) -> QTable:
     Returns
     -------
     QTable
-        ``image, path, state, kind, reason, notes, n_streaks, seconds`` and what the header
-        told; NaN and empty where it did not, or the frame failed.
+        ``image, path, state, kind, reason, notes, version, n_streaks, seconds``, what the header
+        told, and profile, PSF's source and classifier; NaN and empty where nothing did, or the
+        frame failed.
     """
     table = QTable()
-    for name in ("image", "path", "state", "kind", "reason", "notes"):
+    for name in ("image", "path", "state", "kind", "reason", "notes", "version"):
         table[name] = np.array([getattr(entry, name) for entry in entries], dtype=str)
     table["n_streaks"] = np.array([entry.n_streaks for entry in entries], dtype=np.int64)
     table["seconds"] = np.array([entry.seconds for entry in entries], dtype=float) * u.s
@@ -113,18 +173,6 @@ def frames_table(entries: Sequence[Entry]) -> QTable:
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
-
-
-def _gather(folder: NightFolder, images: Sequence[str]) -> QTable:
-    """The streaks of these frames as one table, in this order."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from streaks.arrow import arrow_to_table
-
-    # Read as single files: a reader of data sets would take folder names for columns.
-    parts = [pq.ParquetFile(folder.part(image)).read() for image in images]
-    return arrow_to_table(pa.concat_tables(parts))
 
 
 def _repeats_flagged(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streaks.completeness import match_truth
 from streaks.cutouts import Cutouts, extract_cutouts
 from streaks.errors import FrameError, StreaksError, TableError
-from streaks.night.archive import Night
+from streaks.night_folder.reading import Night
 from streaks.reporting import NightSummary, PagePictures, select_rows, write_report
 
 __all__ = ["summarise", "write_night_report"]

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts, stack_cutouts
 from streaks.errors import ConfigError, ReadError
-from streaks.night.folder import NightFolder
-from streaks.night.outputs import load_cutouts
+from streaks.night_folder.frame_results import load_cutouts
+from streaks.night_folder.layout import NightFolder
 from streaks.readers import read_table
 from streaks.tables import empty_table
 from streaks.tracklets import TRACKLET_COLUMNS

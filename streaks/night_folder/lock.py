@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from streaks.errors import LedgerError, OutputError
-from streaks.night.folder import NightFolder
-from streaks.night.ledger import Ledger, is_damaged, open_ledger
+from streaks.night_folder.layout import NightFolder
+from streaks.night_folder.ledger import Ledger, is_damaged, open_ledger
 
 __all__ = ["FolderWatch", "held_folder"]
 

@@ -1,6 +1,6 @@
-"""One frame's path: read, find, cut out, classify, match, draw.
+"""One frame's whole way: read, find, cut out, name, match, draw.
 
-Pure composition of the other rooms; nothing is written here.
+Composition of the other rooms; nothing is written here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from streaks.classification import Classifier, classify_cutouts
+from streaks.classification import Classifier, classify_cutouts, parse_mix
 from streaks.config import Settings
 from streaks.cutouts import Cutouts, extract_cutouts
 from streaks.errors import TableError
@@ -28,10 +28,9 @@ __all__ = [
     "FrameResult",
     "KnownObjects",
     "SatelliteNames",
+    "Searcher",
     "Stopwatch",
     "join_columns",
-    "process_frame",
-    "search_frame",
 ]
 
 
@@ -83,112 +82,117 @@ class FrameResult:
     wcs: WCS | None = None
 
 
-def process_frame(
-    files: FrameFiles,
-    settings: Settings,
-    classifier: Classifier | None = None,
-    known: KnownObjects | None = None,
-    *,
-    satellites: SatelliteNames | None = None,
-    overrides: FrameOverrides | None = None,
-    draw: bool = True,
-    overview_px: int = 1000,
-) -> FrameResult:
-    """Search one frame, from its files to its tables and its picture.
+@dataclass(frozen=True, eq=False)
+class Searcher:
+    """What searches frames in this process; `Search.prepare` makes one.
 
     Parameters
     ----------
-    files
-        The image and what lies beside it.
     settings
         Of all stages.
+    overrides
+        What the user knows better than the header.
+    profile
+        Of frames whose files name none; empty to tell from each file.
     classifier
         None leaves the class columns out.
     known
         None leaves the match columns out.
     satellites
         None leaves the satellite columns out.
-    overrides
-        What the user knows better than the header.
-    draw
-        Make the overview.
-    overview_px
-        Its longest side.
-
-    Raises
-    ------
-    ReadError, FrameError
-        If the frame cannot be read or searched.
     """
-    watch = Stopwatch()
-    with watch("read"):
-        frame = read_frame(
-            files.image,
-            mask=files.mask,
-            science=files.science,
-            reference=files.reference,
-            variance=files.variance,
-            profile=files.profile or None,
-            overrides=overrides,
+
+    settings: Settings = field(default_factory=Settings)
+    overrides: FrameOverrides = field(default_factory=FrameOverrides)
+    profile: str = ""
+    classifier: Classifier | None = None
+    known: KnownObjects | None = None
+    satellites: SatelliteNames | None = None
+
+    def search_files(
+        self, files: FrameFiles, *, draw: bool = True, overview_px: int = 1000
+    ) -> FrameResult:
+        """Search one frame, from its files to its tables and its picture.
+
+        Parameters
+        ----------
+        files
+            The image and what lies beside it.
+        draw
+            Make the overview.
+        overview_px
+            Its longest side.
+
+        Raises
+        ------
+        ReadError, FrameError
+            If the frame cannot be read or searched.
+        """
+        watch = Stopwatch()
+        with watch("read"):
+            frame = read_frame(
+                files.image,
+                mask=files.mask,
+                science=files.science,
+                reference=files.reference,
+                variance=files.variance,
+                profile=files.profile or self.profile or None,
+                overrides=self.overrides,
+            )
+            frame = replace(frame, name=files.name)
+            # They are read here and there after the search: each place would be waited for.
+            fetch_ahead(files.science, files.reference)
+        return self.search_frame(frame, draw=draw, overview_px=overview_px, watch=watch)
+
+    def search_frame(
+        self,
+        frame: Frame,
+        *,
+        draw: bool = True,
+        overview_px: int = 1000,
+        watch: Stopwatch | None = None,
+    ) -> FrameResult:
+        """As `search_files`, for a frame in memory."""
+        from streaks.detection import find_streaks
+        from streaks.matching import match_known
+        from streaks.plotting import frame_overview
+
+        watch = watch or Stopwatch()
+        with watch("find"):
+            streaks = find_streaks(frame, self.settings.detection)
+        with watch("cutouts"):
+            cutouts = extract_cutouts(frame, streaks, self.settings.cutouts)
+        if self.classifier is not None:
+            with watch("classify"):
+                streaks = join_columns(streaks, self._named(cutouts))
+        if self.known is not None:
+            with watch("match"):
+                predictions = self.known.near_frame(frame)
+                matches = match_known(streaks, predictions, self.settings.match)
+                streaks = join_columns(streaks, matches)
+        if self.satellites is not None:
+            with watch("satellites"):
+                streaks = join_columns(streaks, self.satellites.name_streaks(frame, streaks))
+        overview = None
+        if draw:
+            with watch("draw"):
+                overview = frame_overview(frame, streaks, max_px=overview_px)
+        return FrameResult(
+            frame.name,
+            order_columns(streaks),
+            cutouts,
+            overview,
+            _about(frame),
+            watch.seconds,
+            watch.cpu_seconds,
+            frame.wcs,
         )
-        frame = replace(frame, name=files.name)
-        # Looked at after the search, here and there: each place would be waited for.
-        fetch_ahead(files.science, files.reference)
-    return search_frame(
-        frame,
-        settings,
-        classifier,
-        known,
-        satellites=satellites,
-        draw=draw,
-        overview_px=overview_px,
-        watch=watch,
-    )
 
-
-def search_frame(
-    frame: Frame,
-    settings: Settings,
-    classifier: Classifier | None = None,
-    known: KnownObjects | None = None,
-    *,
-    satellites: SatelliteNames | None = None,
-    draw: bool = True,
-    overview_px: int = 1000,
-    watch: Stopwatch | None = None,
-) -> FrameResult:
-    """As `process_frame`, for a frame in memory."""
-    from streaks.detection import find_streaks
-    from streaks.plotting import frame_overview
-
-    watch = watch or Stopwatch()
-    with watch("find"):
-        streaks = find_streaks(frame, settings.detection)
-    with watch("cutouts"):
-        cutouts = extract_cutouts(frame, streaks, settings.cutouts)
-    if classifier is not None:
-        with watch("classify"):
-            streaks = join_columns(streaks, classify_cutouts(classifier, cutouts))
-    if known is not None:
-        with watch("match"):
-            streaks = join_columns(streaks, _match(frame, streaks, known, settings))
-    if satellites is not None:
-        with watch("satellites"):
-            streaks = join_columns(streaks, satellites.name_streaks(frame, streaks))
-    overview = None
-    if draw:
-        with watch("draw"):
-            overview = frame_overview(frame, streaks, max_px=overview_px)
-    return FrameResult(
-        frame.name,
-        order_columns(streaks),
-        cutouts,
-        overview,
-        _about(frame),
-        watch.seconds,
-        watch.cpu_seconds,
-        frame.wcs,
-    )
+    def _named(self, cutouts: Cutouts) -> QTable:
+        assert self.classifier is not None
+        naming = self.settings.naming
+        mix = None if naming.mix == "balanced" else parse_mix(naming.mix)
+        return classify_cutouts(self.classifier, cutouts, mix=mix, details=naming.details)
 
 
 def join_columns(streaks: QTable, more: QTable) -> QTable:
@@ -211,12 +215,6 @@ def join_columns(streaks: QTable, more: QTable) -> QTable:
     return joined
 
 
-def _match(frame: Frame, streaks: QTable, known: KnownObjects, settings: Settings) -> QTable:
-    from streaks.matching import match_known
-
-    return match_known(streaks, known.near_frame(frame), settings.match)
-
-
 def _about(frame: Frame) -> dict[str, Any]:
     ny, nx = frame.shape
     return {
@@ -229,6 +227,7 @@ def _about(frame: Frame) -> dict[str, Any]:
         "zero_point_mag": frame.zero_point_mag,
         "band": frame.band,
         "observatory": frame.observatory,
+        "profile": frame.header.get("survey", ""),
         "masked": np.count_nonzero(frame.mask) / frame.mask.size,
         **{
             name: frame.header[name]

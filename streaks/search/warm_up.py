@@ -1,4 +1,4 @@
-"""A small frame to practise on: what it loads, no worker has to load again."""
+"""What a process does before its first frame, so that the first is as fast as the others."""
 
 from __future__ import annotations
 
@@ -6,34 +6,44 @@ import logging
 
 import numpy as np
 
-from streaks.config import Settings
 from streaks.frame import Frame
-from streaks.night.frame_path import search_frame
+from streaks.search.searcher import Searcher
 
-__all__ = ["load_ahead"]
+__all__ = ["PRELOADED", "search_small_frame"]
+
+#: Modules that a frame's search, cutouts and picture load when they are first needed. Not the
+#: network's and Parquet's, which start threads as they load: processes are forked from one that
+#: has loaded these, and a fork has one thread.
+PRELOADED = (
+    "streaks.search",
+    "streaks.detection.finder",
+    "streaks.features",
+    "streaks.plotting",
+    "streaks.night.work",
+    "cv2",
+    "photutils.background",
+    "scipy.ndimage",
+    "scipy.optimize",
+    "astropy.io.fits",
+    "astropy.coordinates",
+)
 
 
-def load_ahead() -> None:
-    """Load the libraries and compiled kernels that a frame's search, cutouts and picture need.
-
-    Not the network's and Parquet's, which start threads as they load: processes are forked from
-    this one, and a fork has one thread.
-    """
+def search_small_frame() -> None:
+    """Search a small frame of known content: libraries and compiled kernels are then there."""
     from streaks.features import measure_features
-    from streaks.known._sbpy import import_sbpy
 
     log = logging.getLogger("streaks")
     level = log.level
     log.setLevel(logging.ERROR)  # a made-up frame lacks much that a real one would be warned of
     try:
-        result = search_frame(_practice_frame(), Settings())
+        result = Searcher().search_frame(_small_frame())
         measure_features(result.cutouts)
     finally:
         log.setLevel(level)
-    import_sbpy("photometry")
 
 
-def _practice_frame() -> Frame:
+def _small_frame() -> Frame:
     """Noise, a streak of S/N 50 and a star, in 331 x 320 px."""
     rng = np.random.default_rng(0)
     data = rng.normal(0.0, 10.0, (320, 331)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
 from streaks.errors import OutputError, ReadError, StreaksError
-from streaks.night.folder import NightFolder
-from streaks.night.frame_path import FrameResult
+from streaks.night_folder.layout import NightFolder
 from streaks.reporting import streak_plane, write_streak_mask, write_table
 from streaks.reporting.files import written_whole
+from streaks.search.searcher import FrameResult
 
-__all__ = ["load_cutouts", "read_record", "save_cutouts", "save_result"]
+__all__ = ["load_cutouts", "outputs_are_whole", "read_record", "save_cutouts", "save_result"]
 
 _RECORD = "frame"
 #: Of overviews, of which a page shows a hundred: a quarter of a PNG's bytes, an eighth of its time.
@@ -57,6 +58,31 @@ def save_result(
     table = result.streaks.copy(copy_data=False)
     table.meta = {_RECORD: dict(record or {})}
     write_table(table, folder.part(result.name))
+
+
+def outputs_are_whole(folder: NightFolder, image: str, *, verify: bool = False) -> bool:
+    """Whether all that a frame left is there and not cut short.
+
+    Parameters
+    ----------
+    folder, image
+        Of the night; of the frame.
+    verify
+        Read tables and cutouts to their end, rather than only what closes the files.
+    """
+    import pyarrow.parquet as pq
+
+    if not all(path.is_file() and path.stat().st_size for path in folder.outputs(image)):
+        return False
+    try:
+        part = pq.ParquetFile(folder.part(image))
+        with zipfile.ZipFile(folder.cutouts(image)) as cutouts:
+            sound = not verify or cutouts.testzip() is None
+        if verify:
+            part.read()
+    except (OSError, ValueError, zipfile.BadZipFile):  # Arrow's own errors are of the first two
+        return False
+    return sound
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -111,4 +137,6 @@ def load_cutouts(path: Path, *, beside: bool = True) -> Cutouts:
     except FileNotFoundError:
         raise ReadError(f"{path} does not exist; run the night again to make it") from None
     except Exception as error:
-        raise ReadError(f"{path} is damaged ({error}); run the night again to make it") from None
+        raise ReadError(
+            f"{path} is damaged ({error}); run the night again with --verify to make it"
+        ) from None

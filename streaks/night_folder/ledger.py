@@ -113,10 +113,10 @@ class Ledger:
                 f"INSERT OR REPLACE INTO frames ({columns}) VALUES ({places})", values
             )
 
-    def forget(self) -> None:
-        """Forget all frames."""
+    def forget(self, image: str) -> None:
+        """Forget a frame: it is done again."""
         with self._database:
-            self._database.execute("DELETE FROM frames")
+            self._database.execute("DELETE FROM frames WHERE image = ?", (image,))
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from streaks.errors import OutputError
-from streaks.night.folder import NightFolder
-from streaks.night.ledger import Entry
+from streaks.night_folder.layout import NightFolder
+from streaks.night_folder.ledger import Entry
 from streaks.reporting.files import written_whole
 
 __all__ = ["RunLog", "metrics_text", "opened_log", "write_metrics"]

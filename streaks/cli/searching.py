@@ -1,0 +1,193 @@
+"""The options of a search, the same for every command, and the one value made of them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from streaks.config import Settings
+    from streaks.search import Search
+
+__all__ = [
+    "AsJson",
+    "Config",
+    "Ephemeris",
+    "Exposure",
+    "Gain",
+    "MinScore",
+    "Mix",
+    "Model",
+    "Observatory",
+    "Orbits",
+    "Profile",
+    "PsfFwhm",
+    "Quiet",
+    "Threshold",
+    "Tle",
+    "ZeroPoint",
+    "build_search",
+    "read_settings",
+    "read_toml",
+    "worker_count",
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+Config = Annotated[Path | None, typer.Option(help="Settings, a TOML file.")]
+Ephemeris = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="STREAKS_EPHEMERIS",
+        help="JPL kernel, or a folder of them, for orbits far from their epoch.",
+    ),
+]
+Exposure = Annotated[float | None, typer.Option(help="Exposure time, s.")]
+Gain = Annotated[float | None, typer.Option(help="Electrons a count.")]
+MinScore = Annotated[
+    float | None, typer.Option(help="Lowest score to report; 0 reports every line.")
+]
+Mix = Annotated[
+    str,
+    typer.Option(
+        help="How the classes are mixed on this sky: balanced (as in training), astreaks, "
+        "or class=share,..."
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", help="Classifier: default, forest, cnn, a folder, or none."),
+]
+Observatory = Annotated[str | None, typer.Option(help="MPC code, as I41.")]
+Orbits = Annotated[
+    Path | None, typer.Option(help="Orbit catalogue in MPCORB columns to match with.")
+]
+Profile = Annotated[
+    str,
+    typer.Option(help="Survey profile: a name or a TOML file; by default told by the file."),
+]
+PsfFwhm = Annotated[float | None, typer.Option(help="FWHM of the PSF, px.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.")]
+Threshold = Annotated[float | None, typer.Option(help="Matched-filter S/N of the final cut.")]
+Tle = Annotated[Path | None, typer.Option(help="Two-line elements, to name satellites by.")]
+ZeroPoint = Annotated[
+    float | None, typer.Option(help="AB magnitude of one count in the whole exposure.")
+]
+
+
+def build_search(
+    *,
+    config: Path | None = None,
+    threshold: float | None = None,
+    min_score: float | None = None,
+    mix: str = "",
+    model: str = "default",
+    profile: str = "",
+    orbits: Path | None = None,
+    ephemeris: Path | None = None,
+    tle: Path | None = None,
+    **overrides: Any,
+) -> Search:
+    """What every frame is searched with.
+
+    Parameters
+    ----------
+    config
+        TOML file of settings; options go before it.
+    threshold, min_score, mix
+        Of the settings; None and empty leave them.
+    model
+        A classifier's name or folder, or ``none``.
+    profile, orbits, ephemeris, tle
+        As in `streaks.search.Search`.
+    overrides
+        As in `streaks.readers.FrameOverrides`.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or out of range.
+    ModelError
+        If there is no such classifier.
+    InputError
+        If a file does not exist.
+    """
+    from streaks.readers import FrameOverrides
+    from streaks.readers.profile import load_profile
+    from streaks.search import Search
+
+    settings = read_settings(config)
+    of_detection = {"threshold_snr": threshold, "min_score": min_score}
+    given: dict[str, Any] = {k: value for k, value in of_detection.items() if value is not None}
+    settings = replace(settings, detection=replace(settings.detection, **given))
+    if mix:
+        settings = replace(settings, naming=replace(settings.naming, mix=mix))
+    if profile:
+        load_profile(profile)
+    loader, name = _classifier(model)
+    return Search(
+        settings=settings,
+        overrides=FrameOverrides(**overrides),
+        profile=profile,
+        load_classifier=loader,
+        classifier=name,
+        orbits=orbits,
+        ephemeris=ephemeris,
+        tle=tle,
+    )
+
+
+def _classifier(name: str) -> tuple[Callable[[], Any] | None, str]:
+    """What each process calls, and the name with a hash of the card: other weights, other run."""
+    if name == "none":
+        return None, ""
+    from streaks.models import load_classifier
+    from streaks.models.store import weights_folder
+    from streaks.search.identity import file_digest
+
+    load_classifier(name)
+    digest = file_digest(weights_folder(name) / "card.json")
+    return functools.partial(load_classifier, name), f"{name} {digest[:8]}"
+
+
+def read_settings(path: Path | None) -> Settings:
+    """Settings from a TOML file, or the defaults.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, no TOML, or has unknown names or values out of range.
+    """
+    from streaks.config import Settings, settings_from_mapping
+
+    return Settings() if path is None else settings_from_mapping(read_toml(path, "--config"))
+
+
+def read_toml(path: Path, option: str) -> dict[str, Any]:
+    """A TOML file's values.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or no TOML; the option is named.
+    """
+    import tomllib
+
+    from streaks.errors import ConfigError
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; {option} needs a TOML file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+
+
+def worker_count(asked: int) -> int:
+    """What 0 stands for: one process a core that this process may use."""
+    return asked or len(os.sched_getaffinity(0))
