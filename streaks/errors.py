@@ -5,6 +5,7 @@
     StreaksError
     ├── InputError               something the user gave cannot be used
     │   ├── ReadError            a file is missing, cut short, or not what its name says
+    │   │   └── AccessError      it cannot be reached now: permission, network, disk
     │   ├── FrameError           an image (or what lies beside it) cannot be searched
     │   ├── AlertError           an alert packet lacks what is needed
     │   ├── CatalogueError       an orbit catalogue or its lines are unusable
@@ -21,6 +22,7 @@ Every message says what was expected, what arrived, and what to do.
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "AlertError",
     "CatalogueError",
     "ConfigError",
@@ -46,6 +48,10 @@ class InputError(StreaksError):
 
 class ReadError(InputError):
     """A file is missing, cut short, or not what its name says."""
+
+
+class AccessError(ReadError):
+    """A file cannot be reached now; later, or with another permission, it may be."""
 
 
 class FrameError(InputError):

@@ -26,7 +26,7 @@ from streaks.known import (
     write_catalogue,
 )
 from streaks.matching import match_known, separation_arcsec
-from streaks.night import load_sky
+from streaks.search import load_sky
 from streaks.tables import ColumnSpec, build_table
 
 _PLACES = ("ra", "dec", "ra0", "dec0", "ra1", "dec1", "pa")

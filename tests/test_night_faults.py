@@ -164,7 +164,8 @@ def test_results_that_the_ledger_was_not_told_of_are_taken_over(tmp_path: Path) 
     even(tmp_path / "in", tmp_path / "out")
     before = results(tmp_path / "out")
     with open_ledger(NightFolder(tmp_path / "out").ledger) as ledger:
-        ledger.forget()
+        for entry in ledger.entries():
+            ledger.forget(entry.image)
     again = even(tmp_path / "in", tmp_path / "out")
     assert (again.n_skipped, again.n_done) == (2, 2)
     assert results(tmp_path / "out") == before
@@ -176,7 +177,8 @@ def test_a_half_written_result_is_not_taken_over(tmp_path: Path) -> None:
     before = results(tmp_path / "out")
     folder = NightFolder(tmp_path / "out")
     with open_ledger(folder.ledger) as ledger:
-        ledger.forget()
+        for entry in ledger.entries():
+            ledger.forget(entry.image)
     folder.part("frame_0").write_bytes(folder.part("frame_0").read_bytes()[:500])
     assert even(tmp_path / "in", tmp_path / "out").n_skipped == 1
     assert results(tmp_path / "out") == before

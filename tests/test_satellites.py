@@ -20,7 +20,6 @@ from streaks.errors import CatalogueError, ConfigError
 from streaks.frame import Frame
 from streaks.known import find_observatory
 from streaks.matching import separation_arcsec
-from streaks.night import load_satellites
 from streaks.satellites import (
     Satellites,
     best_satellites,
@@ -28,6 +27,7 @@ from streaks.satellites import (
     read_tles,
     satellites_in_sky,
 )
+from streaks.search import load_satellites
 from streaks.tables import NIGHT_COLUMNS, ColumnSpec, build_table, check_table
 
 #: Vanguard 1, the test case of Vallado et al. 2006.

@@ -358,7 +358,10 @@ class NightRunner:
 def provenance(identity: Mapping[str, Any], entries: Sequence[Entry]) -> dict[str, Any]:
     """What decided a night's tables: the run's identity, and each version that did frames."""
     versions = {entry.version for entry in entries if entry.state == DONE and entry.version}
-    return {**identity, "version": " ".join(sorted(versions)) or __version__}
+    values = {**identity, "version": " ".join(sorted(versions)) or __version__}
+    # In one order, however the night was done.
+    ordered: dict[str, Any] = json.loads(json.dumps(values, sort_keys=True))
+    return ordered
 
 
 def _frames(inputs: Any, profile: str) -> list[FrameFiles]:

@@ -20,7 +20,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from streaks.errors import ReadError, StreaksError
+from streaks.errors import AccessError, ReadError, StreaksError
 from streaks.readers.structure import check_structure
 
 __all__ = ["FitsImage", "has_extensions", "read_image"]
@@ -126,8 +126,10 @@ def _size_and_magic(path: Path) -> tuple[int, bytes]:
         with path.open("rb") as file:
             magic = file.read(16)
     except FileNotFoundError:
-        raise ReadError(f"{path} does not exist; check the name") from None
-    except (OSError, ValueError) as error:
+        raise AccessError(f"{path} does not exist; check the name") from None
+    except OSError as error:
+        raise AccessError(f"{path} cannot be opened: {error.strerror or error}") from None
+    except ValueError as error:
         raise ReadError(f"{path} cannot be opened: {error}") from None
     if size == 0:
         raise ReadError(f"{path} is empty (0 bytes); fetch it again")
