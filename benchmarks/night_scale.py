@@ -192,7 +192,7 @@ def _print_memory(frames: list[dict]) -> None:
 
 
 def compare_dask(search: functools.partial, out: Path) -> None:
-    from streaks.night.cluster import dask_engine
+    from streaks.night.workers.dask_cluster import dask_engine
 
     rates, cpu = {}, {}
     for workers in (1, 2):

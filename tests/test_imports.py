@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import json
 import os
 import subprocess
@@ -63,7 +64,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def room_of(name: str) -> str:
-    """``streaks.night.pool`` lies in ``night``; ``streaks`` itself in no room."""
+    """``streaks.night.workers.pool`` lies in ``night``; ``streaks`` itself in no room."""
     parts = name.split(".")
     return parts[1] if len(parts) > 1 else ""
 
@@ -112,6 +113,25 @@ def test_a_room_imports_only_from_the_rows_above_its_own() -> None:
         if room in ROW and not ROW.get(to, len(ROWS)) < ROW[room]
     ]
     assert wrong == []
+
+
+def test_no_two_files_import_each_other_in_a_circle() -> None:
+    """Imports inside functions count too: a file is read with those that it leans on."""
+    names = set(modules())
+    graph: dict[str, set[str]] = {}
+    for name, tree in modules().items():
+        wanted = {i for i in imports(name, tree) if i.startswith("streaks.")}
+        # `from streaks.a import b` is of the file b where there is one.
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names} & names
+                wanted = (wanted - {node.module} if inner else wanted) | inner
+        graph[name] = (wanted & names) - {name}
+    order = graphlib.TopologicalSorter(graph)
+    try:
+        order.prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 def test_rooms_beside_the_rows_keep_to_what_they_may_know() -> None:
@@ -271,3 +291,16 @@ def test_the_public_face_gives_what_it_names() -> None:
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'streaks' has no attribute 'strikes'"):
         _ = streaks.strikes  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["synth", "models"])
+def test_a_link_of_the_checkout_is_no_second_copy(name: str) -> None:
+    top = ROOT.parent / name
+    if not top.exists():
+        pytest.skip("this is no checkout: it has no links at its top")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {name}"],
+        cwd=ROOT.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"{name} is a link to streaks.{name}; write: import streaks.{name}" in done.stderr

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from streaks.errors import ConfigError, MissingExtraError, ModelError, StreaksError
-from streaks.night import cluster, run_night
-from streaks.night.cluster import dask_engine
+from streaks.night import run_night
+from streaks.night.workers import dask_cluster as cluster
+from streaks.night.workers.dask_cluster import dask_engine
 from tests import night_fakes
 from tests.night_fakes import EvenClassifier, SlowClassifier, sure
 from tests.test_night_faults import ROOT, even, failures_of, results

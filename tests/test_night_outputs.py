@@ -286,3 +286,49 @@ def test_ctrl_c_stops_a_night_with_a_word_and_it_goes_on_from_there(tmp_path: Pa
     again = run_night(tmp_path / "in", tmp_path / "out", workers=0)
     assert again.n_skipped == n_before < 80
     assert again.n_done == 80
+
+
+def test_a_command_is_told_of_each_new_candidate_once(tmp_path: Path) -> None:
+    import astropy.units as u
+    from astropy.table import QTable
+
+    from streaks.night.watching import Notifier
+
+    heard = tmp_path / "heard.txt"
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; open({str(heard)!r}, 'a').write(sys.stdin.read() + '\\n')",
+    ]
+    streaks = QTable(
+        {
+            "streak_id": ["a", "b", "c"],
+            "p_asteroid": [0.95, 0.5, 0.99],
+            "ra": [10.0, 11.0, 12.0] * u.deg,
+            "mag": [18.0, 19.0, float("nan")] * u.mag,
+            "ssnamenr": ["null", "null", "8467"],
+        }
+    )
+    told = tmp_path / "told.txt"
+    assert Notifier(command, 0.9, told).tell(streaks) == 1
+    (line,) = heard.read_text().splitlines()
+    assert json.loads(line) == {
+        "streak_id": "a", "p_asteroid": 0.95, "ra": 10.0, "mag": 18.0, "ssnamenr": "null"
+    }  # fmt: skip
+    # Another process of the same night tells of nothing twice.
+    assert Notifier(command, 0.9, told).tell(streaks) == 0
+    assert Notifier(command, 0.4, told).tell(streaks) == 1
+
+
+def test_a_command_that_fails_is_named_and_the_watch_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from astropy.table import QTable
+
+    from streaks.night.watching import Notifier
+
+    streaks = QTable({"streak_id": ["a"], "p_asteroid": [0.95]})
+    Notifier([str(tmp_path / "nothing")], 0.9, tmp_path / "told").tell(streaks)
+    assert "a: not told of by" in caplog.text
+    Notifier([sys.executable, "-c", "raise SystemExit(3)"], 0.9, tmp_path / "told2").tell(streaks)
+    assert "ended with code 3" in caplog.text

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from streaks.errors import ModelError, StreaksError
-from streaks.night.pool import Outcome, WorkerPool
+from streaks.night.workers.pool import Outcome, WorkerPool
 from tests import night_fakes
 
 

@@ -12,8 +12,8 @@ import pytest
 from streaks.classification import parse_mix
 from streaks.errors import ConfigError, InputError, ReadError
 from streaks.synth import load_set, make_cutouts, write_montage, write_set
-from streaks.synth.cutout_sets import TRUTH_COLUMNS
-from streaks.synth.look import Look, apply_look
+from streaks.synth.cutout_sets.making import TRUTH_COLUMNS
+from streaks.synth.cutout_sets.rendering import Rendering, apply_rendering
 from streaks.tables import ASTREAKS_MIX, CLASSES, SKIP, check_table
 
 
@@ -139,8 +139,8 @@ def test_a_rare_class_gets_its_rounded_share() -> None:
 def test_an_eight_bit_look_has_at_most_256_levels_and_clips() -> None:
     rng = np.random.default_rng(0)
     image = rng.normal(0, 10, (64, 64)).astype(np.float32)
-    look = Look(window_px=64, eight_bit=True, low_sigma=2.5, high_sigma=10.0)
-    stored, mask = apply_look(image, np.zeros((64, 64), bool), 10.0, look)
+    rendering = Rendering(window_px=64, eight_bit=True, low_sigma=2.5, high_sigma=10.0)
+    stored, mask = apply_rendering(image, np.zeros((64, 64), bool), 10.0, rendering)
     assert len(np.unique(stored)) <= 256
     assert stored.min() >= -25.01
     assert not mask.any()
@@ -148,7 +148,7 @@ def test_an_eight_bit_look_has_at_most_256_levels_and_clips() -> None:
 
 def test_a_small_window_masks_what_lies_around_it() -> None:
     image = np.ones((128, 128), np.float32)
-    _, mask = apply_look(image, np.zeros((128, 128), bool), 1.0, Look(window_px=63))
+    _, mask = apply_rendering(image, np.zeros((128, 128), bool), 1.0, Rendering(window_px=63))
     assert (~mask).sum() == 63 * 63
     assert not mask[64, 64]
 
@@ -157,8 +157,8 @@ def test_unnamed_masked_areas_are_flat_in_the_data() -> None:
     image = np.random.default_rng(0).normal(0, 1, (64, 64)).astype(np.float32)
     block = np.zeros((64, 64), bool)
     block[10:20, 5:30] = True
-    look = Look(window_px=64, mask_known=False, flat_level_sigma=0.3)
-    stored, mask = apply_look(image, block, 1.0, look)
+    rendering = Rendering(window_px=64, mask_known=False, flat_level_sigma=0.3)
+    stored, mask = apply_rendering(image, block, 1.0, rendering)
     assert not mask.any()
     assert np.ptp(stored[block]) == 0
 

@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from streaks.errors import ConfigError, FrameError, InputError, ReadError
 from streaks.frame import Frame
 from streaks.synth import Population, inject, inject_files
-from streaks.synth.sky_geometry import pointing_header
+from streaks.synth.nights.sky_geometry import pointing_header
 
 SHAPE = (240, 311)
 LENGTHS = (10.0, 40.0)

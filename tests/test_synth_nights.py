@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 from streaks.errors import ConfigError, InputError
 from streaks.geometry import Segment
 from streaks.synth import NightConfig, make_night
-from streaks.synth.frames import FramePlan, Streak, draw_frame_conditions, render_frame
+from streaks.synth.nights.frames import FramePlan, Streak, draw_frame_conditions, render_frame
 
 SHAPE = (300, 361)
 #: Enough of everything to be seen in a small frame.

@@ -14,7 +14,7 @@ from streaks.cutouts import Cutouts
 from streaks.errors import InputError
 from streaks.readers import read_cutouts
 from streaks.synth import write_pictures
-from streaks.synth.realism import (
+from streaks.synth.realism.comparison import (
     STATISTICS,
     STATISTICS_COLUMNS,
     LabelledCutouts,
@@ -22,7 +22,7 @@ from streaks.synth.realism import (
     cutout_statistics,
     tell_apart,
 )
-from streaks.synth.realism_page import realism_page
+from streaks.synth.realism.page import realism_page
 from streaks.tables import check_table
 
 NAMES = ("one", "two", "three")

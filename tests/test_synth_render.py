@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from streaks.errors import ConfigError
 from streaks.geometry import Segment
-from streaks.synth.psf import Psf, add_points, render_trail
-from streaks.synth.scene import Conditions, correlate_noise, pass_object, subtract
+from streaks.synth.drawing.psf import Psf, add_points, render_trail
+from streaks.synth.drawing.scene import Conditions, correlate_noise, pass_object, subtract
 
 SHAPE = (75, 96)
 FINE = 8

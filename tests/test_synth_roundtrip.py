@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 from streaks.detection import find_streaks
 from streaks.frame import Frame
 from streaks.synth import Population, inject
-from streaks.synth.sky_geometry import pointing_header
+from streaks.synth.nights.sky_geometry import pointing_header
 
 SHAPE = (600, 701)
 SCALE = 1.01

@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
 
     Otherwise each image of 38 MB is asked for anew page by page: 0.3 of a second and a half for a
     frame of 3072 x 3080 px. For commands that search images in their own process; a night's workers
-    are told by their environment (`streaks.night.pool`).
+    are told by their environment (`streaks.night.workers.pool`).
 
     Returns
     -------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from streaks.cutouts import Cutouts
-    from streaks.synth.realism import Comparison, LabelledCutouts
+    from streaks.synth.realism.comparison import Comparison, LabelledCutouts
 
 __all__ = ["compare"]
 
@@ -48,7 +48,7 @@ def compare(
     Synthetic cutouts are drawn and stored as ZTF's streak pictures, and read as the real ones are.
     """
     from streaks.errors import ConfigError
-    from streaks.synth.realism import compare as compare_cutouts
+    from streaks.synth.realism.comparison import compare as compare_cutouts
 
     if half not in _HALVES:
         raise ConfigError(f"--half is {half!r}; expected one of {', '.join(_HALVES)}")
@@ -117,7 +117,7 @@ def _real(folder: Path, known: dict[str, tuple[str, str]]) -> LabelledCutouts:
     import numpy as np
 
     from streaks.errors import InputError
-    from streaks.synth.realism import LabelledCutouts
+    from streaks.synth.realism.comparison import LabelledCutouts
 
     if not folder.is_dir():
         raise InputError(f"--real {folder} is no folder of cutouts; check the name")
@@ -146,10 +146,10 @@ def _read(paths: list[Path]) -> Cutouts:
 def _synthetic(classes: list[str], n: int, seed: int, workers: int, quiet: bool) -> LabelledCutouts:
     import numpy as np
 
-    from streaks.cli.synth import show_progress
+    from streaks.cli.progress import show_progress
     from streaks.readers import read_table
     from streaks.synth import write_pictures
-    from streaks.synth.realism import LabelledCutouts
+    from streaks.synth.realism.comparison import LabelledCutouts
 
     total = n * len(classes)
     with (
@@ -182,8 +182,8 @@ def _write(
     per_class: int,
     seed: int,
 ) -> None:
-    from streaks.synth.realism_page import realism_page
-    from streaks.synth.storage import staged_folder
+    from streaks.synth.folders import staged_folder
+    from streaks.synth.realism.page import realism_page
 
     page = realism_page(found, real, synthetic, about=about, per_class=per_class, seed=seed)
     with staged_folder(output) as stage:

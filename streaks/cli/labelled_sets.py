@@ -85,7 +85,7 @@ def synthetic_parts(
 
     from streaks.cutouts import Cutouts
     from streaks.synth import iter_cutouts
-    from streaks.synth.cutout_sets import truth_table
+    from streaks.synth.cutout_sets.making import truth_table
 
     say = _tenths(n, quiet)
     made = iter_cutouts(n, seed=seed, workers=workers, progress=say, doubtful=doubtful)

@@ -22,7 +22,7 @@ from streaks.cli.searching import build_search, read_settings, read_toml, worker
 
 if TYPE_CHECKING:
     from streaks.night import Night, NightRun
-    from streaks.night.engine import Engine
+    from streaks.night.workers.engine import Engine
 
 __all__ = ["night"]
 
@@ -74,7 +74,7 @@ def night(
     ] = False,
     poll: Annotated[
         float, typer.Option(help="With --watch: time between looks, s.", min=0.1)
-    ] = 1.0,
+    ] = 0.5,
     notify: Annotated[
         str,
         typer.Option(
@@ -317,7 +317,7 @@ def _engine(scheduler: str, cluster: str, workers: int, time_limit_s: float) -> 
     """Dask where it is asked for; None for processes of this machine."""
     if not scheduler and not cluster:
         return None
-    from streaks.night.cluster import dask_engine
+    from streaks.night.workers.dask_cluster import dask_engine
 
     return dask_engine(
         scheduler=scheduler, cluster=cluster, workers=workers, time_limit_s=time_limit_s

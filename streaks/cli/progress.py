@@ -1,4 +1,4 @@
-"""How far a night is: a bar on a terminal, plain lines otherwise."""
+"""How far a long command is: a bar on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from streaks.night import Progress
 
-__all__ = ["progress_shown"]
+__all__ = ["progress_shown", "show_progress"]
 
 #: Plain lines are for logs: not one a frame on nights of thousands.
 _LINES = 50
@@ -78,3 +78,40 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
             )
 
         yield tell
+
+
+@contextmanager
+def show_progress(total: int, what: str, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """A bar on a terminal, a line every tenth otherwise."""
+    if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield _plain_progress(total, what)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _plain_progress(total: int, what: str) -> Callable[[int], None]:
+    step = max(1, total // 10)
+    last = 0
+
+    def report(done: int) -> None:
+        nonlocal last
+        if done >= total or done - last >= step:
+            last = done
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+    return report

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from streaks.cli.compare import compare
+from streaks.cli.progress import show_progress
 
-__all__ = ["app", "show_progress"]
+__all__ = ["app"]
 
 app = typer.Typer(
     help="Make synthetic cutouts, nights, and streaks in real images, always with the truth.",
@@ -25,43 +25,6 @@ Workers = Annotated[int, typer.Option("--workers", "-w", help="Processes.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
-@contextmanager
-def show_progress(total: int, what: str, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """A bar on a terminal, a line every tenth otherwise."""
-    if quiet:
-        yield None
-        return
-    if not sys.stderr.isatty():
-        yield _plain_progress(total, what)
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
-
-
-def _plain_progress(total: int, what: str) -> Callable[[int], None]:
-    step = max(1, total // 10)
-    last = 0
-
-    def report(done: int) -> None:
-        nonlocal last
-        if done >= total or done - last >= step:
-            last = done
-            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
-
-    return report
-
-
 @app.command()
 def cutouts(
     output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder.")],
@@ -71,7 +34,7 @@ def cutouts(
         str, typer.Option(help="balanced, astreaks, or asteroid=0.5,ghost=0.5.")
     ] = "balanced",
     size: Annotated[int, typer.Option(help="Side of a cutout, px.")] = 128,
-    look: Annotated[
+    rendering: Annotated[
         str,
         typer.Option(
             help="mixed: as users' cutouts spread over formats; picture: all as ZTF's pictures."
@@ -93,7 +56,7 @@ def cutouts(
         if pictures:
             write_pictures(output, n, **options)
         else:
-            write_set(output, n, look=look, **options)
+            write_set(output, n, rendering=rendering, **options)
     print(f"{n} cutouts in {output}")
 
 

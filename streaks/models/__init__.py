@@ -8,13 +8,18 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+if __name__ != "streaks.models":
+    # The link in a checkout's top folder leads here too; a second copy of every module would
+    # follow.
+    raise ImportError(f"{__name__} is a link to streaks.models; write: import streaks.models")
+
 _FACE = {
     "Evaluation": "evaluation",
     "OnnxClassifier": "onnx_classifier",
     "StackedClassifier": "stacking",
     "TrainedModel": "store",
     "evaluate_classifier": "evaluation",
-    "load_classifier": "onnx_classifier",
+    "load_classifier": "loading",
     "recalibrate_network": "recalibration",
     "save_model": "store",
     "shipped_names": "store",

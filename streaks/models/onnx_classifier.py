@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.classification import OUTPUTS, Classifier, Ensemble
+from streaks.classification import OUTPUTS
 from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
 from streaks.models.inputs import ModelInputs
 from streaks.models.novelty import novelty_of
-from streaks.models.store import read_card, read_weights, rule_of_card, weights_folder
+from streaks.models.store import read_card, read_weights, rule_of_card
 
-__all__ = ["Answer", "OnnxClassifier", "answer_in_batches", "load_classifier", "open_session"]
+__all__ = ["Answer", "OnnxClassifier", "answer_in_batches", "open_session"]
 
 #: Probabilities, (n, 8), and novelty, (n,).
 Answer = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -121,45 +121,3 @@ def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
             f"['probabilities']"
         )
     return session
-
-
-def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classifier:
-    """A classifier that came with the package, or the user's own.
-
-    Parameters
-    ----------
-    name
-        ``forest`` (features and a random forest), ``cnn`` (a network on the cutout itself),
-        ``default`` (both, heard by trees), or a folder written by ``streaks train``.
-    threads
-        Of ONNX Runtime.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model, or its files are not what its card says.
-    """
-    folder = weights_folder(name)
-    card = read_card(folder)
-    if card["kind"] == "stack":
-        from streaks.models.stacking import load_stack
-
-        return load_stack(folder, card, threads)
-    if card["kind"] != "ensemble":
-        return OnnxClassifier(folder, threads=threads)
-    try:
-        members = [(folder.parent / str(m["name"]), float(m["weight"])) for m in card["members"]]
-        sharpness = float(card["sharpness"])
-    except (KeyError, TypeError, ValueError):
-        raise ModelError(
-            f"{folder}: an ensemble's card lists members, each with name and weight, "
-            f"and a sharpness; this does not"
-        ) from None
-    ensemble = Ensemble(
-        [OnnxClassifier(member, threads=threads) for member, _ in members],
-        [weight for _, weight in members],
-        sharpness=sharpness,
-        rule=rule_of_card(folder, card),
-    )
-    ensemble.name = str(card["name"])
-    return ensemble

@@ -20,11 +20,11 @@ from typing import Any
 
 from streaks import __version__
 from streaks.errors import ConfigError, LedgerError, OutputError
-from streaks.night.engine import Engine, LocalEngine
 from streaks.night.planning import Plan, make_plan
-from streaks.night.pool import Outcome
 from streaks.night.run_log import RunLog, opened_log, write_metrics
 from streaks.night.work import FrameWork, WorkDone, prepare_work
+from streaks.night.workers.engine import Engine, LocalEngine
+from streaks.night.workers.pool import Outcome
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, FAILED, Entry, Ledger
 from streaks.night_folder.lock import FolderWatch, held_folder

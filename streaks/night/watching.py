@@ -15,8 +15,8 @@ import numpy as np
 from astropy.table import QTable
 
 from streaks.errors import ReadError
-from streaks.night.engine import Engine, LocalEngine
 from streaks.night.run import NightRun, NightRunner, Progress
+from streaks.night.workers.engine import Engine, LocalEngine
 from streaks.night_folder.layout import NightFolder
 from streaks.readers import FrameFiles, find_frames
 from streaks.reporting import AdesContext
@@ -48,7 +48,7 @@ def watch_night(
     streak_masks: bool = False,
     ades: AdesContext | None = None,
     progress: Callable[[Progress], None] | None = None,
-    poll_s: float = 1.0,
+    poll_s: float = 0.5,
     sleep: Callable[[float], Any] = time.sleep,
 ) -> Iterator[NightRun]:
     """Search frames as they arrive, without end; the night's tables are written after each round.
@@ -87,7 +87,7 @@ def arriving_frames(
     inputs: Iterable[str | os.PathLike[str]],
     *,
     profile: str = "",
-    poll_s: float = 1.0,
+    poll_s: float = 0.5,
     sleep: Callable[[float], Any] = time.sleep,
 ) -> Iterator[list[FrameFiles]]:
     """All frames that are wholly there, again each time that there are more, without end.

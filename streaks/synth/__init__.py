@@ -8,20 +8,25 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+if __name__ != "streaks.synth":
+    # The link in a checkout's top folder leads here too; a second copy of every module would
+    # follow.
+    raise ImportError(f"{__name__} is a link to streaks.synth; write: import streaks.synth")
+
 _FACE = {
     "Population": "injection",
-    "Psf": "psf",
+    "Psf": "drawing.psf",
     "inject": "injection",
     "inject_files": "injection",
-    "NightConfig": "frames",
-    "iter_cutouts": "cutout_sets",
-    "load_set": "storage",
-    "make_cutouts": "cutout_sets",
-    "make_night": "nights",
-    "render_trail": "psf",
-    "write_montage": "montage",
-    "write_pictures": "storage",
-    "write_set": "storage",
+    "NightConfig": "nights.frames",
+    "iter_cutouts": "cutout_sets.making",
+    "load_set": "cutout_sets.storage",
+    "make_cutouts": "cutout_sets.making",
+    "make_night": "nights.making",
+    "render_trail": "drawing.psf",
+    "write_montage": "cutout_sets.montage",
+    "write_pictures": "cutout_sets.storage",
+    "write_set": "cutout_sets.storage",
 }
 
 __all__ = sorted(_FACE)

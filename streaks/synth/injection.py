@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from streaks.errors import ConfigError, FrameError, ReadError, StreaksError
 from streaks.frame import Frame
 from streaks.geometry import Segment
-from streaks.synth.injected import draw_artifact
-from streaks.synth.populations import log_uniform
-from streaks.synth.psf import Psf, render_trail
-from streaks.synth.sky_geometry import segment_of_motion
-from streaks.synth.storage import staged_folder, write_json
-from streaks.synth.truth import STREAK_TRUTH_COLUMNS, streak_row, table_of
+from streaks.synth.drawing.artifact import draw_artifact
+from streaks.synth.drawing.populations import log_uniform
+from streaks.synth.drawing.psf import Psf, render_trail
+from streaks.synth.folders import staged_folder, write_json
+from streaks.synth.nights.sky_geometry import segment_of_motion
+from streaks.synth.nights.truth import STREAK_TRUTH_COLUMNS, streak_row, table_of
 from streaks.tables import CLASSES
 
 __all__ = ["Population", "inject", "inject_files"]

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from streaks import errors
 from streaks.errors import StreaksError
-from streaks.night.forkserver import start_process
+from streaks.night.workers.forkserver import start_process
 
 __all__ = [
     "Outcome",

@@ -14,13 +14,27 @@ import numpy as np
 from astropy.wcs import WCS
 
 from streaks.errors import ConfigError
-from streaks.synth.frames import FramePlan, FrameTruth, NightConfig, Streak, render_frame
-from streaks.synth.movers import EDGE_PX, Mover, follow_orbits, invent_movers, is_inside, where
-from streaks.synth.sky_geometry import segment_of_motion
-from streaks.synth.storage import staged_folder, write_json
-from streaks.synth.survey_files import write_frame
-from streaks.synth.truth import CLUTTER_COLUMNS, STREAK_TRUTH_COLUMNS, streak_row, table_of
-from streaks.synth.visits import Visit, header_of, image_name, middle_of, plan_visits, seed_of
+from streaks.synth.folders import staged_folder, write_json
+from streaks.synth.nights.frames import FramePlan, FrameTruth, NightConfig, Streak, render_frame
+from streaks.synth.nights.movers import (
+    EDGE_PX,
+    Mover,
+    follow_orbits,
+    invent_movers,
+    is_inside,
+    where,
+)
+from streaks.synth.nights.sky_geometry import segment_of_motion
+from streaks.synth.nights.survey_files import write_frame
+from streaks.synth.nights.truth import CLUTTER_COLUMNS, STREAK_TRUTH_COLUMNS, streak_row, table_of
+from streaks.synth.nights.visits import (
+    Visit,
+    header_of,
+    image_name,
+    middle_of,
+    plan_visits,
+    seed_of,
+)
 
 if TYPE_CHECKING:
     from streaks.known import Orbits

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "LOOKS",
-    "Look",
-    "apply_look",
-    "crop_to_look",
-    "draw_look",
-    "draw_picture_look",
+    "RENDERINGS",
+    "Rendering",
+    "apply_rendering",
+    "crop_to_rendering",
+    "draw_picture_rendering",
+    "draw_rendering",
     "encode_picture",
-    "shift_of_look",
+    "shift_of_rendering",
     "to_levels",
 ]
 
-#: How a set's cutouts look: as users' cutouts spread over formats, or all as ZTF's pictures.
-LOOKS = ("mixed", "picture")
+#: How a set's cutouts are rendered: spread over formats as users' are, or all as ZTF's pictures.
+RENDERINGS = ("mixed", "picture")
 #: ZTF's streak pictures clip a fifth of the range below the median and four above, in units of
 #: about the deviation of what a clipping at 3 sigma keeps: 2.5 and 10 of it would leave blank sky
 #: with 20.4 grey levels of noise, its stored cutouts have 20.0 to 20.2 (docs/synth.md).
@@ -33,7 +33,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Rendering:
     """How one cutout is stored and shown.
 
     Parameters
@@ -72,8 +72,10 @@ class Look:
     flat_level_sigma: float = 0.0
 
 
-def draw_look(rng: np.random.Generator, size_px: int, *, edge_probability: float = 0.15) -> Look:
-    """A look as users' cutouts spread over them."""
+def draw_rendering(
+    rng: np.random.Generator, size_px: int, *, edge_probability: float = 0.15
+) -> Rendering:
+    """A rendering as users' cutouts spread over them."""
     window = size_px
     if rng.random() < 0.2:
         window = 63 if rng.random() < 0.6 else int(rng.integers(31, 111))
@@ -84,7 +86,7 @@ def draw_look(rng: np.random.Generator, size_px: int, *, edge_probability: float
             edge[rng.integers(4)] = int(rng.integers(4, max(5, int(0.3 * size_px))))
     eight_bit = rng.random() < 0.5
     measured, low, high = _draw_stretch(rng)
-    return Look(
+    return Rendering(
         window_px=min(window, size_px),
         edge=(edge[0], edge[1], edge[2], edge[3]),
         recentred=bool(eight_bit and rng.random() < 0.7),
@@ -98,13 +100,13 @@ def draw_look(rng: np.random.Generator, size_px: int, *, edge_probability: float
     )
 
 
-def draw_picture_look(rng: np.random.Generator, size_px: int) -> Look:
-    """The look of ZTF's stored streak pictures: JPEG, dark for positive, cut at chip edges."""
+def draw_picture_rendering(rng: np.random.Generator, size_px: int) -> Rendering:
+    """The rendering of ZTF's stored streak pictures: JPEG, dark for positive, cut at chip edges."""
     edge = [0, 0, 0, 0]
     if rng.random() < 0.12:
         edge[rng.integers(4)] = int(rng.integers(4, max(5, int(0.45 * size_px))))
     low, high = _draw_picture_sigmas(rng)
-    return Look(
+    return Rendering(
         window_px=size_px,
         edge=(edge[0], edge[1], edge[2], edge[3]),
         recentred=True,
@@ -144,13 +146,13 @@ def _draw_picture_sigmas(rng: np.random.Generator) -> tuple[float, float]:
     return _PICTURE_SIGMAS[0] * wider, _PICTURE_SIGMAS[1] * wider
 
 
-def crop_to_look(image: NDArray[Any], fill: float, look: Look) -> NDArray[Any]:
-    """An image with everything outside the look's window and chip replaced; size stays."""
+def crop_to_rendering(image: NDArray[Any], fill: float, rendering: Rendering) -> NDArray[Any]:
+    """An image with everything outside the rendering's window and chip replaced; size stays."""
     size = image.shape[0]
-    left, right, bottom, top = look.edge
+    left, right, bottom, top = rendering.edge
     valid = (slice(bottom, size - top), slice(left, size - right))
     framed = np.full(image.shape, fill, image.dtype)
-    if look.recentred:
+    if rendering.recentred:
         dy, dx = (top - bottom) // 2, (right - left) // 2
         moved = (
             slice(valid[0].start + dy, valid[0].stop + dy),
@@ -159,23 +161,25 @@ def crop_to_look(image: NDArray[Any], fill: float, look: Look) -> NDArray[Any]:
         framed[moved] = image[valid]
     else:
         framed[valid] = image[valid]
-    if look.window_px < size:
-        low = size // 2 - look.window_px // 2
+    if rendering.window_px < size:
+        low = size // 2 - rendering.window_px // 2
         keep = np.zeros(image.shape, bool)
-        keep[low : low + look.window_px, low : low + look.window_px] = True
+        keep[low : low + rendering.window_px, low : low + rendering.window_px] = True
         framed[~keep] = fill
     return framed
 
 
-def shift_of_look(look: Look) -> tuple[int, int]:
-    """How far a look moves things, (dx, dy) px."""
-    if not look.recentred:
+def shift_of_rendering(rendering: Rendering) -> tuple[int, int]:
+    """How far a rendering moves things, (dx, dy) px."""
+    if not rendering.recentred:
         return 0, 0
-    left, right, bottom, top = look.edge
+    left, right, bottom, top = rendering.edge
     return (right - left) // 2, (top - bottom) // 2
 
 
-def apply_look(difference: Float, mask: Mask, sigma: float, look: Look) -> tuple[Float, Mask]:
+def apply_rendering(
+    difference: Float, mask: Mask, sigma: float, rendering: Rendering
+) -> tuple[Float, Mask]:
     """One cutout as it is stored.
 
     Parameters
@@ -185,28 +189,32 @@ def apply_look(difference: Float, mask: Mask, sigma: float, look: Look) -> tuple
         Pixels that a survey would mask.
     sigma
         Noise, counts: the unit of the stretch.
-    look
+    rendering
         What to do.
 
     Returns
     -------
     difference : (size, size) float32
-        Counts (quantised where the look is 8-bit), 0 where masked.
+        Counts (quantised where the rendering is 8-bit), 0 where masked.
     mask : (size, size) bool
         What a reader of the stored file knows of the mask.
     """
-    flat = np.float32(look.flat_level_sigma * sigma)
+    flat = np.float32(rendering.flat_level_sigma * sigma)
     image = np.where(mask, flat, difference).astype(np.float32)
-    if look.eight_bit:
-        image = _through_eight_bits(image, sigma, look)
-    outside = crop_to_look(np.zeros(mask.shape, bool), True, look).astype(bool)
-    named = crop_to_look(mask if look.mask_known else np.zeros_like(mask), True, look).astype(bool)
-    image = crop_to_look(image, 0.0, look).astype(np.float32)
+    if rendering.eight_bit:
+        image = _through_eight_bits(image, sigma, rendering)
+    outside = crop_to_rendering(np.zeros(mask.shape, bool), True, rendering).astype(bool)
+    named = crop_to_rendering(
+        mask if rendering.mask_known else np.zeros_like(mask), True, rendering
+    ).astype(bool)
+    image = crop_to_rendering(image, 0.0, rendering).astype(np.float32)
     image[named | outside] = 0.0
     return image, named | outside
 
 
-def to_levels(image: Float, sigma: float, look: Look) -> tuple[NDArray[np.uint8], float, float]:
+def to_levels(
+    image: Float, sigma: float, rendering: Rendering
+) -> tuple[NDArray[np.uint8], float, float]:
     """Counts as 8-bit grey levels, dark for positive.
 
     Returns
@@ -216,13 +224,13 @@ def to_levels(image: Float, sigma: float, look: Look) -> tuple[NDArray[np.uint8]
     low, high
         Counts at white (255) and at black (0).
     """
-    middle, unit = _clipped_statistics(image) if look.measured else (0.0, sigma)
-    low, high = middle - look.low_sigma * unit, middle + look.high_sigma * unit
+    middle, unit = _clipped_statistics(image) if rendering.measured else (0.0, sigma)
+    low, high = middle - rendering.low_sigma * unit, middle + rendering.high_sigma * unit
     scaled = (np.float32(high) - image) * np.float32(255.0 / (high - low))
     return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8), low, high
 
 
-def encode_picture(difference: Float, mask: Mask, sigma: float, look: Look) -> bytes:
+def encode_picture(difference: Float, mask: Mask, sigma: float, rendering: Rendering) -> bytes:
     """One cutout as the JPEG file that a pipeline would keep, cropped at the chip's edge.
 
     Parameters
@@ -232,16 +240,16 @@ def encode_picture(difference: Float, mask: Mask, sigma: float, look: Look) -> b
         Pixels that the pipeline filled with a flat level.
     sigma
         Noise, counts.
-    look
+    rendering
         An 8-bit one.
     """
     import cv2
 
-    left, right, bottom, top = look.edge
+    left, right, bottom, top = rendering.edge
     valid = (slice(bottom, difference.shape[0] - top), slice(left, difference.shape[1] - right))
-    flat = np.float32(look.flat_level_sigma * sigma)
-    levels, _, _ = to_levels(np.where(mask, flat, difference)[valid], sigma, look)
-    quality = look.jpeg_quality or 100
+    flat = np.float32(rendering.flat_level_sigma * sigma)
+    levels, _, _ = to_levels(np.where(mask, flat, difference)[valid], sigma, rendering)
+    quality = rendering.jpeg_quality or 100
     _, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return coded.tobytes()
 
@@ -259,12 +267,12 @@ def _clipped_statistics(image: Float) -> tuple[float, float]:
     return middle, max(deviation, 1e-6)
 
 
-def _through_eight_bits(image: Float, sigma: float, look: Look) -> Float:
+def _through_eight_bits(image: Float, sigma: float, rendering: Rendering) -> Float:
     import cv2
 
-    levels, low, high = to_levels(image, sigma, look)
-    if look.jpeg_quality:
-        _, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality])
+    levels, low, high = to_levels(image, sigma, rendering)
+    if rendering.jpeg_quality:
+        _, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, rendering.jpeg_quality])
         levels = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE).astype(np.uint8)
     step = (high - low) / 255.0
     return (np.float32(high) - levels.astype(np.float32) * np.float32(step)).astype(np.float32)

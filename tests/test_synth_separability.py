@@ -9,13 +9,14 @@ import pytest
 
 from streaks.errors import ConfigError
 from streaks.geometry import Segment
-from streaks.synth import cutout_sets, make_cutouts
-from streaks.synth.knowable import doubt, seen_snr
-from streaks.synth.look import Look
-from streaks.synth.populations import Trail
-from streaks.synth.psf import Psf
-from streaks.synth.recipes import Sky, _add_trails, _put_star, render
-from streaks.synth.scene import Conditions
+from streaks.synth import make_cutouts
+from streaks.synth.cutout_sets import making as cutout_sets
+from streaks.synth.cutout_sets.recipes import Sky, _add_trails, _put_star, render
+from streaks.synth.cutout_sets.rendering import Rendering
+from streaks.synth.cutout_sets.separability import doubt, seen_snr
+from streaks.synth.drawing.populations import Trail
+from streaks.synth.drawing.psf import Psf
+from streaks.synth.drawing.scene import Conditions
 
 PSF = Psf(2.5)
 CONDITIONS = Conditions(
@@ -23,9 +24,9 @@ CONDITIONS = Conditions(
 )
 
 
-def sky_of(label: str, conditions: Conditions = CONDITIONS, **look: object) -> Sky:
+def sky_of(label: str, conditions: Conditions = CONDITIONS, **rendering: object) -> Sky:
     rng = np.random.default_rng(0)
-    return Sky(rng, 128, 16, label, Look(window_px=128, **look), conditions)  # type: ignore[arg-type]
+    return Sky(rng, 128, 16, label, Rendering(window_px=128, **rendering), conditions)  # type: ignore[arg-type]
 
 
 def trail_sky(label: str, length: float, snr: float, theta: float = 30.0, **options: object) -> Sky:

@@ -9,8 +9,8 @@ from typing import Any
 from astropy.io import fits
 from astropy.time import TimeDelta
 
-from streaks.synth.frames import FramePlan, SimulatedFrame
-from streaks.synth.visits import Visit, header_of, image_name
+from streaks.synth.nights.frames import FramePlan, SimulatedFrame
+from streaks.synth.nights.visits import Visit, header_of, image_name
 
 __all__ = ["write_frame"]
 

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from streaks.classification import parse_mix
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError
-from streaks.synth.knowable import doubt, seen_snr
-from streaks.synth.look import (
-    LOOKS,
-    apply_look,
-    draw_look,
-    draw_picture_look,
+from streaks.synth.cutout_sets.recipes import RECIPES, Sky, conditions_for, expose, render
+from streaks.synth.cutout_sets.rendering import (
+    RENDERINGS,
+    apply_rendering,
+    draw_picture_rendering,
+    draw_rendering,
     encode_picture,
-    shift_of_look,
+    shift_of_rendering,
 )
-from streaks.synth.recipes import RECIPES, Sky, conditions_for, expose, render
+from streaks.synth.cutout_sets.separability import doubt, seen_snr
 from streaks.tables import ColumnSpec, build_table
 
 __all__ = [
@@ -42,7 +42,8 @@ _MARGIN_PX = 16
 #: The largest PSF misses the cutout's far side from here on.
 _SIZES_PX = (31, 512)
 _CHUNK = 32
-#: A third of the naked stars is drawn again, of other classes less (`streaks.synth.knowable`).
+#: A third of the naked stars is drawn again, of other classes less
+#: (`streaks.synth.cutout_sets.separability`).
 _MOST_DRAWS = 200
 
 TRUTH_COLUMNS = (
@@ -86,7 +87,7 @@ class _Job:
     size_px: int
     start: int
     labels: tuple[str, ...]
-    look: str
+    rendering: str
     doubtful: bool = False
 
 
@@ -96,7 +97,7 @@ def make_cutouts(
     seed: int,
     mix: str | Mapping[str, float] | None = None,
     size_px: int = 128,
-    look: str = "mixed",
+    rendering: str = "mixed",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
     doubtful: bool = False,
@@ -114,7 +115,7 @@ def make_cutouts(
         ``"astreaks"``, or a text like ``"asteroid=0.5,ghost=0.5"``.
     size_px
         Side of a cutout, native pixels.
-    look
+    rendering
         ``"mixed"``: counts, pictures, alert stamps and chip edges as users' cutouts spread over
         them; ``"picture"``: all quantised, clipped and compressed as ZTF's stored pictures.
     workers
@@ -122,8 +123,8 @@ def make_cutouts(
     progress
         Called with the number of cutouts made so far.
     doubtful
-        Leave in what no picture can tell (`streaks.synth.knowable`), as a sky does: to fit how
-        sure a classifier may be, not to train or judge one.
+        Leave in what no picture can tell (`streaks.synth.cutout_sets.separability`), as a sky
+        does: to fit how sure a classifier may be, not to train or judge one.
 
     Returns
     -------
@@ -135,7 +136,7 @@ def make_cutouts(
     Raises
     ------
     ConfigError
-        If n, size, look, workers or mix cannot be used.
+        If n, size, rendering, workers or mix cannot be used.
     """
     parts = list(
         iter_cutouts(
@@ -143,7 +144,7 @@ def make_cutouts(
             seed=seed,
             mix=mix,
             size_px=size_px,
-            look=look,
+            rendering=rendering,
             workers=workers,
             progress=progress,
             doubtful=doubtful,
@@ -169,13 +170,13 @@ def iter_cutouts(
     seed: int,
     mix: str | Mapping[str, float] | None = None,
     size_px: int = 128,
-    look: str = "mixed",
+    rendering: str = "mixed",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
     doubtful: bool = False,
 ) -> Iterator[_One]:
     """The cutouts of `make_cutouts` one by one, in order, in flat memory."""
-    jobs = _plan(n, seed, mix, size_px, look, workers, doubtful)
+    jobs = _plan(n, seed, mix, size_px, rendering, workers, doubtful)
     yield from _run(_make_chunk, jobs, workers, progress)
 
 
@@ -203,27 +204,27 @@ def _plan(
     seed: int,
     mix: str | Mapping[str, float] | None,
     size_px: int,
-    look: str,
+    rendering: str,
     workers: int,
     doubtful: bool = False,
 ) -> list[_Job]:
-    _check(n, seed, size_px, look, workers)
+    _check(n, seed, size_px, rendering, workers)
     labels = _draw_labels(n, parse_mix(mix), seed)
     return [
-        _Job(seed, size_px, start, tuple(labels[start : start + _CHUNK]), look, doubtful)
+        _Job(seed, size_px, start, tuple(labels[start : start + _CHUNK]), rendering, doubtful)
         for start in range(0, n, _CHUNK)
     ]
 
 
-def _check(n: int, seed: int, size_px: int, look: str, workers: int) -> None:
+def _check(n: int, seed: int, size_px: int, rendering: str, workers: int) -> None:
     if n < 1:
         raise ConfigError(f"n is {n}; ask for at least one cutout")
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more")
     if not _SIZES_PX[0] <= size_px <= _SIZES_PX[1]:
         raise ConfigError(f"size is {size_px} px; it must be {_SIZES_PX[0]} to {_SIZES_PX[1]}")
-    if look not in LOOKS:
-        raise ConfigError(f"look is {look!r}; expected one of {', '.join(LOOKS)}")
+    if rendering not in RENDERINGS:
+        raise ConfigError(f"rendering is {rendering!r}; expected one of {', '.join(RENDERINGS)}")
     if workers < 1:
         raise ConfigError(f"workers is {workers}; at least 1")
 
@@ -282,7 +283,7 @@ def _draw_chunk(job: _Job) -> list[tuple[bytes, Row]]:
     for index, sky, image, snr in _skies(job):
         row = _truth(sky, job.seed, index, snr)
         row["streak_id"] = f"{row['streak_id']}.jpg"  # its file's name, by which readers call it
-        coded = encode_picture(image[inner], sky.mask[inner], sky.sigma, sky.look)
+        coded = encode_picture(image[inner], sky.mask[inner], sky.sigma, sky.rendering)
         drawn.append((coded, row))
     return drawn
 
@@ -302,7 +303,10 @@ def _draw_sky(
     rng: np.random.Generator, label: str, job: _Job
 ) -> tuple[Sky, NDArray[np.float32], float]:
     """A sky whose picture can tell its class (or any), its image and the subject's S/N."""
-    size_px, draw = job.size_px, draw_look if job.look == "mixed" else draw_picture_look
+    size_px, draw = (
+        job.size_px,
+        draw_rendering if job.rendering == "mixed" else draw_picture_rendering,
+    )
     for _ in range(_MOST_DRAWS):
         drawn = draw(rng, size_px)
         sky = Sky(rng, size_px, _MARGIN_PX, label, drawn, conditions_for(rng, label))
@@ -322,13 +326,13 @@ def _inner(size_px: int) -> tuple[slice, slice]:
 
 def _make_one(job: _Job, index: int, sky: Sky, image: NDArray[np.float32], snr: float) -> _One:
     inner = _inner(job.size_px)
-    difference, mask = apply_look(image[inner], sky.mask[inner], sky.sigma, sky.look)
+    difference, mask = apply_rendering(image[inner], sky.mask[inner], sky.sigma, sky.rendering)
     return _One(difference, mask, _truth(sky, job.seed, index, snr))
 
 
 def _truth(sky: Sky, seed: int, index: int, snr: float) -> Row:
     segment = sky.segment
-    dx, dy = shift_of_look(sky.look)
+    dx, dy = shift_of_rendering(sky.rendering)
     nan = math.nan
     ends = (nan,) * 4
     if segment is not None:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from streaks import __version__
 from streaks.errors import ConfigError, MissingExtraError, StreaksError
-from streaks.night.engine import DoTasks, Engine
-from streaks.night.forkserver import WORKER_ENVIRONMENT
-from streaks.night.pool import Outcome, as_streaks_error, attempt, one_line, prepare_process
+from streaks.night.workers.engine import DoTasks, Engine
+from streaks.night.workers.forkserver import WORKER_ENVIRONMENT
+from streaks.night.workers.pool import Outcome, as_streaks_error, attempt, one_line, prepare_process
 
 if TYPE_CHECKING:
     from distributed import Client, Future

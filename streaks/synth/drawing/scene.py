@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from streaks.synth.psf import Psf, add_points
+from streaks.synth.drawing.psf import Psf, add_points
 
 __all__ = [
     "Conditions",

@@ -10,9 +10,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time, TimeDelta
 
-from streaks.synth.frames import NightConfig, draw_frame_conditions
-from streaks.synth.scene import Conditions
-from streaks.synth.sky_geometry import pointing_header
+from streaks.synth.drawing.scene import Conditions
+from streaks.synth.nights.frames import NightConfig, draw_frame_conditions
+from streaks.synth.nights.sky_geometry import pointing_header
 
 __all__ = [
     "GAP_S",

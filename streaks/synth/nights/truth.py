@@ -10,7 +10,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from streaks.geometry import Segment
-from streaks.synth.sky_geometry import ends_on_sky
+from streaks.synth.nights.sky_geometry import ends_on_sky
 from streaks.tables import STREAK_COLUMNS, ColumnSpec, build_table
 
 __all__ = ["CLUTTER_COLUMNS", "STREAK_TRUTH_COLUMNS", "streak_row", "table_of"]

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment, clip_segment
-from streaks.synth.artifacts import draw_cosmic_ray, draw_ghost
-from streaks.synth.bright_stars import draw_bright_star, paint_bright_star
-from streaks.synth.populations import draw_satellite, log_uniform
-from streaks.synth.psf import Psf, add_points, add_trail
+from streaks.synth.drawing.artifacts import draw_cosmic_ray, draw_ghost
+from streaks.synth.drawing.bright_stars import draw_bright_star, paint_bright_star
+from streaks.synth.drawing.populations import draw_satellite, log_uniform
+from streaks.synth.drawing.psf import Psf, add_points, add_trail
 from streaks.tables import CLASSES
 
 __all__ = ["ARTIFACTS", "Artifact", "draw_artifact"]

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streaks.night.pool import Outcome, WorkerPool
+from streaks.night.workers.pool import Outcome, WorkerPool
 
 __all__ = ["DoTasks", "Engine", "LocalEngine"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment
-from streaks.synth.populations import log_uniform
-from streaks.synth.psf import Psf, add_points
+from streaks.synth.drawing.populations import log_uniform
+from streaks.synth.drawing.psf import Psf, add_points
 
 __all__ = ["CosmicRay", "draw_cosmic_ray", "draw_ghost", "draw_gradient", "smooth_field"]
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment, clip_to_box
-from streaks.synth.artifacts import draw_cosmic_ray, draw_ghost, draw_gradient
-from streaks.synth.bright_stars import draw_bright_star, paint_bright_star
-from streaks.synth.look import Look
-from streaks.synth.populations import Trail, draw_asteroid, draw_satellite, log_uniform
-from streaks.synth.psf import Psf, add_points, add_trail, trail_points
-from streaks.synth.scene import (
+from streaks.synth.cutout_sets.rendering import Rendering
+from streaks.synth.drawing.artifacts import draw_cosmic_ray, draw_ghost, draw_gradient
+from streaks.synth.drawing.bright_stars import draw_bright_star, paint_bright_star
+from streaks.synth.drawing.populations import Trail, draw_asteroid, draw_satellite, log_uniform
+from streaks.synth.drawing.psf import Psf, add_points, add_trail, trail_points
+from streaks.synth.drawing.scene import (
     Conditions,
     Stars,
     add_noise,
@@ -44,7 +44,7 @@ class Sky:
     size_px: int
     margin_px: int
     label: str
-    look: Look
+    rendering: Rendering
     conditions: Conditions
     stars: Stars = field(init=False)
     added: Float = field(init=False)
@@ -77,8 +77,8 @@ class Sky:
 
     def usable(self) -> Mask:
         """Pixels of the cutout that a reader gets to see."""
-        left, right, bottom, top = self.look.edge
-        half = self.look.window_px // 2
+        left, right, bottom, top = self.rendering.edge
+        half = self.rendering.window_px // 2
         low, high = self.margin_px, self.margin_px + self.size_px
         seen = np.zeros(self.shape, bool)
         centre = int(self.middle)
@@ -234,7 +234,7 @@ def _draw_slab(
 def _asteroid(sky: Sky) -> None:
     _sprinkle_stars(sky)
     _add_clutter(sky)
-    longest = min(110.0, 0.85 * sky.look.window_px)
+    longest = min(110.0, 0.85 * sky.rendering.window_px)
     shortest = max(3.0, sky.conditions.science_psf.fwhm_px)
     trail = draw_asteroid(sky.rng, sky.near_middle(1.5), shortest_px=shortest, longest_px=longest)
     _add_trails(sky, [trail])
@@ -245,7 +245,7 @@ def _satellite(sky: Sky) -> None:
     _add_clutter(sky)
     reach = 0.75 * sky.size_px + sky.margin_px
     trails = draw_satellite(
-        sky.rng, sky.near_middle(3.0), reach_px=reach, seen_px=float(sky.look.window_px)
+        sky.rng, sky.near_middle(3.0), reach_px=reach, seen_px=float(sky.rendering.window_px)
     )
     _add_trails(sky, trails)
 
@@ -277,7 +277,7 @@ def _share_within(segment: Segment, sky: Sky) -> float:
 def _cosmic_ray(sky: Sky) -> None:
     _sprinkle_stars(sky)
     _add_clutter(sky, probability=0.3)
-    longest = min(70.0, 0.8 * sky.look.window_px)
+    longest = min(70.0, 0.8 * sky.rendering.window_px)
     ray = draw_cosmic_ray(sky.rng, sky.near_middle(1.5), longest_px=longest)
     light = ray.render(sky.shape) * np.float32(ray.peak_sigma * sky.sigma)
     sky.added += light

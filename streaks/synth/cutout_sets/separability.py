@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment
-from streaks.synth.psf import add_points
-from streaks.synth.recipes import Sky
-from streaks.synth.scene import Conditions, Stars, pass_object, render_stars, subtract
+from streaks.synth.cutout_sets.recipes import Sky
+from streaks.synth.drawing.psf import add_points
+from streaks.synth.drawing.scene import Conditions, Stars, pass_object, render_stars, subtract
 from streaks.tables import SKIP
 
 __all__ = ["doubt", "seen_snr"]
@@ -214,7 +214,7 @@ def _beyond_one_piece(view: _View) -> float:
     if not power.sum() > 0:
         return 0.0
     blur = math.ceil(sky.conditions.science_psf.fwhm_px)
-    longest = math.ceil(min(_LONGEST_PX, _LONGEST_SHARE * sky.look.window_px)) + 2 * blur
+    longest = math.ceil(min(_LONGEST_PX, _LONGEST_SHARE * sky.rendering.window_px)) + 2 * blur
     size = min(longest, len(power) - 2 * blur)
     if size <= 0:
         return view.snr

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError
-from streaks.synth.montage import draw_tile
-from streaks.synth.realism import STATISTICS, Comparison, LabelledCutouts
+from streaks.synth.cutout_sets.montage import draw_tile
+from streaks.synth.realism.comparison import STATISTICS, Comparison, LabelledCutouts
 
 __all__ = ["realism_page"]
 

@@ -14,10 +14,10 @@ from astropy.wcs import WCS
 
 from streaks.errors import CatalogueError, ConfigError
 from streaks.geometry import Segment
-from streaks.synth.frames import NightConfig, trail_flux
-from streaks.synth.populations import log_uniform
-from streaks.synth.sky_geometry import moved
-from streaks.synth.visits import GAP_S, OBSERVATORY, Visit, header_of, middle_of
+from streaks.synth.drawing.populations import log_uniform
+from streaks.synth.nights.frames import NightConfig, trail_flux
+from streaks.synth.nights.sky_geometry import moved
+from streaks.synth.nights.visits import GAP_S, OBSERVATORY, Visit, header_of, middle_of
 
 if TYPE_CHECKING:
     from streaks.known import Orbits

@@ -11,11 +11,11 @@ from scipy import fft
 
 from streaks.errors import ConfigError
 from streaks.geometry import Segment, clip_segment
-from streaks.synth.artifacts import draw_cosmic_ray, draw_ghost
-from streaks.synth.bright_stars import BrightStar, draw_bright_star, paint_bright_star
-from streaks.synth.populations import Trail, draw_satellite, log_uniform
-from streaks.synth.psf import add_points, add_trail
-from streaks.synth.scene import (
+from streaks.synth.drawing.artifacts import draw_cosmic_ray, draw_ghost
+from streaks.synth.drawing.bright_stars import BrightStar, draw_bright_star, paint_bright_star
+from streaks.synth.drawing.populations import Trail, draw_satellite, log_uniform
+from streaks.synth.drawing.psf import add_points, add_trail
+from streaks.synth.drawing.scene import (
     Conditions,
     Stars,
     correlate_noise,

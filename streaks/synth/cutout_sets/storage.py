@@ -1,12 +1,8 @@
-"""Folders that appear whole or not at all, and labelled sets of cutouts on disk."""
+"""Labelled sets of cutouts on disk."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,52 +11,16 @@ from astropy.table import QTable
 
 from streaks.classification import parse_mix
 from streaks.cutouts import Cutouts
-from streaks.errors import InputError, ReadError
-from streaks.synth.cutout_sets import iter_cutouts, iter_pictures, truth_table
+from streaks.errors import ReadError
+from streaks.synth.cutout_sets.making import iter_cutouts, iter_pictures, truth_table
+from streaks.synth.folders import staged_folder, write_json
 
-__all__ = ["load_set", "staged_folder", "write_json", "write_pictures", "write_set"]
+__all__ = ["load_set", "write_pictures", "write_set"]
 
 #: Cutouts in one file: 128 px float and mask make 80 MB before compression.
 _SHARD = 1000
 _TRUTH = "truth.ecsv"
 _PROVENANCE = "provenance.json"
-
-
-@contextmanager
-def staged_folder(out_dir: str | Path) -> Iterator[Path]:
-    """A folder to write into, renamed to its own name once all is written.
-
-    Raises
-    ------
-    InputError
-        If the folder exists and holds something, or cannot be written.
-    """
-    out = Path(out_dir)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not empty; give a new folder or empty it first")
-    stage: Path | None = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-        yield stage
-        # mkdtemp's folders are for the owner only; a set is for whoever may read its parent.
-        stage.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        stage.replace(out)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {out}: {error.strerror or error}; nothing was left there, "
-            "give a folder with room that may be written to"
-        ) from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Plain values as indented JSON."""
-    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def write_set(
@@ -70,7 +30,7 @@ def write_set(
     seed: int,
     mix: str | Mapping[str, float] | None = None,
     size_px: int = 128,
-    look: str = "mixed",
+    rendering: str = "mixed",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
@@ -80,7 +40,7 @@ def write_set(
     ----------
     out_dir
         New or empty; appears once all is written.
-    n, seed, mix, size_px, look, workers, progress
+    n, seed, mix, size_px, rendering, workers, progress
         As `make_cutouts`.
 
     Returns
@@ -99,7 +59,13 @@ def write_set(
 
     shares = parse_mix(mix)
     cutouts = iter_cutouts(
-        n, seed=seed, mix=shares, size_px=size_px, look=look, workers=workers, progress=progress
+        n,
+        seed=seed,
+        mix=shares,
+        size_px=size_px,
+        rendering=rendering,
+        workers=workers,
+        progress=progress,
     )
     with staged_folder(out_dir) as stage:
         rows: list[Mapping[str, Any]] = []
@@ -120,7 +86,7 @@ def write_set(
                 "n": n,
                 "seed": seed,
                 "size_px": size_px,
-                "look": look,
+                "rendering": rendering,
                 "mix": dict(shares),
             },
         )
@@ -173,7 +139,13 @@ def write_pictures(
             (stage / "jpg" / f"{row['streak_id']}").write_bytes(coded)
             rows.append(row)
         truth_table(rows).write(stage / _TRUTH, format="ascii.ecsv")
-        made = {"n": n, "seed": seed, "size_px": size_px, "look": "picture", "mix": dict(shares)}
+        made = {
+            "n": n,
+            "seed": seed,
+            "size_px": size_px,
+            "rendering": "picture",
+            "mix": dict(shares),
+        }
         made["doubtful"] = doubtful
         kind = {"kind": "streaks synthetic pictures", "version": __version__}
         write_json(stage / _PROVENANCE, {**kind, **made})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.synth.populations import log_uniform
+from streaks.synth.drawing.populations import log_uniform
 
 __all__ = ["BrightStar", "draw_bright_star", "paint_bright_star"]
 

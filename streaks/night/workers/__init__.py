@@ -1,0 +1,1 @@
+"""Who does the work: a pool of processes on this machine, or a Dask cluster."""

@@ -1,0 +1,1 @@
+"""Labelled sets of cutouts: drawn, rendered as users have them, kept on disk."""

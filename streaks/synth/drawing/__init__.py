@@ -1,0 +1,1 @@
+"""Light and damage as they fall on an image: PSFs, scenes, populations, artifacts."""

@@ -1,0 +1,1 @@
+"""Simulated nights: pointings, movers, exposures, and their files with the truth."""

@@ -1,0 +1,1 @@
+"""How far synthetic cutouts are from real ones."""
