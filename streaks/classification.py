@@ -297,7 +297,10 @@ def correct_mix(
     ratio = _shares(mix) / (1.0 / len(OUTPUTS) if trained is None else _shares(trained))
     p = np.asarray(probabilities, dtype=float) * ratio
     total = p.sum(axis=1, keepdims=True)
-    return np.divide(p, total, out=np.full_like(p, 1.0 / len(OUTPUTS)), where=total > 0)
+    result: NDArray[np.float64] = np.divide(
+        p, total, out=np.full_like(p, 1.0 / len(OUTPUTS)), where=total > 0
+    )
+    return result
 
 
 def _shares(mix: Mapping[str, float]) -> NDArray[np.float64]:
@@ -307,7 +310,8 @@ def _shares(mix: Mapping[str, float]) -> NDArray[np.float64]:
         raise ConfigError(
             f"mix is {dict(mix)}; expected shares of 0 or more, not all 0, of {', '.join(OUTPUTS)}"
         )
-    return shares / shares.sum()
+    result: NDArray[np.float64] = shares / shares.sum()
+    return result
 
 
 def estimate_mix(probabilities: NDArray[Any], *, n_steps: int = 100) -> dict[str, float]:
@@ -351,7 +355,10 @@ def labels_from_probabilities(
 
 def real_bogus(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     """Probability of a real streak of light (asteroid or satellite), 0 to 1."""
-    return np.clip(np.asarray(probabilities, dtype=float)[:, _REAL].sum(axis=1), 0.0, 1.0)
+    result: NDArray[np.float64] = np.clip(
+        np.asarray(probabilities, dtype=float)[:, _REAL].sum(axis=1), 0.0, 1.0
+    )
+    return result
 
 
 def classify_cutouts(

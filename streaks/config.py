@@ -269,7 +269,8 @@ def settings_from_mapping(values: Mapping[str, Any]) -> Settings:
     ConfigError
         For an unknown name, naming those that exist, or a value out of range.
     """
-    return _fill(Settings, values, "settings")
+    result: Settings = _fill(Settings, values, "settings")
+    return result
 
 
 def _fill(kind: Any, values: Mapping[str, Any], where: str) -> Any:

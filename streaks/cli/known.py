@@ -277,7 +277,8 @@ def _site(code: str, obscodes: Path | None) -> Observatory:
 def _ephemeris(path: Path | None) -> Ephemeris:
     from streaks.known import BuiltinEphemeris, open_ephemeris
 
-    return BuiltinEphemeris() if path is None else open_ephemeris(path)
+    result: Ephemeris = BuiltinEphemeris() if path is None else open_ephemeris(path)
+    return result
 
 
 def _engine(ephemeris: Ephemeris, *, two_body: bool) -> Engine:

@@ -115,7 +115,10 @@ def synthetic_set(
     from streaks.synth import make_cutouts
 
     say = _tenths(n, quiet)
-    return make_cutouts(n, seed=seed, mix=mix, workers=workers, progress=say, doubtful=doubtful)
+    result: tuple[Cutouts, QTable] = make_cutouts(
+        n, seed=seed, mix=mix, workers=workers, progress=say, doubtful=doubtful
+    )
+    return result
 
 
 def _tenths(n: int, quiet: bool) -> Callable[[int], None]:

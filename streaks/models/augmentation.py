@@ -5,13 +5,15 @@ Works on cutouts that are already in units of their noise.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["augment", "turn"]
 
 
-def turn(stack: NDArray, k: int, mirrored: bool) -> NDArray:
+def turn(stack: NDArray[Any], k: int, mirrored: bool) -> NDArray[Any]:
     """(n, ny, nx) turned by k quarter turns, then mirrored."""
     turned = np.rot90(stack, k, (1, 2))
     return turned[:, :, ::-1] if mirrored else turned
@@ -42,4 +44,7 @@ def _eight_bits(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray
     low = -rng.uniform(2.0, 6.0)
     high = np.exp(rng.uniform(np.log(5.0), np.log(60.0)))
     step = (high - low) / 255
-    return (np.round((np.clip(image, low, high) - low) / step) * step + low).astype(np.float32)
+    result: NDArray[np.float32] = (
+        np.round((np.clip(image, low, high) - low) / step) * step + low
+    ).astype(np.float32)
+    return result

@@ -130,7 +130,8 @@ def _kept_back(truth: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 
 
 def _names(truth: NDArray[np.int64]) -> list[str]:
-    return np.array(OUTPUTS)[truth].tolist()
+    result: list[str] = np.array(OUTPUTS)[truth].tolist()
+    return result
 
 
 def _fit_trees(x: NDArray[np.float32], truth: NDArray[np.int64], seed: int) -> Any:

@@ -34,7 +34,8 @@ class Calibration:
 def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of positive numbers that sum to 1."""
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    result: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return result
 
 
 def fit_calibration(scores: NDArray[Any], truth: NDArray[np.integer]) -> Calibration:

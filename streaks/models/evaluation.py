@@ -149,7 +149,10 @@ def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """F1 of each class; NaN for one that is neither there nor said."""
     right = np.diag(confusion).astype(float)
     total = confusion.sum(axis=0) + confusion.sum(axis=1)
-    return np.divide(2 * right, total, out=np.full(len(right), np.nan), where=total > 0)
+    result: NDArray[np.float64] = np.divide(
+        2 * right, total, out=np.full(len(right), np.nan), where=total > 0
+    )
+    return result
 
 
 def roc_curve(

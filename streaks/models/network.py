@@ -244,7 +244,7 @@ def _one_cycle(keras: Any, top: float, steps: int, rise: int) -> Any:
     )
 
 
-def _as_input(scaled: NDArray, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _as_input(scaled: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(n, ny, nx, 2): TensorFlow's order of axes."""
     return np.stack([np.arcsinh(scaled.astype(np.float32)), mask.astype(np.float32)], axis=-1)
 
@@ -357,7 +357,7 @@ def _finish(
     )
 
 
-def _folded(model: Any) -> tuple[list, tuple[NDArray, NDArray]]:
+def _folded(model: Any) -> tuple[list[Any], tuple[NDArray[Any], NDArray[Any]]]:
     """Kernels and biases with the batch normalisation in them, and the last layer."""
     kinds = [(type(layer).__name__, layer) for layer in model.layers]
     convs = [layer for kind, layer in kinds if kind == "Conv2D"]

@@ -58,7 +58,10 @@ class NoveltySpace:
 def unit_features(features: NDArray[Any]) -> NDArray[np.float64]:
     """Rows scaled to a length of 1; rows of nothing stay."""
     values = np.asarray(features, dtype=float)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), LEAST_LENGTH)
+    result: NDArray[np.float64] = values / np.maximum(
+        np.linalg.norm(values, axis=1, keepdims=True), LEAST_LENGTH
+    )
+    return result
 
 
 def fit_novelty(features: NDArray[Any], truth: NDArray[np.integer]) -> NoveltySpace:

@@ -42,7 +42,9 @@ def _onnx() -> Any:
     return onnx
 
 
-def _calibration_nodes(onnx: Any, calibration: Calibration, scores: str) -> tuple[list, list]:
+def _calibration_nodes(
+    onnx: Any, calibration: Calibration, scores: str
+) -> tuple[list[Any], list[Any]]:
     """Nodes and constants of softmax(scores / temperature + bias)."""
     make = onnx.helper.make_node
     constants = {
@@ -59,8 +61,8 @@ def _calibration_nodes(onnx: Any, calibration: Calibration, scores: str) -> tupl
 
 def _finish(
     onnx: Any,
-    nodes: list,
-    constants: list,
+    nodes: list[Any],
+    constants: list[Any],
     shape: Sequence[Any],
     n_outputs: int,
     name: str,
@@ -166,10 +168,10 @@ def boosted_to_onnx(
     return _finish(onnx, [node, add, *tail], constants, [n_features], n_outputs, "boosted")
 
 
-def _boosted_attributes(trees: Sequence[tuple[NDArray[Any], int]]) -> dict[str, list]:
+def _boosted_attributes(trees: Sequence[tuple[NDArray[Any], int]]) -> dict[str, list[Any]]:
     """The attributes of ONNX's TreeEnsembleRegressor, of nodes and the output they add to."""
     fields = _no_nodes()
-    leaves: dict[str, list] = {
+    leaves: dict[str, list[Any]] = {
         f"target_{what}": [] for what in ("treeids", "nodeids", "ids", "weights")
     }
     for k, (nodes, output) in enumerate(trees):
@@ -219,10 +221,10 @@ def read_constants(data: bytes) -> dict[str, NDArray[Any]]:
     return {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
 
 
-def _tree_attributes(trees: Sequence[Any], classes: NDArray[np.int64]) -> dict[str, list]:
+def _tree_attributes(trees: Sequence[Any], classes: NDArray[np.int64]) -> dict[str, list[Any]]:
     """The attributes of ONNX's TreeEnsembleClassifier."""
     fields = _no_nodes()
-    leaves: dict[str, list] = {
+    leaves: dict[str, list[Any]] = {
         f"class_{what}": [] for what in ("treeids", "nodeids", "ids", "weights")
     }
     for k, tree in enumerate(trees):
@@ -239,7 +241,7 @@ def _tree_attributes(trees: Sequence[Any], classes: NDArray[np.int64]) -> dict[s
     return fields | leaves
 
 
-def _no_nodes() -> dict[str, list]:
+def _no_nodes() -> dict[str, list[Any]]:
     """The lists that both kinds of tree fill."""
     return {
         f"nodes_{what}": []
@@ -251,7 +253,7 @@ def _no_nodes() -> dict[str, list]:
 
 
 def _add_tree(
-    fields: dict[str, list],
+    fields: dict[str, list[Any]],
     number: int,
     leaf: NDArray[np.bool_],
     feature: NDArray[Any],
@@ -360,7 +362,7 @@ def network_to_onnx(
     return _finish(onnx, nodes + tail, constants, shape, len(dense[1]), "network", outputs)
 
 
-def _distance_nodes(onnx: Any, novelty: NoveltySpace, features: str) -> tuple[list, list]:
+def _distance_nodes(onnx: Any, novelty: NoveltySpace, features: str) -> tuple[list[Any], list[Any]]:
     """Nodes and constants of the squared distance to the nearest class."""
     make = onnx.helper.make_node
     constants = {

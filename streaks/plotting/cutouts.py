@@ -116,7 +116,8 @@ def _resized(picture: Picture, side_px: int) -> Picture:
     if whole > 1 or side_px > size:
         picture = np.repeat(np.repeat(picture, whole, axis=0), whole, axis=1)
     how = cv2.INTER_AREA if side_px < picture.shape[0] else cv2.INTER_NEAREST
-    return cv2.resize(picture, (side_px, side_px), interpolation=how)
+    result: Picture = cv2.resize(picture, (side_px, side_px), interpolation=how)
+    return result
 
 
 def _mark_ends(panel: Picture, ends: Segment, size: int) -> None:

@@ -68,7 +68,8 @@ def decode_picture(encoded: bytes) -> Picture:
     bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if bgr is None:
         raise FrameError(f"{len(encoded)} bytes are no PNG or JPEG picture; make it again")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    result: Picture = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return result
 
 
 def shrink_picture(picture: Picture, max_px: int) -> Picture:
@@ -79,7 +80,8 @@ def shrink_picture(picture: Picture, max_px: int) -> Picture:
     if scale >= 1:
         return picture
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    result: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return result
 
 
 def directions(
@@ -139,7 +141,8 @@ def _encode(picture: NDArray[np.uint8], suffix: str, options: list[int]) -> byte
     done, encoded = cv2.imencode(suffix, bgr, options)
     if not done:
         raise FrameError(f"a picture of shape {picture.shape} cannot be written as {suffix}")
-    return encoded.tobytes()
+    result: bytes = encoded.tobytes()
+    return result
 
 
 def cv2_module() -> Any:

@@ -70,7 +70,8 @@ def _grey_levels(
     # A report draws small pictures only: it need not wait a second for a compiler to load.
     place = np.where(good, flat, bottom).clip(bottom, np.float32(high)) - bottom
     steps_up = (place * scale + np.float32(0.5)).astype(np.intp)
-    return table[np.minimum(steps_up, _STEPS - 1)] * good
+    result: NDArray[np.uint8] = table[np.minimum(steps_up, _STEPS - 1)] * good
+    return result
 
 
 def _middle(ordered: NDArray[np.float32]) -> float:

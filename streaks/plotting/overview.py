@@ -179,7 +179,8 @@ def _background(image: NDArray[np.float32], masked: NDArray[np.bool_]) -> NDArra
     mesh = np.pad(mesh, 1, mode="reflect", reflect_type="odd") if min(my, mx) > 1 else mesh
     dy, dx = (round(n / m) if min(my, mx) > 1 else 0 for n, m in ((ny, my), (nx, mx)))
     smooth = cv2.resize(mesh, (nx + 2 * dx, ny + 2 * dy), interpolation=cv2.INTER_LINEAR)
-    return smooth[dy : dy + ny, dx : dx + nx]
+    result: NDArray[np.float32] = smooth[dy : dy + ny, dx : dx + nx]
+    return result
 
 
 def _cell_medians(image: NDArray[np.float32], my: int, mx: int) -> NDArray[np.float32]:

@@ -263,7 +263,8 @@ def _is_straight(seen: Sightings, motion: Motion, config: TrackletConfig) -> boo
     # The midpoint of a cut trail lies off by up to half of what is missing.
     missing = motion.rate * seen.exposure_s[rows] - seen.length_arcsec[rows]
     lost = float(np.max(np.where(seen.cut[rows], 0.5 * np.clip(missing, 0.0, None), 0.0)))
-    return motion.rms_arcsec <= 3.0 * np.hypot(sigma, 0.3) + sagitta + lost
+    result: bool = motion.rms_arcsec <= 3.0 * np.hypot(sigma, 0.3) + sagitta + lost
+    return result
 
 
 def _tangent_plane(xyz: Floats) -> tuple[Floats, Floats, Floats]:

@@ -201,10 +201,12 @@ def _draw_block(
     x, y = np.arange(nx)[None, :] - place[0], np.arange(ny)[:, None] - place[1]
     kind = rng.choice(["rectangle", "column", "slab"], p=[0.5, 0.2, 0.3])
     if kind == "rectangle":
-        return (np.abs(x) < rng.uniform(2, 9)) & (np.abs(y) < rng.uniform(2, 9))
+        result: Mask = (np.abs(x) < rng.uniform(2, 9)) & (np.abs(y) < rng.uniform(2, 9))
+        return result
     if kind == "column":
         half = rng.uniform(1, 9)
-        return (np.abs(x) < half) & (y * rng.choice([-1, 1]) > rng.uniform(-40, 20))
+        result = (np.abs(x) < half) & (y * rng.choice([-1, 1]) > rng.uniform(-40, 20))
+        return result
     return _draw_slab(rng, shape, place)
 
 
@@ -224,7 +226,8 @@ def _draw_slab(
     radius = rng.uniform(60, 600)
     distance = max(math.hypot(far_x, far_y), 1.0)
     reach = np.hypot(x - radius * far_x / distance, y - radius * far_y / distance)
-    return reach < radius
+    result: Mask = reach < radius
+    return result
 
 
 # ---------------------------------------------------------------------------------------------

@@ -273,6 +273,6 @@ def _through_eight_bits(image: Float, sigma: float, rendering: Rendering) -> Flo
     levels, low, high = to_levels(image, sigma, rendering)
     if rendering.jpeg_quality:
         _, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, rendering.jpeg_quality])
-        levels = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE).astype(np.uint8)
+        levels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
     step = (high - low) / 255.0
     return (np.float32(high) - levels.astype(np.float32) * np.float32(step)).astype(np.float32)

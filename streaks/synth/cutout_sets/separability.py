@@ -181,7 +181,9 @@ def _turned(segment: Segment) -> Segment:
     return Segment(segment.x1, segment.y1, segment.x0, segment.y0)
 
 
-def _along(view: _View, segment: Segment, start_px: float, stop_px: float) -> tuple:
+def _along(
+    view: _View, segment: Segment, start_px: float, stop_px: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows and columns of the pixels along a line, one a px, that lie in the sky."""
     s = np.arange(start_px, stop_px)
     x = np.rint(segment.x0 + s * (segment.x1 - segment.x0) / segment.length_px).astype(int)

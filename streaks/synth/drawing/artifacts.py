@@ -81,9 +81,8 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cells: float)
     ny, nx = shape
     scale = cells / max(shape)
     coarse = (max(3, round(ny * scale) + 2), max(3, round(nx * scale) + 2))
-    return cv2.resize(
-        rng.standard_normal(coarse, dtype=np.float32), (nx, ny), interpolation=cv2.INTER_CUBIC
-    )
+    field = rng.standard_normal(coarse, dtype=np.float32)
+    return np.asarray(cv2.resize(field, (nx, ny), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def draw_gradient(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> Float:
@@ -144,7 +143,8 @@ def _grid(shape: tuple[int, int], centre: tuple[float, float]) -> Grid:
 
 
 def _patchiness(rng: np.random.Generator, shape: tuple[int, int]) -> Float:
-    return np.exp(rng.uniform(0.0, 0.6) * smooth_field(rng, shape, rng.uniform(1.5, 5.0)))
+    result: Float = np.exp(rng.uniform(0.0, 0.6) * smooth_field(rng, shape, rng.uniform(1.5, 5.0)))
+    return result
 
 
 def _turned(grid: Grid, angle: float) -> Grid:
@@ -196,7 +196,8 @@ def _stretch_of_line(rng: np.random.Generator, along: Float, *, whole: float) ->
         lit = np.maximum(
             lit, 1 / (1 + np.exp(np.clip(-sign * (along - sign * far) / soft, -30, 30)))
         )
-    return lit.astype(np.float32)
+    result: Float = lit.astype(np.float32)
+    return result
 
 
 def _waves(rng: np.random.Generator, grid: Grid) -> Float:
@@ -207,7 +208,8 @@ def _waves(rng: np.random.Generator, grid: Grid) -> Float:
     side = 2 * max(shape)
     long, short = rng.uniform(6, 16), rng.uniform(1.3, 3.0)
     noise = rng.standard_normal((side, side), dtype=np.float32)
-    grains = cv2.GaussianBlur(noise, (0, 0), sigmaX=long, sigmaY=short)
+    blurred = cv2.GaussianBlur(noise, (0, 0), sigmaX=long, sigmaY=short)
+    grains = np.asarray(blurred, np.float32)
     grains /= grains.std()
     grains = np.maximum(grains + rng.uniform(-0.5, 0.8), 0) ** rng.uniform(1.0, 2.0)
     # Turned and sheared by a smooth flow: the grains of one band are not all parallel.
@@ -226,7 +228,8 @@ def _waves(rng: np.random.Generator, grid: Grid) -> Float:
         offset = rng.normal(0, 8) if k == 0 else rng.uniform(-70, 70)
         spread = rng.uniform(8, 45)
         bands += rng.uniform(0.3, 1.0) * np.exp(-0.5 * ((across + bend - offset) / spread) ** 2)
-    return image * (bands + np.float32(rng.uniform(0.0, 0.5)))
+    result: Float = image * (bands + np.float32(rng.uniform(0.0, 0.5)))
+    return result
 
 
 def _fan(rng: np.random.Generator, grid: Grid) -> Float:
@@ -289,7 +292,8 @@ def _disc(rng: np.random.Generator, grid: Grid) -> Float:
         image = image * (a > rng.normal(0, 5)) if rng.random() < 0.3 else image
     else:
         image = np.exp(-0.5 * ((r - radius) / np.float32(soft)) ** 2) + 0.25 * disc
-    return (image * rng.choice([1, 1, 1, -1])).astype(np.float32)
+    result: Float = (image * rng.choice([1, 1, 1, -1])).astype(np.float32)
+    return result
 
 
 def _caustic(rng: np.random.Generator, grid: Grid) -> Float:
@@ -320,4 +324,5 @@ def _caustic(rng: np.random.Generator, grid: Grid) -> Float:
         zero_y : side - ny + zero_y, zero_x : side - nx + zero_x
     ]
     low_y, low_x = np.unravel_index(int(within.argmax()), within.shape)
-    return image[low_y : low_y + ny, low_x : low_x + nx]
+    result: Float = image[low_y : low_y + ny, low_x : low_x + nx]
+    return result

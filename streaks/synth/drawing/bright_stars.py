@@ -191,7 +191,8 @@ def _rim(x: Float, y: Float, beyond: Float, star: BrightStar) -> Float:
     over = np.abs(x) <= star.half_width
     rows = _checker(x, y, rows=True, columns=False)
     columns = _checker(x, y, rows=False, columns=True)
-    return np.float32(star.rim) * fade * (columns * beside + rows * over)
+    result: Float = np.float32(star.rim) * fade * (columns * beside + rows * over)
+    return result
 
 
 def _columns(x: Float, y: Float, star: BrightStar) -> Float:
@@ -199,7 +200,8 @@ def _columns(x: Float, y: Float, star: BrightStar) -> Float:
     fade = np.exp(-np.maximum(np.abs(y) - star.half_height, 0) / np.float32(3 * star.rim_px))
     narrow = np.exp(-0.5 * (x / np.float32(0.4 * star.half_width)) ** 2)
     broad = np.where(np.abs(x) < 2.0, 1.0, _checker(x, y, rows=False, columns=True))
-    return np.float32(star.columns) * fade * narrow * broad.astype(np.float32)
+    result: Float = np.float32(star.columns) * fade * narrow * broad.astype(np.float32)
+    return result
 
 
 def _spike(
@@ -209,7 +211,8 @@ def _spike(
     along, across = c * x + s * y, -s * x + c * y
     width = 1.0 + 0.02 * np.maximum(along, 0)
     spike = np.exp(-0.5 * (across / width) ** 2) * np.exp(-beyond / np.float32(decay))
-    return np.float32(amplitude) * spike * (along > 0)
+    result: Float = np.float32(amplitude) * spike * (along > 0)
+    return result
 
 
 def _fans(x: Float, y: Float, r: Float, beyond: Float, star: BrightStar) -> Float:

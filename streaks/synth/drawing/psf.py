@@ -159,10 +159,14 @@ def _pixel_shares(pixel: NDArray[Any], centre: NDArray[Any], sigma: float) -> ND
     """Share of a one-dimensional Gaussian in each pixel, (n points, n pixels)."""
     offset = pixel[None, :] - centre[:, None]
     if sigma < _SAMPLED_SIGMA_PX:
-        return (ndtr((offset + 0.5) / sigma) - ndtr((offset - 0.5) / sigma)).astype(np.float32)
+        result: NDArray[np.float32] = (
+            ndtr((offset + 0.5) / sigma) - ndtr((offset - 0.5) / sigma)
+        ).astype(np.float32)
+        return result
     variance = sigma**2 + _PIXEL_VARIANCE
     scaled = (offset * (1.0 / math.sqrt(2 * variance))).astype(np.float32)
-    return np.exp(-scaled * scaled) * np.float32(1.0 / math.sqrt(2 * math.pi * variance))
+    result = np.exp(-scaled * scaled) * np.float32(1.0 / math.sqrt(2 * math.pi * variance))
+    return result
 
 
 def trail_points(

@@ -317,11 +317,12 @@ def _ringing_transfer(ringing: Ringing, ky: NDArray[Any], kx: NDArray[Any]) -> F
     near_y = width**2 / (width**2 + (0.5 - np.abs(ky)) ** 2)
     near_x = width**2 / (width**2 + (0.5 - np.abs(kx)) ** 2)
     steep = np.float32(4 * ringing.sharpening) * (ky**2 + kx**2)
-    return steep + (
+    result: Float = steep + (
         ringing.vertical * near_y * (1 - near_x)
         + ringing.horizontal * near_x * (1 - near_y)
         + ringing.checker * near_x * near_y
     ).astype(np.float32) * np.float32(2 * ringing.decay_px)
+    return result
 
 
 def add_noise(
