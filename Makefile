@@ -10,7 +10,7 @@ PIP = -m pip --disable-pip-version-check -q
 PINS = -c .ci/constraints.txt
 OUT ?= demo-night
 
-.PHONY: demo test test-slow mutants lint types unit wheel-test clean
+.PHONY: demo test test-slow test-versions mutants lint types unit wheel-test clean
 
 demo: .venv/done
 	.venv/bin/streaks demo -o $(OUT)
@@ -34,6 +34,10 @@ wheel-test: .venv-dev/done
 
 test-slow: .venv-dev/done
 	.venv-dev/bin/python -m pytest -m slow -q
+
+# The lowest versions that are promised, and other Pythons.
+test-versions:
+	.ci/versions-test
 
 # Whether the tests see a changed line; takes an hour or two.
 mutants: .venv-dev/done

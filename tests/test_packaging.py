@@ -108,3 +108,15 @@ def test_no_committed_file_names_a_machine_or_an_index() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert listed.stdout.split() == []
+
+
+def test_the_lowest_versions_that_are_tested_are_those_that_are_promised() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    promised = dict(line.split(">=") for line in project["dependencies"])
+    lines = (ROOT / ".ci" / "lowest.txt").read_text().splitlines()
+    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert set(tested) == set(promised)
+    for name, version in promised.items():
+        assert f"{tested[name]}.".startswith(f"{version}."), name

@@ -92,21 +92,25 @@ def _is_identity(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int]) -> bo
 def _warped(data: NDArray[Any], x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int]) -> Image:
     import cv2
 
-    ny, nx = shape
-    at_x, at_y = np.meshgrid(
-        np.linspace(0, x.shape[1] - 1, nx, dtype=np.float32),
-        np.linspace(0, x.shape[0] - 1, ny, dtype=np.float32),
-    )
+    # Between the nodes by matrices: OpenCV before 5 rounds places to 1/32 of what it samples,
+    # which is pixels in an image, but nodes here.
+    along, up = (_linear_weights(k, n) for k, n in zip(x.shape[::-1], shape[::-1], strict=True))
     # Outside the companion is -2, never NaN: what cv2 does with NaN coordinates is undefined.
-    map_x, map_y = (
-        cv2.remap(np.nan_to_num(m, nan=-2.0).astype(np.float32), at_x, at_y, cv2.INTER_LINEAR)
-        for m in (x, y)
+    map_x, map_y = (up @ np.nan_to_num(m, nan=-2.0).astype(np.float32) @ along.T for m in (x, y))
+    return np.asarray(
+        cv2.remap(
+            np.ascontiguousarray(data, dtype=np.float32),
+            map_x,
+            map_y,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=float("nan"),
+        )
     )
-    return cv2.remap(
-        np.ascontiguousarray(data, dtype=np.float32),
-        map_x,
-        map_y,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=float("nan"),
-    )
+
+
+def _linear_weights(n_nodes: int, n_pixels: int) -> NDArray[np.float32]:
+    """Shares of the nodes in each pixel of an axis, (n_pixels, n_nodes)."""
+    place = np.linspace(0, n_nodes - 1, n_pixels)
+    weights = np.maximum(1.0 - np.abs(place[:, None] - np.arange(n_nodes)[None, :]), 0.0)
+    return weights.astype(np.float32)
