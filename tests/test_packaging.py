@@ -120,3 +120,21 @@ def test_the_lowest_versions_that_are_tested_are_those_that_are_promised() -> No
     assert set(tested) == set(promised)
     for name, version in promised.items():
         assert f"{tested[name]}.".startswith(f"{version}."), name
+
+
+def test_the_sdist_holds_what_its_tests_need_and_the_documentation(tmp_path: Path) -> None:
+    import tarfile
+
+    subprocess.run(
+        [sys.executable, "-m", "build", "--sdist", "--no-isolation", "-q", "-o", tmp_path, ROOT],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    listed = subprocess.run(
+        ["git", "ls-files", "tests", "docs", "benchmarks", ".ci"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    wanted = {*listed, "CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "Makefile", "cli.py"}
+    assert sorted(wanted - held) == []
