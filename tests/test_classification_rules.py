@@ -14,6 +14,7 @@ from streaks.classification import (
     classify_cutouts,
     correct_mix,
     estimate_mix,
+    parse_mix,
     predict,
 )
 from streaks.errors import ConfigError
@@ -172,3 +173,89 @@ def test_a_corrected_score_changes_but_the_label_keeps_its_promise():
 def test_an_impossible_mix_is_refused(mix):
     with pytest.raises(ConfigError, match=r"mix is .*; expected shares of 0 or more"):
         correct_mix(np.array([_p(ghost=0.5)]), mix)
+
+
+def _rule_of(own):
+    """The rule fitted on one class's probabilities alone."""
+    p = np.zeros((len(own), len(OUTPUTS)))
+    p[:, 0], p[:, 1] = own, 1.0 - np.asarray(own)
+    return LabelRule.fit(p, np.zeros(len(own), int), 0.95)
+
+
+@pytest.mark.parametrize(("n", "covered"), [(39, 38), (59, 57), (99, 95), (119, 114)])
+def test_the_promise_is_kept_to_the_very_rank(n, covered):
+    """Of n + 1 exchangeable cutouts each may be the new one: 95 % must be covered, and no more.
+
+    Vovk, Gammerman & Shafer 2005: with the k-th smallest as threshold, k of n + 1 are missed.
+    """
+    every = np.arange(1, n + 2) / 1000.0
+    inside = [_rule_of(np.delete(every, new)).thresholds[0] <= every[new] for new in range(n + 1)]
+    assert sum(inside) == covered
+    assert covered / (n + 1) >= 0.95 > (covered - 1) / (n + 1)
+
+
+@pytest.mark.parametrize("n", [1, 5, 18, 19])
+def test_of_few_examples_the_lowest_probability_is_the_threshold(n):
+    own = 0.2 + 0.01 * np.arange(n)
+    assert _rule_of(own).thresholds[0] == pytest.approx(0.2)
+
+
+def test_one_candidate_alone_is_named():
+    rule = _rule(**dict.fromkeys(OUTPUTS, 0.3))
+    assert rule.labels(np.array([_p(ghost=0.45)])).tolist() == ["ghost"]
+
+
+def test_a_mix_is_read_from_its_name_or_its_shares():
+    balanced = dict.fromkeys(OUTPUTS, 1 / len(OUTPUTS))
+    assert parse_mix(None) == pytest.approx(balanced)
+    assert parse_mix("balanced") == pytest.approx(balanced)
+    assert parse_mix("asteroid=1, ghost=3") == {"asteroid": 0.25, "ghost": 0.75}
+    assert parse_mix({"skip": 2.0}) == {"skip": 1.0}
+    # 2287 answers of AStreaks: 0.2 % asteroids.
+    assert parse_mix("astreaks")["asteroid"] == pytest.approx(0.002, rel=0.01)
+
+
+@pytest.mark.parametrize("text", ["asteroid=x", "asteroid=-1", "comet=1", "asteroid=0", "auto"])
+def test_a_mix_that_is_none_is_refused(text):
+    with pytest.raises(ConfigError, match=r"mix"):
+        parse_mix(text)
+
+
+def test_an_estimated_mix_of_no_cutouts_is_even():
+    assert estimate_mix(np.zeros((0, len(OUTPUTS)))) == pytest.approx(
+        dict.fromkeys(OUTPUTS, 1 / len(OUTPUTS))
+    )
+
+
+def test_shares_that_no_cutout_can_have_are_spread_evenly():
+    """All weight on classes that the classifier gives nothing: nothing is known then."""
+    p = np.zeros((1, len(OUTPUTS)))
+    p[0, 0] = 1.0
+    assert correct_mix(p, {"ghost": 1.0})[0] == pytest.approx([1 / len(OUTPUTS)] * len(OUTPUTS))
+
+
+def test_real_is_asked_of_the_mix_of_the_sky_and_the_label_of_the_classifier():
+    p = [_p(asteroid=0.6, ghost=0.3)]
+    table = classify_cutouts(
+        Told(p), stack(np.zeros((1, 16, 16))), mix={"asteroid": 1, "ghost": 99}
+    )
+    expected = 0.6 / (0.6 + 0.3 * 99)
+    assert table["p_asteroid"][0] == pytest.approx(expected)
+    assert table["rb"][0] == pytest.approx(expected)
+    assert table["label"][0] == "asteroid"
+
+
+def test_batches_of_a_stack_come_back_in_its_order():
+    class Counting:
+        name = "counting"
+
+        def predict_proba(self, cutouts):
+            level = cutouts.difference[:, 0, 0].astype(float)
+            p = np.full((len(cutouts), len(OUTPUTS)), 0.0)
+            p[:, 0], p[:, 1] = level / 100, 1 - level / 100
+            return p
+
+    levels = np.arange(11.0)
+    images = levels[:, None, None] * np.ones((11, 16, 16))
+    table = classify_cutouts(Counting(), stack(images), batch=4)
+    np.testing.assert_allclose(table["p_asteroid"], levels / 100)
