@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,3 +226,40 @@ def test_frames_as_small_as_these_have_streaks(tmp_path: Path) -> None:
     """What the tests above compare is not empty."""
     write_frame(tmp_path / "a.fits", 1, SMALL)
     assert run_night(tmp_path / "a.fits", tmp_path / "out", SURE, workers=0).n_streaks >= 1
+
+
+# ------------------------------------------------------------------- which frame is which
+
+
+def test_after_a_lost_ledger_results_of_another_content_are_not_taken_over(
+    tmp_path: Path,
+) -> None:
+    write_frames(tmp_path / "in", 2)
+    done_now(tmp_path)
+    size = (tmp_path / "in" / "frame_1.fits").stat().st_size
+    (tmp_path / "in" / "frame_1.fits").unlink()
+    assert write_frame(tmp_path / "in" / "frame_1.fits", seed=77).stat().st_size == size
+    NightFolder(tmp_path / "out").ledger.unlink()
+    assert done_now(tmp_path) == {"frame_1"}
+
+
+def test_a_copy_of_a_frame_whose_old_file_is_still_there_is_a_frame_of_its_own(
+    tmp_path: Path,
+) -> None:
+    write_frames(tmp_path / "in", 1)
+    done_now(tmp_path)
+    (tmp_path / "copy").mkdir()
+    shutil.copy2(tmp_path / "in" / "frame_0.fits", tmp_path / "copy" / "frame_0.fits")
+    run = run_night(tmp_path / "copy", tmp_path / "out", SURE, workers=0)
+    assert (run.n_done, run.n_skipped) == (1, 0)
+    frames = read_night(tmp_path / "out").frames
+    assert sorted(Path(str(p)).parent.name for p in frames["path"]) == ["copy", "in"]
+    assert len(set(frames["image"])) == 2
+
+
+def test_a_copy_of_another_name_is_no_move_either(tmp_path: Path) -> None:
+    write_frames(tmp_path / "in", 1)
+    done_now(tmp_path)
+    shutil.copy2(tmp_path / "in" / "frame_0.fits", tmp_path / "in" / "twin.fits")
+    assert done_now(tmp_path) == {"twin"}
+    assert list(read_night(tmp_path / "out").frames["image"]) == ["frame_0", "twin"]
