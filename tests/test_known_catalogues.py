@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from streaks.cli.known import app
 from streaks.errors import CatalogueError
 from streaks.known import (
-    NBodyEngine,
+    NBody,
     Orbits,
-    TwoBodyEngine,
+    TwoBody,
     catalogue_age,
     catalogue_notes,
     download,
@@ -33,7 +33,7 @@ from streaks.known import (
 )
 from streaks.known import cache as cache_module
 from streaks.known.cache import states_of_night
-from streaks.known.engine import catalogue_error_arcsec
+from streaks.known.dynamics import catalogue_error_arcsec
 
 #: (1) Ceres of MPCORB, epoch 2025-11-21, and the same orbit as the other files have it.
 _FRONT = (
@@ -219,7 +219,7 @@ def test_a_night_followed_once_is_read_from_disk(
     monkeypatch.setattr(cache_module, "_WORTH_KEEPING", 1)
     orbits = read_orbits(file("m.dat", CERES + "\n"))
 
-    class Counting(TwoBodyEngine):
+    class Counting(TwoBody):
         calls = 0
 
         def states(self, orbits: Orbits, jd_tdb: float):  # type: ignore[no-untyped-def]
@@ -248,7 +248,7 @@ def test_a_cache_that_cannot_be_written_costs_no_answer(
     monkeypatch.setattr(cache_module, "_WORTH_KEEPING", 1)
     orbits = read_orbits(file("m.dat", CERES + "\n"))
     (tmp_path / "taken").write_text("a file, no folder")
-    states = states_of_night(TwoBodyEngine(), orbits, 2461010.5, tmp_path / "taken")
+    states = states_of_night(TwoBody(), orbits, 2461010.5, tmp_path / "taken")
     assert np.isfinite(states[0]).all()
     assert "not kept in" in caplog.text
 
@@ -260,7 +260,7 @@ def test_only_so_many_nights_are_kept(
     monkeypatch.setattr(cache_module, "_MAX_NIGHTS", 2)
     orbits = read_orbits(file("m.dat", CERES + "\n"))
     for night in range(4):
-        states_of_night(TwoBodyEngine(), orbits, 2461010.5 + night, tmp_path)
+        states_of_night(TwoBody(), orbits, 2461010.5 + night, tmp_path)
         for kept in (tmp_path / "nights").glob("*.npy"):
             os.utime(kept, (time.time() - 100 + night, time.time() - 100 + night))
     assert len(list((tmp_path / "nights").glob("*.npy"))) == 2
@@ -282,10 +282,10 @@ def test_a_close_flyby_keeps_its_place_through_the_night(real_data: Callable[...
     orbits = everything.select(everything.find("2018 CB"))
     ephemeris = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp").parent)
     middle = Time("2018-02-09T12:00:00", scale="tdb")
-    night = prepare_night(orbits, middle, "I41", engine=NBodyEngine(ephemeris), ephemeris=ephemeris)
+    night = prepare_night(orbits, middle, "I41", dynamics=NBody(ephemeris), ephemeris=ephemeris)
     for hours in (-11.3, -3.7, 5.2, 11.9):
         when = Time(middle.jd + hours / 24.0, format="jd", scale="tdb")
-        exact = predict(orbits, when, "I41", engine=NBodyEngine(ephemeris), ephemeris=ephemeris)
+        exact = predict(orbits, when, "I41", dynamics=NBody(ephemeris), ephemeris=ephemeris)
         found = night.near(exact["ra"][0].value, exact["dec"][0].value, 60.0, when)
         # It moves up to 20 arcsec a second.
         assert found["sep"][0].to_value("arcsec") < 0.3

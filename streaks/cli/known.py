@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from astropy.time import Time
 
-    from streaks.known import Engine, Observatory, Orbits
+    from streaks.known import Dynamics, Observatory, Orbits
     from streaks.known.solar_system import Ephemeris
 
 __all__ = ["app", "check", "query", "satellites", "update"]
@@ -234,7 +234,7 @@ def check(
         catalogue,
         exposure_s=exposure,
         observatory=_site(observatory, obscodes),
-        engine=_engine(bodies, two_body=two_body),
+        dynamics=_engine(bodies, two_body=two_body),
         ephemeris=bodies,
     )
     write_table(checked, output)
@@ -275,15 +275,15 @@ def _site(code: str, obscodes: Path | None) -> Observatory:
 
 
 def _ephemeris(path: Path | None) -> Ephemeris:
-    from streaks.known import BuiltinEphemeris, open_ephemeris
+    from streaks.known import SeriesEphemeris, open_ephemeris
 
-    return BuiltinEphemeris() if path is None else open_ephemeris(path)
+    return SeriesEphemeris() if path is None else open_ephemeris(path)
 
 
-def _engine(ephemeris: Ephemeris, *, two_body: bool) -> Engine:
-    from streaks.known import NBodyEngine, TwoBodyEngine
+def _engine(ephemeris: Ephemeris, *, two_body: bool) -> Dynamics:
+    from streaks.known import NBody, TwoBody
 
-    return TwoBodyEngine() if two_body else NBodyEngine(ephemeris)
+    return TwoBody() if two_body else NBody(ephemeris)
 
 
 def _near(
@@ -293,20 +293,20 @@ def _near(
     radius: str,
     orbits: Orbits,
     site: Observatory,
-    engine: Engine,
+    engine: Dynamics,
     ephemeris: Ephemeris,
 ) -> QTable:
     from streaks.known import prepare_night
 
     when = _time(time)
-    night = prepare_night(orbits, when, site, engine=engine, ephemeris=ephemeris)
+    night = prepare_night(orbits, when, site, dynamics=engine, ephemeris=ephemeris)
     return night.near(
         _angle(ra, "RA", hours=True), _angle(dec, "DEC"), _radius_arcsec(radius), when
     )
 
 
 def _in_frame(
-    path: Path, orbits: Orbits, site: Observatory, engine: Engine, ephemeris: Ephemeris
+    path: Path, orbits: Orbits, site: Observatory, engine: Dynamics, ephemeris: Ephemeris
 ) -> QTable:
     from streaks.errors import FrameError
     from streaks.known import prepare_night
@@ -316,7 +316,7 @@ def _in_frame(
     if image.wcs is None or image.time is None:
         what = "celestial coordinates" if image.wcs is None else "a time"
         raise FrameError(f"{path} has no {what}; give RA, DEC and --time instead")
-    night = prepare_night(orbits, image.time, site, engine=engine, ephemeris=ephemeris)
+    night = prepare_night(orbits, image.time, site, dynamics=engine, ephemeris=ephemeris)
     return night.near_frame(image)
 
 

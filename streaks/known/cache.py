@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.known.engine import Engine
+from streaks.known.dynamics import Dynamics
 from streaks.known.orbits import Orbits
 
 __all__ = ["cache_folder", "catalogue_digest", "states_of_night"]
@@ -50,19 +50,19 @@ def catalogue_digest(orbits: Orbits) -> str:
 
 
 def states_of_night(
-    engine: Engine, orbits: Orbits, jd_tdb: float, folder: Path | None
+    dynamics: Dynamics, orbits: Orbits, jd_tdb: float, folder: Path | None
 ) -> tuple[Floats, Floats]:
-    """An engine's states, from the folder where they are there, and put there where not.
+    """An dynamics's states, from the folder where they are there, and put there where not.
 
     A folder that cannot be written costs a warning and no more.
     """
     if folder is None or len(orbits) < _WORTH_KEEPING:
-        return engine.states(orbits, jd_tdb)
-    key = f"{_VERSION} {engine.name} {jd_tdb!r} {catalogue_digest(orbits)}"
+        return dynamics.states(orbits, jd_tdb)
+    key = f"{_VERSION} {dynamics.name} {jd_tdb!r} {catalogue_digest(orbits)}"
     path = folder / "nights" / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.npy"
     kept = _read(path, len(orbits))
     if kept is None:
-        kept = np.hstack(engine.states(orbits, jd_tdb))
+        kept = np.hstack(dynamics.states(orbits, jd_tdb))
         _write(path, kept)
     return kept[:, :3], kept[:, 3:]
 
