@@ -26,8 +26,7 @@ START_JD, END_JD = 2455927.5, 2464693.5
 #: Barycentres of the planets' systems, the Sun, the Moon, the Earth.
 PLANETS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 301, 399)
 ASTEROIDS = tuple(
-    2_000_000 + number
-    for number in (1, 2, 3, 4, 7, 10, 15, 16, 31, 52, 65, 87, 88, 107, 511, 704)
+    2_000_000 + number for number in (1, 2, 3, 4, 7, 10, 15, 16, 31, 52, 65, 87, 88, 107, 511, 704)
 )
 
 

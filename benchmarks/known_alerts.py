@@ -42,9 +42,7 @@ EXPECTED = {
 }
 
 
-def made_alerts(
-    orbits: Orbits, count: int, engine: NBody, rng: np.random.Generator
-) -> QTable:
+def made_alerts(orbits: Orbits, count: int, engine: NBody, rng: np.random.Generator) -> QTable:
     """Alerts of random asteroids on 25 nights a year, each as the survey would have written it."""
     nights = np.sort(2458300.5 + rng.choice(1100, 75, replace=False))[::-1]
     rows = []

@@ -117,10 +117,10 @@ def satellites(
 
     from streaks.readers import read_table
     from streaks.reporting import write_table
-    from streaks.satellites import CANDIDATE_COLUMNS, match_satellites, read_tles
+    from streaks.satellites import CANDIDATE_COLUMNS, match_satellites, read_satellites
     from streaks.tables import empty_table
 
-    streaks, site, known = read_table(table), _site(observatory, obscodes), read_tles(tle)
+    streaks, site, known = read_table(table), _site(observatory, obscodes), read_satellites(tle)
     missing = {"streak_id", "time", "ra", "dec", "pa", "ra0"} - set(streaks.colnames)
     if missing:
         raise typer.BadParameter(f"{table} lacks the columns {', '.join(sorted(missing))}")

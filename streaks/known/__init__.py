@@ -8,8 +8,8 @@ The modules inside:
   ``kepler``; ``solar_system`` (the face of ephemerides, and series), ``spk`` (JPL's kernels),
   ``shipped`` (those of the package);
 - the sky: ``observatories``, ``places`` (where things appear), ``index`` (a whole night, fast),
-  ``cache`` (nights kept on disk), ``multi_night`` (alerts of years), ``synthesis`` (an orbit through
-  a place);
+  ``cache`` (nights kept on disk), ``multi_night`` (alerts of years), ``synthesis`` (an orbit
+  through a place);
 - judgement: ``check`` (alerts' claims against predictions), ``stale`` (spells of wrong claims).
 """
 

@@ -243,9 +243,7 @@ class NBody:
         own = _own_body(names, list(bodies))
         for first in range(0, len(position), _CHUNK):
             part = slice(first, first + _CHUNK)
-            _advance_all(
-                position[part], velocity[part], own[part], step_days, series, tables, gm
-            )
+            _advance_all(position[part], velocity[part], own[part], step_days, series, tables, gm)
         sun, sun_velocity = source.state("sun", end_jd)
         return position - sun, velocity - sun_velocity
 

@@ -26,14 +26,32 @@ DEFAULT_SLOPE = 0.15
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that is no orbit."""
+    """A line that is no orbit.
+
+    Parameters
+    ----------
+    number
+        Of the line, or of the entry, from 1.
+    text
+        Its beginning; characters that would steer a terminal are replaced.
+    reason
+        Why it is none.
+    """
 
     number: int
     text: str
     reason: str
 
+    def __post_init__(self) -> None:
+        for name in ("text", "reason"):
+            object.__setattr__(self, name, _printable(getattr(self, name)[:200]))
+
     def __str__(self) -> str:
         return f"line {self.number} ({self.text.strip()[:24]}): {self.reason}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _no_lines() -> tuple[BadLine, ...]:

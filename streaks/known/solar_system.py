@@ -1,7 +1,8 @@
 """Where the Sun, the Earth and the other perturbers are.
 
-`Ephemeris` is the face. JPL's kernels (`streaks.known.spk`) are the precise source; those that come
-with the package (`streaks.known.shipped`) are the default. `SeriesEphemeris` needs no file. States are barycentric, in the axes of the ICRS, au and au/day, at TDB.
+`Ephemeris` is the face. JPL's kernels (`streaks.known.spk`) are the precise source; those that
+come with the package (`streaks.known.shipped`) are the default. `SeriesEphemeris` needs no file.
+States are barycentric, in the axes of the ICRS, au and au/day, at TDB.
 """
 
 from __future__ import annotations

@@ -104,9 +104,7 @@ def orbit_through(
         _refuse_unbound(position, velocity, rate_arcsec_per_s, distance_au)
     epoch_jd = math.floor(jd - 0.5) + 0.5
     there = _as_orbit((position[None, :], velocity[None, :]), emitted_jd, name, h_mag)
-    states = model.follow(
-        there, (position[None, :], velocity[None, :]), emitted_jd, epoch_jd
-    )
+    states = model.follow(there, (position[None, :], velocity[None, :]), emitted_jd, epoch_jd)
     return _as_orbit(states, epoch_jd, name, h_mag)
 
 
@@ -136,9 +134,7 @@ def _refuse_unbound(position: Floats, velocity: Floats, rate: float, distance_au
         )
 
 
-def _as_orbit(
-    states: tuple[Floats, Floats], epoch_jd: float, name: str, h_mag: float
-) -> Orbits:
+def _as_orbit(states: tuple[Floats, Floats], epoch_jd: float, name: str, h_mag: float) -> Orbits:
     """The one orbit of a heliocentric state (1, 3) at its epoch."""
     elements = elements_of_icrs_state(*states, epoch_jd)
     return Orbits(

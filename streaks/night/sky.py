@@ -164,6 +164,6 @@ def load_satellites(
     CatalogueError
         If the file holds none.
     """
-    from streaks.satellites import read_tles
+    from streaks.satellites import read_satellites
 
-    return SatelliteSky(read_tles(Path(tle)), config)
+    return SatelliteSky(read_satellites(Path(tle)), config)
