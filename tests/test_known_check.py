@@ -20,6 +20,7 @@ from streaks.known import (
     CheckConfig,
     NBody,
     Orbits,
+    SeriesEphemeris,
     check_alerts,
     open_ephemeris,
     orbit_through,
@@ -138,9 +139,11 @@ def test_an_orbit_too_far_from_its_epoch_is_not_judged(orbits: Orbits) -> None:
     claim = _claim(orbits, 2)
     claim["jd"], claim["ra"] = [later.jd], [place["ra"].value]
     claim["dec"] = [place["dec"].value + 60.0 / 3600]
-    verdict, note = _verdict(orbits, claim)
-    assert verdict == "none"
-    assert "too poor or too far from its epoch" in note
+    row = check_alerts(claim, orbits, dynamics="two-body")[0]
+    assert row["verdict"] == "none"
+    assert "too poor or too far from its epoch" in row["note"]
+    # Full dynamics are sure of themselves: the asteroid is elsewhere, and the claim wrong.
+    assert _verdict(orbits, claim)[0] == "not_there"
 
 
 def test_what_an_alert_names_counts_however_faint(orbits: Orbits) -> None:
@@ -192,7 +195,7 @@ def test_a_date_outside_the_ephemeris_is_named_and_the_others_are_judged(
 ) -> None:
     claims = vstack([_claim(orbits, 2), _claim(orbits, 2)])
     claims["jd"][0] = jd
-    checked = check_alerts(claims, orbits, dynamics=NBody())
+    checked = check_alerts(claims, orbits, dynamics=NBody(SeriesEphemeris()))
     assert checked["verdict"].tolist() == ["none", "agree"]
     assert "its date is outside the ephemeris (built-in series)" in checked["note"][0]
 

@@ -54,7 +54,7 @@ def detect(
         ),
     ] = None,
     tle: Annotated[
-        Path | None, typer.Option(help="Two-line elements, to name satellites by.")
+        Path | None, typer.Option(help="Two-line elements or OMM, to name satellites by.")
     ] = None,
     plot: Annotated[
         Path | None,
@@ -89,7 +89,7 @@ def detect(
     frames = _frames(images, beside, profile)
     overrides = FrameOverrides(
         fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
-        time=time, observatory=observatory,
+        time=time, observatory=_known_code(observatory),
     )  # fmt: skip
     tools = _Tools(
         settings=_settings(config, threshold),
@@ -159,6 +159,13 @@ def _settings(config: Path | None, threshold: float | None) -> Settings:
 def _load_classifier(name: str) -> Any:
     loader = classifier_loader(name)
     return None if loader is None else loader()
+
+
+def _known_code(code: str | None) -> str | None:
+    """An observatory code, if the MPC has it: it goes into reports."""
+    from streaks.known import check_code
+
+    return None if code is None else check_code(code)
 
 
 def _load_sky(orbits: Path | None, ephemeris: Path | None) -> Any:

@@ -41,7 +41,7 @@ def night(
         ),
     ] = None,
     tle: Annotated[
-        Path | None, typer.Option(help="Two-line elements, to name satellites by.")
+        Path | None, typer.Option(help="Two-line elements or OMM, to name satellites by.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0)] = 0,
     restart: Annotated[

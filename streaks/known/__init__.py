@@ -23,6 +23,7 @@ _FACE = {
     "TwoBody": "dynamics",
     "NBody": "nbody",
     "Observatory": "observatories",
+    "check_code": "observatories",
     "find_observatory": "observatories",
     "read_observatories": "observatories",
     "BadLine": "orbits",

@@ -1,7 +1,7 @@
 """The ephemeris that comes with the package: JPL's own for 2012 to 2035, series outside.
 
 The files are excerpts of DE440 (Sun, Moon, Earth, barycentres of the planets) and of sb441-n16 (16
-massive asteroids), made by ``benchmarks/kernel_excerpts.py``; their polynomials are JPL's, bit for
+massive asteroids), made by ``benchmarks/package_data.py``; their polynomials are JPL's, bit for
 bit.
 
 References
