@@ -136,7 +136,7 @@ def satellites(
     from streaks.satellites import CANDIDATE_COLUMNS, match_satellites, read_satellites
     from streaks.tables import empty_table
 
-    streaks, site, known = read_table(table), _site(observatory, obscodes), read_satellites(tle)
+    site, known, streaks = _site(observatory, obscodes), read_satellites(tle), read_table(table)
     missing = {"streak_id", "time", "ra", "dec", "pa", "ra0"} - set(streaks.colnames)
     if missing:
         raise typer.BadParameter(f"{table} lacks the columns {', '.join(sorted(missing))}")

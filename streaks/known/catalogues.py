@@ -41,7 +41,7 @@ _FORMAT = "streaks orbits 1"
 #: Entries held as single values at once.
 _CHUNK = 50_000
 #: So many entries more that are no orbits than orbits, and the rest of a file is not looked at.
-_MAX_BAD_FIRST = 200_000
+_MAX_BAD_FIRST = 50_000
 _TEXT_WIDTH = {"designation": 24, "name": 48}
 #: An object of mpcorb_extended.json; objects in it hold lists, but no objects.
 _JSON_OBJECT = re.compile(rb"\{[^{}]*\}")

@@ -70,7 +70,7 @@ _LONGEST_HEADER, _LONGEST_HEADER_BYTES = 200, 100_000
 #: Unpacked: MPCORB.DAT has 0.3 GB, mpcorb_extended.json 1.2.
 _MAX_BYTES = 4 << 30
 #: So many lines more that are no orbits than orbits, and the rest of a file is not looked at.
-_MAX_BAD_FIRST = 200_000
+_MAX_BAD_FIRST = 50_000
 #: Mean motion (8 decimals of a degree) and semi-major axis (7 of an au) of one line agree to their
 #: rounding; a line that was damaged or shifted does not. Beyond 700 au the decimals of the motion
 #: are the coarser ones. The share is for catalogues that round the motion to fewer figures.
@@ -101,11 +101,11 @@ def read_orbits(path: str | Path) -> Orbits:
     content, damage = read_bytes(path)
     parts: list[Orbits] = []
     found = bad = number = 0
-    for first_number, lines in _line_chunks(content):
-        part = _parse_or_halve(lines, first_number)
+    for numbers, lines in _line_chunks(content):
+        part = _parse_or_halve(lines, numbers)
         parts.append(part)
         found, bad = found + len(part), bad + len(part.failures)
-        number = first_number + len(lines)
+        number = int(numbers[-1]) + 1
         if bad > found + _MAX_BAD_FIRST:
             break  # no catalogue: its failures would fill the memory
     if found <= bad:
@@ -150,18 +150,19 @@ def read_bytes(path: Path) -> tuple[bytes, str]:
         ) from None
 
 
-def _line_chunks(content: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """Lines behind the header, some at a time, with the number (from 1) of the first of each."""
+def _line_chunks(content: bytes) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
+    """Lines behind the header that are not empty, some at a time, with their numbers (from 1)."""
     start, number = _header_end(content)
     while start < len(content):
         end = content.find(b"\n", min(start + _CHUNK_BYTES, len(content)))
         end = len(content) if end < 0 else end + 1
         lines = content[start:end].split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        for i in range(0, len(lines), _CHUNK):
-            yield number + i, lines[i : i + _CHUNK]
-        start, number = end, number + len(lines)
+        full = np.flatnonzero(np.fromiter((not line.isspace() and line != b"" for line in lines),
+                                          bool, len(lines)))  # fmt: skip
+        for i in range(0, len(full), _CHUNK):
+            some = full[i : i + _CHUNK]
+            yield number + some, [lines[k] for k in some.tolist()]
+        start, number = end, number + len(lines) - 1
 
 
 def _header_end(content: bytes) -> tuple[int, int]:
@@ -173,23 +174,23 @@ def _header_end(content: bytes) -> tuple[int, int]:
     return sum(len(line) + 1 for line in lines[: ruler + 1]), ruler + 2
 
 
-def _parse_or_halve(lines: list[bytes], first_number: int) -> Orbits:
+def _parse_or_halve(lines: list[bytes], numbers: NDArray[np.int64]) -> Orbits:
     """Orbits of some lines; where any step refuses them all, the line to blame is sought."""
     try:
-        return _parse(lines, first_number)
+        return _parse(lines, numbers)
     except Exception as error:  # whatever a damaged line may cause
         if len(lines) == 1:
             reason = f"it cannot be read ({type(error).__name__}: {error})"
-            bad = BadLine(first_number, lines[0].decode("ascii", "replace"), reason)
-            return replace(_parse([], first_number), failures=(bad,))
+            bad = BadLine(int(numbers[0]), lines[0].decode("ascii", "replace"), reason)
+            return replace(_parse([], numbers[:0]), failures=(bad,))
         half = len(lines) // 2
         return stack_orbits([
-            _parse_or_halve(lines[:half], first_number),
-            _parse_or_halve(lines[half:], first_number + half),
+            _parse_or_halve(lines[:half], numbers[:half]),
+            _parse_or_halve(lines[half:], numbers[half:]),
         ])  # fmt: skip
 
 
-def _parse(lines: list[bytes], first_number: int) -> Orbits:
+def _parse(lines: list[bytes], numbers: NDArray[np.int64]) -> Orbits:
     """Orbits of some lines; the others among the failures."""
     # A tab or a carriage return would shift no column, but must not end in a name.
     length = np.fromiter((len(line.rstrip()) for line in lines), int, len(lines))
@@ -202,9 +203,8 @@ def _parse(lines: list[bytes], first_number: int) -> Orbits:
     reasons = _reasons(values, epoch_jd, length, last_is_none)
     good = np.array([not reason for reason in reasons], dtype=bool)
     failures = tuple(
-        BadLine(first_number + int(i), lines[i].decode("ascii", "replace"), reasons[i])
+        BadLine(int(numbers[i]), lines[i].decode("ascii", "replace"), reasons[i])
         for i in np.flatnonzero(~good)
-        if length[i] > 0  # MPCORB.DAT parts its sections by empty lines
     )
     readable = _readable(table, lines)
     designation, name = _names(raw["packed"][good], readable[good])
@@ -451,12 +451,18 @@ def _format(orbits: Orbits) -> Iterable[str]:
         line = (
             f"{_packed(orbits.designation[i]):<7} {_optional(orbits.h_mag[i])} "
             f"{_optional(orbits.g_slope[i])} {epochs[i]} {angles}  "
-            f"{orbits.e[i]:9.7f} {motion[i]:11.8f} {orbits.a_au[i]:11.7f}  "
+            f"{orbits.e[i]:9.7f} {motion[i]:11.8f} {_axis(orbits.a_au[i])}  "
             f"{_uncertainty(orbits.uncertainty[i])}"
         )
         if len(line) != _COLUMNS["u"][1]:
             raise CatalogueError(f"elements of {orbits.name[i]} are too large for MPCORB columns")
         yield f"{line:<{_COLUMNS['readable'][0]}}{orbits.name[i][:28]}".rstrip()
+
+
+def _axis(a_au: float) -> str:
+    """With as many decimals as eleven columns hold, seven at most."""
+    decimals = max(0, 7 - max(0, len(f"{a_au:.0f}") - 3))
+    return f"{a_au:11.{decimals}f}"
 
 
 def _packed_epochs(epoch_jd: Floats) -> list[str]:
