@@ -238,18 +238,26 @@ def test_an_error_along_the_streak_counts_less_than_one_across_it(pa: float, sid
     assert across > 2.0 * along
 
 
-def test_the_bearing_points_from_the_streak_to_the_object_across_the_date_line() -> None:
-    # 4 arcsec east of a streak that runs east, on either side of 0 h: along it, not across.
-    for ra in (0.0005, 359.9995, 180.0):
-        streak = _streaks(pa=90.0, ra=ra, dec=0.0)
-        known = _predictions(("7", 0, 0, 0.5, 90.0, 18.0))
-        known["ra"], known["dec"] = (
-            [(ra + 4.0 / 3600.0) % 360.0] * known["ra"].unit,
-            [0.0] * (known["dec"].unit),
-        )
-        assert match_known(streak, known)["match_chi2"][0] == pytest.approx(
-            (4.0 / (0.7 * MatchConfig().end_error_arcsec)) ** 2, rel=0.03
-        )
+@pytest.mark.parametrize("ra", [0.0005, 359.9995, 0.0, 180.0])
+@pytest.mark.parametrize("east", [-4.0, 4.0])
+def test_the_bearing_points_from_the_streak_to_the_object_across_0_h(
+    ra: float, east: float
+) -> None:
+    # Five arcsec from a streak that runs towards the object: along it, not across.
+    pa = math.degrees(math.atan2(east, 3.0)) % 180.0
+    streak = _streaks(pa=pa, ra=ra, dec=0.0)
+    known = _predictions(("7", 0, 0, 0.5, pa, 18.0))
+    known["ra"] = [(ra + east / 3600.0) % 360.0] * known["ra"].unit
+    known["dec"] = [3.0 / 3600.0] * known["dec"].unit
+    expected = (5.0 / (0.7 * MatchConfig().end_error_arcsec)) ** 2
+    assert match_known(streak, known)["match_chi2"][0] == pytest.approx(expected, rel=0.03)
+
+
+def test_places_on_opposite_sides_of_the_sky_are_half_a_turn_apart() -> None:
+    rng = np.random.default_rng(5)
+    ra, dec = rng.uniform(0, 360, 10_000), rng.uniform(-90, 90, 10_000)
+    apart = separation_arcsec(ra, dec, ra + 180.0, -dec)
+    np.testing.assert_allclose(apart, 180.0 * 3600.0, rtol=1e-6)
 
 
 def test_the_terms_of_chi_square_follow_from_the_errors_of_two_ends() -> None:

@@ -59,6 +59,11 @@ _COMET_LINE = re.compile(r"^.{14}[ -]?\d{3,4} [ \d]\d [ \d]\d\.\d")
 def read_orbits(path: str | Path) -> Orbits:
     """Orbits of a catalogue in any of the known forms.
 
+    Parameters
+    ----------
+    path
+        A file, gzipped or not.
+
     Returns
     -------
     Orbits
@@ -340,6 +345,10 @@ def write_catalogue(orbits: Orbits, path: str | Path, notes: Mapping[str, Any]) 
 
     Parameters
     ----------
+    orbits
+        n orbits.
+    path
+        The file; its folder is made.
     notes
         Plain values that say where it is from; `catalogue_notes` gives them back.
 
@@ -399,9 +408,17 @@ def _check_members(path: Path) -> None:
 
 
 def catalogue_notes(path: str | Path) -> dict[str, Any]:
-    """What a compact catalogue says of itself: ``orbits, source, sha256, made`` and so on.
+    """What a compact catalogue says of itself: ``orbits, sources, sha256, made`` and so on.
 
-    Empty for a file of another form.
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Empty for a file of another form.
     """
     try:
         _check_members(Path(path))

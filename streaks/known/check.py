@@ -133,6 +133,7 @@ class _Claim:
 
     @property
     def is_none(self) -> bool:
+        """Whether the alert names nothing and claims no distance."""
         return not self.name and not math.isfinite(self.distance_arcsec)
 
 

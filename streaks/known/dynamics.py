@@ -115,7 +115,7 @@ def ecliptic_to_icrs(vectors: Floats) -> Floats:
     -------
     (..., 3)
     """
-    return vectors @ _TO_ICRS.T
+    return np.asarray(vectors @ _TO_ICRS.T)
 
 
 def icrs_to_ecliptic(vectors: Floats) -> Floats:
@@ -130,7 +130,7 @@ def icrs_to_ecliptic(vectors: Floats) -> Floats:
     -------
     (..., 3)
     """
-    return vectors @ _TO_ICRS
+    return np.asarray(vectors @ _TO_ICRS)
 
 
 def states_at_epoch(orbits: Orbits) -> tuple[Floats, Floats]:

@@ -153,7 +153,27 @@ class NightIndex:
         return found[~(found["vmag"].to_value("mag") > limiting_mag)]
 
     def place_of(self, name: str, time: Time, *, exposure_s: float = 0.0) -> QTable:
-        """Where one object is at a time, by its name in any spelling; no rows for none."""
+        """Where one object is at a time.
+
+        Parameters
+        ----------
+        name
+            In any spelling.
+        time
+            MID-exposure.
+        exposure_s
+            Length of the exposure.
+
+        Returns
+        -------
+        QTable
+            ``PREDICTION_COLUMNS``; no rows for an object that is not here.
+
+        Raises
+        ------
+        CatalogueError
+            For a time more than half a day from the night's.
+        """
         few = self.orbits.find(name)
         return self._predict(few, self._reachable_jd(time), self.observatory, exposure_s)
 
@@ -385,7 +405,28 @@ def index_of_states(
     dynamics: Dynamics,
     ephemeris: Ephemeris | None = None,
 ) -> NightIndex:
-    """An index of orbits whose heliocentric states (ICRS axes) at the instant are known."""
+    """An index of orbits whose states at an instant are known.
+
+    Parameters
+    ----------
+    orbits
+        n orbits.
+    states
+        Heliocentric position (au) and velocity (au/day) at the instant, ICRS axes, (n, 3) each.
+    jd_tdb
+        The instant.
+    observatory
+        Where frames that do not say were taken.
+    dynamics
+        The model that gave the states.
+    ephemeris
+        Where Sun and Earth are; the package's own by default.
+
+    Returns
+    -------
+    NightIndex
+        Orbits whose states are NaN are left out.
+    """
     ephemeris = default_ephemeris() if ephemeris is None else ephemeris
     position, velocity = states
     good = np.isfinite(position).all(axis=-1) & np.isfinite(velocity).all(axis=-1)

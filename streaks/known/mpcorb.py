@@ -417,6 +417,13 @@ def write_mpcorb(orbits: Orbits, path: str | Path) -> None:
     Angles keep 5 decimals of a degree and distances 7 of an au, as everywhere in this format:
     0.02 arcsec seen from the Sun.
 
+    Parameters
+    ----------
+    orbits
+        n orbits.
+    path
+        The file.
+
     Raises
     ------
     CatalogueError

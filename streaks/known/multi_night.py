@@ -70,6 +70,11 @@ class MultiNightIndex:
             About each.
         named
             Rows to follow wherever they are.
+
+        Returns
+        -------
+        NightIndex
+            Of those who may be near, and those named.
         """
         if not isinstance(self._dynamics, NBody):
             states = self._dynamics.states(self._orbits, jd_tdb)

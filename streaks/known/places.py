@@ -130,6 +130,15 @@ def predict(
 def single_jd_tdb(time: Time) -> float:
     """The Julian date (TDB) of one instant.
 
+    Parameters
+    ----------
+    time
+        One instant.
+
+    Returns
+    -------
+    float
+
     Raises
     ------
     CatalogueError
@@ -142,6 +151,15 @@ def single_jd_tdb(time: Time) -> float:
 
 def as_observatory(observatory: str | Observatory) -> Observatory:
     """A site from its code; a site as it is.
+
+    Parameters
+    ----------
+    observatory
+        MPC code, or a site.
+
+    Returns
+    -------
+    Observatory
 
     Raises
     ------
@@ -286,14 +304,24 @@ def tangent_axes(unit: Floats) -> tuple[Floats, Floats]:
 
 
 def unit_vector(ra_deg: float, dec_deg: float) -> Floats:
-    """Direction of a place on the sky, (3,), from degrees."""
+    """Direction of a place on the sky.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg
+        The place, ICRS.
+
+    Returns
+    -------
+    (3,)
+    """
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     return np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
 
 
 def _phase_rad(seen: _Apparent) -> Floats:
     across = np.linalg.norm(np.cross(seen.heliocentric, seen.line), axis=-1)
-    return np.arctan2(across, np.sum(seen.heliocentric * seen.line, axis=-1))
+    return np.asarray(np.arctan2(across, np.sum(seen.heliocentric * seen.line, axis=-1)))
 
 
 def _v_magnitude(orbits: Orbits, r: Floats, delta: Floats, phase_rad: Floats) -> Floats:

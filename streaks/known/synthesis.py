@@ -111,7 +111,7 @@ def orbit_through(
 def _direction(towards: Floats, pa_deg: float) -> Floats:
     east, north = tangent_axes(towards[None, :])
     pa = math.radians(pa_deg)
-    return math.sin(pa) * east[0] + math.cos(pa) * north[0]
+    return np.asarray(math.sin(pa) * east[0] + math.cos(pa) * north[0])
 
 
 def _radial_speed(position: Floats, sideways: Floats, towards: Floats) -> float:

@@ -41,6 +41,7 @@ class CatalogueAge:
 
     @property
     def is_stale(self) -> bool:
+        """Whether it was made more than 30 days ago."""
         return not self.made_days <= STALE_DAYS
 
     def __str__(self) -> str:
@@ -52,7 +53,12 @@ class CatalogueAge:
 
 
 def default_catalogue() -> Path:
-    """Where commands put the catalogue, and look for it, unless told otherwise."""
+    """Where commands put the catalogue, and look for it, unless told otherwise.
+
+    Returns
+    -------
+    Path
+    """
     return cache_folder() / "orbits.npz"
 
 
@@ -106,7 +112,18 @@ def _without_repeats(orbits: Orbits) -> Orbits:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """The SHA-256 of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(1 << 20):
@@ -194,6 +211,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
+        """As of its base, but for addresses of other kinds, which raise `CatalogueError`."""
         _check_scheme(newurl, self._schemes)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

@@ -68,8 +68,16 @@ def match_satellites(
     ----------
     streaks
         With ``streak_id, ra, dec, pa`` and the ends ``ra0, dec0, ra1, dec1``.
+    satellites
+        Elements of n satellites.
     time
         MID-exposure.
+    site
+        The observer's.
+    exposure_s
+        Length of the exposure.
+    config
+        Errors of elements, and what is possible.
 
     Returns
     -------
@@ -147,6 +155,13 @@ def _bare(column: Any) -> NDArray[Any]:
 
 def best_satellites(streaks: QTable, candidates: QTable) -> QTable:
     """The name each streak gets: its first candidate, where the elements allow it.
+
+    Parameters
+    ----------
+    streaks
+        With ``streak_id``.
+    candidates
+        What `match_satellites` gives.
 
     Returns
     -------

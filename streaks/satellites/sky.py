@@ -50,11 +50,19 @@ class Site(Protocol):
     """Where an observer stands on the Earth, by the MPC's parallax constants."""
 
     @property
-    def longitude_deg(self) -> float: ...
+    def longitude_deg(self) -> float:
+        """East, deg."""
+        ...
+
     @property
-    def rho_cos_phi(self) -> float: ...
+    def rho_cos_phi(self) -> float:
+        """Distance from the Earth's axis, equatorial radii."""
+        ...
+
     @property
-    def rho_sin_phi(self) -> float: ...
+    def rho_sin_phi(self) -> float:
+        """Distance from the plane of the equator, equatorial radii."""
+        ...
 
 
 def satellites_in_sky(
@@ -70,10 +78,14 @@ def satellites_in_sky(
 
     Parameters
     ----------
+    satellites
+        Elements of n satellites.
     time
         MID-exposure.
     site
         The observer's; an `streaks.known.Observatory` is one.
+    exposure_s
+        Length of the exposure.
     near
         Only those whose track comes within a radius of a place: RA, dec, radius (deg).
     config
@@ -179,10 +191,21 @@ def _in_shadow(geocentric: Floats, to_sun: Floats) -> NDArray[np.bool_]:
     towards = to_sun / np.linalg.norm(to_sun)
     along = geocentric @ towards
     aside = np.linalg.norm(geocentric - along[:, None] * towards, axis=-1)
-    return (along < 0.0) & (aside < _EARTH_RADIUS_KM)
+    return np.asarray((along < 0.0) & (aside < _EARTH_RADIUS_KM))
 
 
 def unit_vectors(ra_deg: Any, dec_deg: Any) -> Floats:
+    """Directions of places on the sky.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : scalar or (n,)
+        Places.
+
+    Returns
+    -------
+    (3,) or (n, 3)
+    """
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
@@ -193,7 +216,17 @@ def _angles(unit: Floats) -> tuple[Floats, Floats]:
 
 
 def tangent_axes(ra_deg: Floats, dec_deg: Floats) -> tuple[Floats, Floats]:
-    """Unit vectors to the east and to the north, (n, 3) each."""
+    """Unit vectors to the east and to the north.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : (n,)
+        Places.
+
+    Returns
+    -------
+    east, north : (n, 3)
+    """
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
     north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
