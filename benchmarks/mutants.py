@@ -121,8 +121,8 @@ def tests_of(module: str) -> tuple[str, ...]:
     return next(tests for start, tests in TESTS.items() if module.startswith(start))
 
 
-def is_seen(mutant: Mutant, copy: Path, limit_s: float) -> bool:
-    """Whether a test fails (or never ends) with the change."""
+def judge(mutant: Mutant, copy: Path, limit_s: float) -> str:
+    """Whether a test fails with the change, all pass, or they do not come to an end."""
     target = copy / "streaks" / mutant.module
     original = target.read_text(encoding="utf-8")
     target.write_text(mutant.source, encoding="utf-8")
@@ -135,9 +135,9 @@ def is_seen(mutant: Mutant, copy: Path, limit_s: float) -> bool:
         )  # fmt: skip
         if run.returncode not in (0, 1, 2):
             raise SystemExit(run.stdout[-2000:] + run.stderr[-2000:])
-        return run.returncode != 0
+        return "seen" if run.returncode else "NOT SEEN"
     except subprocess.TimeoutExpired:
-        return True
+        return "timed out"
     finally:
         target.write_text(original, encoding="utf-8")
 
@@ -160,9 +160,8 @@ def main() -> int:
             shutil.copy(ROOT / name, copy / name)
         os.environ.setdefault("STREAKS_REAL_DATA", str(ROOT.parent / "shared" / "data"))
         for number, mutant in enumerate(chosen, 1):
-            found = is_seen(mutant, copy, given.limit)
-            seen += found
-            word = "seen" if found else "NOT SEEN"
+            word = judge(mutant, copy, given.limit)
+            seen += word != "NOT SEEN"
             print(f"{number:3} {word:9} {mutant.module}:{mutant.line}  {mutant.what}", flush=True)
     print(f"{seen} of {len(chosen)} changes are seen ({100 * seen / len(chosen):.0f} %), of "
           f"{len(every)} possible ones, seed {given.seed}")  # fmt: skip
