@@ -129,9 +129,9 @@ def missed_by_index(
 def brute_force(night: NightIndex, when: Time):  # type: ignore[no-untyped-def]
     """Every orbit's exact place: full dynamics from the middle of the night to the exposure."""
     jd = float(when.tdb.jd)
-    engine = night.engine
-    assert isinstance(engine, NBody)
-    states = engine.follow(night.orbits, (night.position, night.velocity), night.jd_tdb, jd)
+    dynamics = night.dynamics
+    assert isinstance(dynamics, NBody)
+    states = dynamics.follow(night.orbits, (night.position, night.velocity), night.jd_tdb, jd)
     return predictions_from_states(
         night.orbits, *states, jd, night.observatory, ephemeris=night.ephemeris
     )
