@@ -21,7 +21,7 @@ from astropy.table import QTable
 from astropy.time import Time
 
 from streaks.known import (
-    NBodyEngine,
+    NBody,
     Orbits,
     check_alerts,
     find_observatory,
@@ -42,9 +42,7 @@ EXPECTED = {
 }
 
 
-def made_alerts(
-    orbits: Orbits, count: int, engine: NBodyEngine, rng: np.random.Generator
-) -> QTable:
+def made_alerts(orbits: Orbits, count: int, engine: NBody, rng: np.random.Generator) -> QTable:
     """Alerts of random asteroids on 25 nights a year, each as the survey would have written it."""
     nights = np.sort(2458300.5 + rng.choice(1100, 75, replace=False))[::-1]
     rows = []
@@ -106,9 +104,9 @@ def main() -> int:
     orbits = read_orbits(given.data / "orbits" / "mpcorb_named_22304_K25BL.dat.gz")
     orbits = orbits.select(np.sort(rng.permutation(len(orbits))[: given.orbits]))
     ephemeris = open_ephemeris(given.data / "kernels")
-    alerts = made_alerts(orbits, given.alerts, NBodyEngine(ephemeris), rng)
+    alerts = made_alerts(orbits, given.alerts, NBody(ephemeris), rng)
     start = time.perf_counter(), time.process_time()
-    checked = check_alerts(alerts, orbits, engine=NBodyEngine(ephemeris), ephemeris=ephemeris)
+    checked = check_alerts(alerts, orbits, dynamics=NBody(ephemeris), ephemeris=ephemeris)
     spent = time.perf_counter() - start[0], time.process_time() - start[1]
     nights = len(set(np.floor(alerts["jd"])))
     print(f"{len(alerts)} alerts on {nights} nights, {len(orbits)} orbits: {spent[0]:.0f} s, "

@@ -22,7 +22,7 @@ import numpy as np
 from astropy.time import Time
 
 from streaks.known import (
-    NBodyEngine,
+    NBody,
     Orbits,
     near,
     open_ephemeris,
@@ -32,7 +32,7 @@ from streaks.known import (
     read_orbits,
     stack_orbits,
 )
-from streaks.known.index import KnownObjects
+from streaks.known.index import NightIndex
 from streaks.known.places import predictions_from_states
 from streaks.matching import separation_arcsec
 
@@ -99,7 +99,7 @@ def fields(count: int, rng: np.random.Generator) -> list[tuple[float, float]]:
 
 
 def missed_by_index(
-    night: KnownObjects, places: list[tuple[float, float]], middle: Time, rng: np.random.Generator
+    night: NightIndex, places: list[tuple[float, float]], middle: Time, rng: np.random.Generator
 ) -> tuple[int, int, int, float, float]:
     """Objects in fields by a look at every orbit, fast and close among them, and what is missed."""
     total = special = missed = 0
@@ -126,12 +126,12 @@ def missed_by_index(
     return total, special, missed, fastest, worst
 
 
-def brute_force(night: KnownObjects, when: Time):  # type: ignore[no-untyped-def]
+def brute_force(night: NightIndex, when: Time):  # type: ignore[no-untyped-def]
     """Every orbit's exact place: full dynamics from the middle of the night to the exposure."""
     jd = float(when.tdb.jd)
-    engine = night.engine
-    assert isinstance(engine, NBodyEngine)
-    states = engine.follow(night.orbits, (night.position, night.velocity), night.jd_tdb, jd)
+    dynamics = night.dynamics
+    assert isinstance(dynamics, NBody)
+    states = dynamics.follow(night.orbits, (night.position, night.velocity), night.jd_tdb, jd)
     return predictions_from_states(
         night.orbits, *states, jd, night.observatory, ephemeris=night.ephemeris
     )
@@ -155,11 +155,11 @@ def main() -> int:
     middle = Time(np.median(orbits.epoch_jd) - given.days, format="jd", scale="tdb")
     # Compilation is kept on disk and not part of any night.
     small = orbits.select(np.arange(50))
-    engine = NBodyEngine(ephemeris)
-    prepare_night(small, middle, engine=engine, ephemeris=ephemeris).near(0, 0, 10.0, middle)
+    engine = NBody(ephemeris)
+    prepare_night(small, middle, dynamics=engine, ephemeris=ephemeris).near(0, 0, 10.0, middle)
 
     start = time.process_time()
-    night = prepare_night(orbits, middle, engine=NBodyEngine(ephemeris), ephemeris=ephemeris)
+    night = prepare_night(orbits, middle, dynamics=NBody(ephemeris), ephemeris=ephemeris)
     night.near(0.0, 0.0, 10.0, middle)
     print(f"{len(orbits)} orbits, {given.days:g} days from their epoch: set-up "
           f"{time.process_time() - start:.1f} CPU s")  # fmt: skip
@@ -179,7 +179,7 @@ def main() -> int:
     part = orbits.select(np.sort(rng.permutation(len(orbits))[: given.brute_orbits]))
     close = near_earth(middle, rng)
     mixed = prepare_night(
-        stack_orbits([part, close]), middle, engine=NBodyEngine(ephemeris), ephemeris=ephemeris
+        stack_orbits([part, close]), middle, dynamics=NBody(ephemeris), ephemeris=ephemeris
     )
     # Half of the fields where bodies pass the Earth: anywhere else there are hardly any.
     aimed = predict(close, middle, "I41")

@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "matching": (("streaks/matching.py",), ("tests/test_matching*.py",)),
     "known": (("streaks/known/*.py",), ("tests/test_known*.py",)),
+    "satellites": (("streaks/satellites/*.py",), ("tests/test_satellite*.py",)),
     "classification": (("streaks/classification.py",), ("tests/test_classification*.py",)),
     "detection": (
         ("streaks/detection/*.py",),
@@ -42,6 +43,25 @@ ROOMS = {
         ("streaks/night/*.py", "streaks/night_folder/*.py", "streaks/search/*.py"),
         ("tests/test_night*.py", "tests/test_search*.py", "tests/test_reporting_night.py"),
     ),
+}
+#: Tests of single files, the quickest to tell first; others run those of their room.
+TESTS = {
+    "streaks/known/spk.py": ("tests/test_known_kernels.py",),
+    "streaks/known/shipped.py": ("tests/test_known_kernels.py",),
+    "streaks/known/multi_night.py": (
+        "tests/test_known_multi_night.py",
+        "tests/test_known_check.py",
+    ),
+    "streaks/known/mpcorb.py": ("tests/test_known_orbits.py", "tests/test_known_catalogues.py"),
+    "streaks/known/packed.py": ("tests/test_known_orbits.py",),
+    "streaks/known/names.py": ("tests/test_known_orbits.py", "tests/test_known_catalogues.py"),
+    "streaks/known/orbits.py": ("tests/test_known_orbits.py", "tests/test_known_catalogues.py"),
+    "streaks/known/observatories.py": ("tests/test_known_orbits.py",),
+    "streaks/known/catalogues.py": ("tests/test_known_catalogues.py",),
+    "streaks/known/update.py": ("tests/test_known_catalogues.py",),
+    "streaks/known/cache.py": ("tests/test_known_catalogues.py",),
+    "streaks/known/check.py": ("tests/test_known_check.py",),
+    "streaks/known/stale.py": ("tests/test_known_check.py",),
 }
 #: Files that only draw, tell or start things: a changed number there is a matter of taste.
 LEFT_OUT = ("__init__.py", "page.py", "run_log.py")
@@ -53,6 +73,10 @@ LIMIT_S = 900
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+_FUNCTIONS = {
+    "sin": "cos", "cos": "sin", "min": "max", "max": "min", "minimum": "maximum",
+    "maximum": "minimum", "any": "all", "all": "any", "floor": "ceil", "ceil": "floor",
 }  # fmt: skip
 _COUNTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
@@ -120,6 +144,8 @@ def _changed(node: ast.AST) -> str | None:
     if isinstance(node, ast.BoolOp):
         other_op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
         return f"({ast.unparse(ast.BoolOp(other_op, node.values))})"
+    if isinstance(node, ast.Attribute | ast.Name):
+        return _other_function(node)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Not):
         return f"({ast.unparse(node.operand)})"
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
@@ -128,6 +154,14 @@ def _changed(node: ast.AST) -> str | None:
         return repr(node.value * 2 if node.value else 1.0)
     if isinstance(node, ast.Constant) and isinstance(node.value, int):
         return repr(node.value + 1)
+    return None
+
+
+def _other_function(node: ast.Attribute | ast.Name) -> str | None:
+    if isinstance(node, ast.Attribute) and node.attr in _FUNCTIONS:
+        return f"{ast.unparse(node.value)}.{_FUNCTIONS[node.attr]}"
+    if isinstance(node, ast.Name) and node.id in ("min", "max"):
+        return _FUNCTIONS[node.id]
     return None
 
 
@@ -173,7 +207,8 @@ class Checkouts:
 def is_seen(mutant: Mutant, room: str, checkouts: Checkouts) -> bool:
     """Whether a test fails in a copy of the checkout with this change."""
     with checkouts.with_change(mutant) as copy:
-        tests = [str(p.relative_to(copy)) for g in ROOMS[room][1] for p in sorted(copy.glob(g))]
+        patterns = TESTS.get(mutant.path, ROOMS[room][1])
+        tests = [str(p.relative_to(copy)) for g in patterns for p in sorted(copy.glob(g))]
         words = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider"]
         environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
         try:

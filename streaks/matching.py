@@ -220,7 +220,7 @@ def _bearing(streak: dict[str, float], known: dict[str, Floats]) -> Floats:
     east = (np.mod(known["ra"] - streak["ra"] + 180.0, 360.0) - 180.0) * np.cos(
         np.radians(streak["dec"])
     )
-    return np.arctan2(east, known["dec"] - streak["dec"])
+    return np.asarray(np.arctan2(east, known["dec"] - streak["dec"]))
 
 
 def _ends_arcsec(streak: dict[str, float], known: dict[str, float]) -> float:
@@ -269,7 +269,17 @@ def _chance(
 def separation_arcsec(
     ra_deg: ArrayLike, dec_deg: ArrayLike, ra0_deg: ArrayLike, dec0_deg: ArrayLike
 ) -> Floats:
-    """Great-circle distance of places on the sky, by the haversine: exact where it is small."""
+    """Great-circle distance of places on the sky, by the haversine: exact where it is small.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg, ra0_deg, dec0_deg : (...)
+        Two places, or arrays of one shape.
+
+    Returns
+    -------
+    (...), arcsec
+    """
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     ra0, dec0 = np.radians(ra0_deg), np.radians(dec0_deg)
     half = (

@@ -25,7 +25,7 @@ ROOT = Path(streaks.__file__).parent
 
 #: docs/architecture.md: a room imports only from the rows above its own.
 ROWS = (
-    {"errors", "geometry"},
+    {"errors", "geometry", "unpack"},
     {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail"},
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
@@ -48,7 +48,7 @@ FRAMEWORKS = {"sklearn", "tensorflow", "keras", "onnxruntime", "onnx", "skops", 
 #: Libraries that wait for the function that needs them.
 WAITING = (
     "tensorflow", "keras", "onnxruntime", "skops", "sklearn", "skimage", "cv2", "photutils",
-    "sbpy", "matplotlib", "dask", "panoptes_client", "pyarrow", "fastavro", "regions",
+    "sbpy", "jplephem", "matplotlib", "dask", "panoptes_client", "pyarrow", "fastavro", "regions",
 )  # fmt: skip
 
 

@@ -18,8 +18,9 @@ from streaks.cli.known import app
 from streaks.errors import ConfigError, TableError
 from streaks.known import (
     CheckConfig,
-    NBodyEngine,
+    NBody,
     Orbits,
+    SeriesEphemeris,
     check_alerts,
     open_ephemeris,
     orbit_through,
@@ -138,9 +139,11 @@ def test_an_orbit_too_far_from_its_epoch_is_not_judged(orbits: Orbits) -> None:
     claim = _claim(orbits, 2)
     claim["jd"], claim["ra"] = [later.jd], [place["ra"].value]
     claim["dec"] = [place["dec"].value + 60.0 / 3600]
-    verdict, note = _verdict(orbits, claim)
-    assert verdict == "none"
-    assert "too poor or too far from its epoch" in note
+    row = check_alerts(claim, orbits, dynamics="two-body")[0]
+    assert row["verdict"] == "none"
+    assert "too poor or too far from its epoch" in row["note"]
+    # Full dynamics are sure of themselves: the asteroid is elsewhere, and the claim wrong.
+    assert _verdict(orbits, claim)[0] == "not_there"
 
 
 def test_what_an_alert_names_counts_however_faint(orbits: Orbits) -> None:
@@ -192,7 +195,7 @@ def test_a_date_outside_the_ephemeris_is_named_and_the_others_are_judged(
 ) -> None:
     claims = vstack([_claim(orbits, 2), _claim(orbits, 2)])
     claims["jd"][0] = jd
-    checked = check_alerts(claims, orbits, engine=NBodyEngine())
+    checked = check_alerts(claims, orbits, dynamics=NBody(SeriesEphemeris()))
     assert checked["verdict"].tolist() == ["none", "agree"]
     assert "its date is outside the ephemeris (built-in series)" in checked["note"][0]
 
@@ -208,7 +211,7 @@ def test_orbits_that_cannot_be_followed_spoil_no_others(
         epoch_jd=orbits.epoch_jd + np.array([0.0, 0.0, 1e6]),
     )
     everything = stack_orbits([absurd, orbits])
-    checked = check_alerts(_claim(orbits, 2), everything, engine=NBodyEngine())
+    checked = check_alerts(_claim(orbits, 2), everything, dynamics=NBody())
     assert checked["verdict"][0] == "agree"
     assert "1 orbits are of JD 3458" in caplog.text
 
@@ -222,8 +225,8 @@ def test_thousands_of_altered_alerts_get_the_right_verdicts(
     catalogue = read_orbits(real_data("orbits", "mpcorb_named_22304_K25BL.dat.gz"))
     ephemeris = open_ephemeris(real_data("kernels", "de440_1985_2040.bsp").parent)
     rng = np.random.default_rng(11)
-    claims = module.made_alerts(catalogue, 3000, NBodyEngine(ephemeris), rng)
-    checked = check_alerts(claims, catalogue, engine=NBodyEngine(ephemeris), ephemeris=ephemeris)
+    claims = module.made_alerts(catalogue, 3000, NBody(ephemeris), rng)
+    checked = check_alerts(claims, catalogue, dynamics=NBody(ephemeris), ephemeris=ephemeris)
     right = [module.EXPECTED[str(r["kind"])] == str(r["verdict"]) for r in checked]
     # The rest have another asteroid beside them, are too faint to be missed, or too uncertain.
     assert np.mean(right) > 0.995
@@ -266,7 +269,7 @@ def test_real_alerts_get_the_verdicts_their_history_tells(
         "dec": [a.dec for a in alerts], "ssdistnr": [a.ssdistnr for a in alerts],
         "ssmagnr": [a.ssmagnr for a in alerts], "ssnamenr": [a.ssnamenr for a in alerts],
     })  # fmt: skip
-    checked = check_alerts(claims, few, engine=NBodyEngine(ephemeris), ephemeris=ephemeris)
+    checked = check_alerts(claims, few, dynamics=NBody(ephemeris), ephemeris=ephemeris)
     verdict = np.array(checked["verdict"])
     sep = checked["sep"].to_value("arcsec")
     old = np.floor(claims["jd"]) == 2458158

@@ -14,7 +14,7 @@ from astropy.wcs import WCS
 
 from streaks.frame import Frame
 from streaks.known import (
-    NBodyEngine,
+    NBody,
     Orbits,
     SpkEphemeris,
     find_observatory,
@@ -54,11 +54,11 @@ def test_published_predictions_come_out_again(
         by_name[row["obj"]].append(row)
     for name, some in by_name.items():
         one = near_earth.select(near_earth.find(name))
-        engine = NBodyEngine(ephemeris)
+        engine = NBody(ephemeris)
         for row in sorted(some, key=lambda r: -float(r["jd"]))[:2]:
             middle = Time(float(row["jd"]) + 15.0 / 86_400.0, format="jd", scale="utc")
             place = predict(
-                one, middle, "I41", exposure_s=30.0, engine=engine, ephemeris=ephemeris
+                one, middle, "I41", exposure_s=30.0, dynamics=engine, ephemeris=ephemeris
             )[0]
             start = float(row["pred_ra_start"]), float(row["pred_dec_start"])
             end = float(row["pred_ra_end"]), float(row["pred_dec_end"])
@@ -104,7 +104,7 @@ def test_known_streaks_are_found_among_the_others(
     frames = defaultdict(list)
     for row in csv.DictReader(real_data("real-cutouts", "cutouts.csv").open()):
         frames[row["img"]].append(row)
-    engine, site = NBodyEngine(ephemeris), find_observatory("I41")
+    engine, site = NBody(ephemeris), find_observatory("I41")
     nights: dict[int, object] = {}
     verdicts: Counter[tuple[str, bool]] = Counter()
     for rows in sorted(frames.values(), key=lambda r: -float(r[0]["start_mjd"])):
@@ -113,7 +113,7 @@ def test_known_streaks_are_found_among_the_others(
             noon = Time(int(start) + 0.5, format="mjd", scale="tdb")
             nights = {
                 int(start): prepare_night(
-                    near_earth, noon, site, engine=engine, ephemeris=ephemeris
+                    near_earth, noon, site, dynamics=engine, ephemeris=ephemeris
                 )
             }
         streaks = _streaks(rows, (end - start) * 86_400.0)

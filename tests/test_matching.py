@@ -203,3 +203,184 @@ def test_chance_is_that_of_a_poisson_field() -> None:
 def test_errors_and_densities_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="errors and density of a match must be > 0"):
         MatchConfig(end_error_arcsec=0.0)
+
+
+def _match_at(
+    east: float, north: float, *, pa: float = 40.0, rate: float = 0.5, predicted_rate: float = 0.5,
+    predicted_pa: float | None = None, dec: float = 30.0, config: MatchConfig | None = None,
+    **columns: float,
+) -> QTable.Row:  # fmt: skip
+    """The match of a streak with one prediction so far east and north of it."""
+    streaks = _seen_trail(_trails(("0", 0, 0, rate, pa, 18.0)))
+    known = _trails(("7", east, north, predicted_rate, predicted_pa or pa, 18.0))
+    for name, value in columns.items():
+        known[name] = build_table([ColumnSpec(name, float, "arcsec", "")], {name: [value]})[name]
+    return match_known(streaks, known, config)[0]
+
+
+def _along_and_across(along: float, across: float, pa: float) -> tuple[float, float]:
+    """East and north of a place so far along the direction and to the left of it."""
+    angle = math.radians(pa)
+    return (
+        along * math.sin(angle) - across * math.cos(angle),
+        along * math.cos(angle) + across * math.sin(angle),
+    )
+
+
+@pytest.mark.parametrize("pa", [20.0, 40.0, 75.0, 110.0, 160.0])
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_an_error_along_the_streak_counts_less_than_one_across_it(pa: float, side: float) -> None:
+    # A stale orbit errs along its own way, and a streak's ends are less sure than its track. A
+    # bearing with its east and west exchanged takes the one for the other wherever the streak
+    # runs north-east or north-west.
+    along = _match_at(*_along_and_across(6.0 * side, 0.0, pa), pa=pa)["match_chi2"]
+    across = _match_at(*_along_and_across(0.0, 6.0 * side, pa), pa=pa)["match_chi2"]
+    assert across > 2.0 * along
+
+
+@pytest.mark.parametrize("ra", [0.0005, 359.9995, 0.0, 180.0])
+@pytest.mark.parametrize("east", [-4.0, 4.0])
+def test_the_bearing_points_from_the_streak_to_the_object_across_0_h(
+    ra: float, east: float
+) -> None:
+    # Five arcsec from a streak that runs towards the object: along it, not across.
+    pa = math.degrees(math.atan2(east, 3.0)) % 180.0
+    streak = _streaks(pa=pa, ra=ra, dec=0.0)
+    known = _predictions(("7", 0, 0, 0.5, pa, 18.0))
+    known["ra"] = [(ra + east / 3600.0) % 360.0] * known["ra"].unit
+    known["dec"] = [3.0 / 3600.0] * known["dec"].unit
+    expected = (5.0 / (0.7 * MatchConfig().end_error_arcsec)) ** 2
+    assert match_known(streak, known)["match_chi2"][0] == pytest.approx(expected, rel=0.03)
+
+
+def test_places_on_opposite_sides_of_the_sky_are_half_a_turn_apart() -> None:
+    rng = np.random.default_rng(5)
+    ra, dec = rng.uniform(0, 360, 10_000), rng.uniform(-90, 90, 10_000)
+    apart = separation_arcsec(ra, dec, ra + 180.0, -dec)
+    np.testing.assert_allclose(apart, 180.0 * 3600.0, rtol=1e-6)
+
+
+def test_the_terms_of_chi_square_follow_from_the_errors_of_two_ends() -> None:
+    # Two ends, each wrong by sigma on its own: their mean by sigma / sqrt 2, their difference by
+    # sigma * sqrt 2; the direction by the latter over the length.
+    config = MatchConfig(end_error_arcsec=2.0, across_error_arcsec=0.5)
+    length, pa = 15.0, 40.0
+    end = math.hypot(2.0, 0.05 * length)  # the ends' own, and 5 % of the length
+    midpoint = _match_at(*_along_and_across(4.0, 0.0, pa), config=config)["match_chi2"]
+    assert midpoint == pytest.approx((4.0 / (end / math.sqrt(2))) ** 2, rel=0.03)
+    sideways = _match_at(*_along_and_across(0.0, 1.0, pa), config=config)["match_chi2"]
+    assert sideways == pytest.approx((1.0 / 0.5) ** 2, rel=0.03)
+    longer = _match_at(0.0, 0.0, predicted_rate=0.6, config=config)["match_chi2"]
+    assert longer == pytest.approx((3.0 / (end * math.sqrt(2))) ** 2, rel=0.03)
+    shorter = _match_at(0.0, 0.0, predicted_rate=0.4, config=config)["match_chi2"]
+    assert shorter == pytest.approx(longer, rel=0.01)
+    turned = _match_at(0.0, 0.0, predicted_pa=46.0, config=config)["match_chi2"]
+    # Half a degree is what a short arc of the sky itself may turn.
+    turn_error = math.hypot(math.degrees(0.5 * math.sqrt(2) / length), 0.5)
+    assert turned == pytest.approx((6.0 / turn_error) ** 2, rel=0.05)
+
+
+def test_a_magnitude_counts_by_its_own_error() -> None:
+    streaks = _seen_trail(_trails(("0", 0, 0, 0.5, 40, 18.0)))
+    streaks["mag"] = build_table([ColumnSpec("mag", float, "mag", "")], {"mag": [18.0]})["mag"]
+    for vmag in (17.2, 18.8):
+        match = match_known(streaks, _trails(("7", 0, 0, 0.5, 40, vmag)))[0]
+        assert match["match_chi2"] == pytest.approx((0.8 / MatchConfig().mag_error) ** 2, rel=0.01)
+
+
+def test_the_error_of_a_prediction_widens_what_it_may_differ_by() -> None:
+    pa = 40.0
+    for where in ((8.0, 0.0), (0.0, 8.0)):
+        sure = _match_at(*_along_and_across(*where, pa), pos_err=0.0)["match_chi2"]
+        unsure = _match_at(*_along_and_across(*where, pa), pos_err=8.0)["match_chi2"]
+        unknown = _match_at(*_along_and_across(*where, pa), pos_err=math.nan)["match_chi2"]
+        assert unsure < 1.1
+        assert sure > 5.0 * unsure
+        assert unknown == sure
+
+
+def test_what_is_seen_outside_the_radius_is_no_match_and_at_its_edge_it_is() -> None:
+    for away, name in ((29.9, "7"), (30.1, "null")):
+        assert match_known(_streaks(), _predictions(("7", away, 0, 0.5, 40, 18.0)))[
+            "ssnamenr"
+        ].tolist() == [name]
+    # Three sigma of the prediction's own error, and no more.
+    for sigma, name in ((20.1, "7"), (19.9, "null")):
+        assert _match_at(60.0, 0.0, pos_err=sigma)["ssnamenr"] == name
+
+
+@pytest.mark.parametrize(("rate", "fits"), [(0.76, 0), (0.74, 1), (0.26, 1), (0.24, 0)])
+def test_rates_may_differ_by_half_of_the_streaks(rate: float, fits: int) -> None:
+    config = MatchConfig(rate_tolerance=0.5)
+    (match,) = match_known(_streaks(), _predictions(("7", 3, 0, rate, 40, 18.0)), config)
+    assert match["match_fits"] == fits
+
+
+@pytest.mark.parametrize(
+    ("pa", "fits"), [(54.9, 1), (55.1, 0), (25.1, 1), (24.9, 0), (205.1, 1), (234.9, 1), (130.0, 0)]
+)
+def test_directions_may_differ_by_the_tolerance_either_way(pa: float, fits: int) -> None:
+    config = MatchConfig(angle_tolerance_deg=15.0)
+    (match,) = match_known(_streaks(), _predictions(("7", 3, 0, 0.5, pa, 18.0)), config)
+    assert match["match_fits"] == fits
+
+
+@pytest.mark.parametrize("magnitude", [22.9, 23.1])
+def test_the_faintest_that_counts_is_that_of_the_setting(magnitude: float) -> None:
+    found = match_known(
+        _streaks(), _predictions(("7", 3, 0, 0.5, 40, magnitude)), MatchConfig(limiting_mag=23.0)
+    )
+    assert (found["ssnamenr"][0] == "7") == (magnitude < 23.0)
+
+
+def test_the_ends_differ_by_what_separates_them() -> None:
+    # Shifted by 3 arcsec as a whole: both ends by 3. Longer by 6: each end by 3.
+    assert _match_at(0.0, 3.0)["match_ends"].to_value("arcsec") == pytest.approx(3.0, abs=0.01)
+    assert _match_at(0.0, 0.0, predicted_rate=0.7)["match_ends"].to_value(
+        "arcsec"
+    ) == pytest.approx(3.0, abs=0.01)
+    # Turned about its middle by 90 degrees: each end by the half length times sqrt 2.
+    turned = _match_at(0.0, 0.0, predicted_pa=130.0)["match_ends"].to_value("arcsec")
+    assert turned == pytest.approx(7.5 * math.sqrt(2), abs=0.02)
+
+
+def test_chance_is_what_a_simulated_field_gives() -> None:
+    # Ten thousand fields of random objects: how often is one as near and moving as much alike?
+    rng = np.random.default_rng(3)
+    density, sep, turn = 200.0, 25.0, 20.0
+    rates = rng.uniform(0.2, 1.0, 399)
+    others = [(str(i), 900.0 + i, 0.0, r, 40.0, 18.0) for i, r in enumerate(rates)]
+    known = _predictions(("7", sep, 0, 0.55, 40.0 + turn, 18.0), *others)
+    known.meta["area_deg2"] = len(known) / density
+    chance = match_known(_streaks(), known)["match_chance"][0]
+    alike = np.mean(np.abs(np.log(rates / 0.5)) <= abs(np.log(0.55 / 0.5)))
+    trials = 200_000
+    count = rng.poisson(density * (2 * sep) ** 2 / 3600.0**2, trials)
+    total = int(count.sum())
+    near = np.hypot(*rng.uniform(-sep, sep, (2, total))) <= sep
+    like = near & (rng.random(total) < alike) & (np.abs(rng.uniform(-90, 90, total)) <= turn)
+    hit = np.bincount(np.repeat(np.arange(trials), count), like, trials) > 0
+    assert chance == pytest.approx(hit.mean(), rel=0.15)
+
+
+def test_agreement_beyond_the_streaks_own_errors_lowers_no_chance() -> None:
+    def chance(east: float, pa: float, rate: float) -> float:
+        known = _trails(("7", east, 0, rate, pa, 18.0), ("8", 500, 0, 0.5, 40, 18.0))
+        streaks = _seen_trail(_trails(("0", 0, 0, 0.5, 40, 18.0)))
+        return float(match_known(streaks, known)["match_chance"][0])
+
+    error = MatchConfig().across_error_arcsec
+    assert chance(0.0, 40.0, 0.5) == pytest.approx(chance(0.9 * error, 40.9, 0.51))
+    assert chance(0.0, 40.0, 0.5) > 0.0
+    assert chance(1.5 * error, 40.0, 0.5) > 2.0 * chance(0.0, 40.0, 0.5)
+    assert chance(0.0, 42.0, 0.5) == pytest.approx(2.0 * chance(0.0, 41.0, 0.5), rel=1e-3)
+
+
+def test_a_field_without_an_area_has_the_density_of_the_setting() -> None:
+    streaks = _streaks(rate=math.nan, pa=math.nan)
+    known = _predictions(("7", 30.0, 0, 0.01, 40, 18.0))
+    for density in (100.0, 400.0):
+        config = MatchConfig(density_per_deg2=density)
+        expected = -math.expm1(-density * math.pi * 30.0**2 / 3600.0**2)
+        found = match_known(streaks, known, config)["match_chance"][0]
+        assert found == pytest.approx(expected, rel=1e-3)

@@ -67,7 +67,7 @@ def test_a_wheel_holds_every_file_that_is_not_code(wheel: zipfile.ZipFile) -> No
     }
     assert data - names_of(wheel) == set()
     suffixes = {Path(name).suffix for name in data}
-    assert {".toml", ".onnx", ".json", ".jinja"} <= suffixes
+    assert {".toml", ".onnx", ".json", ".jinja", ".bsp"} <= suffixes
     assert "streaks/py.typed" in data
 
 

@@ -24,7 +24,7 @@ from streaks.satellites import (
     Satellites,
     best_satellites,
     match_satellites,
-    read_tles,
+    read_satellites,
     satellites_in_sky,
 )
 from streaks.search import load_satellites
@@ -59,8 +59,8 @@ def _streaks(rows: list[tuple[float, float, float, float]]) -> QTable:
 
 
 def test_elements_come_with_and_without_names(tmp_path: Path) -> None:
-    named = read_tles(_write(tmp_path / "a.tle", "0 VANGUARD 1", *VANGUARD))
-    bare = read_tles(_write(tmp_path / "b.txt.gz", *VANGUARD))
+    named = read_satellites(_write(tmp_path / "a.tle", "0 VANGUARD 1", *VANGUARD))
+    bare = read_satellites(_write(tmp_path / "b.txt.gz", *VANGUARD))
     assert (named.name[0], bare.name[0]) == ("VANGUARD 1", "")
     assert named.norad.tolist() == bare.norad.tolist() == [5]
     assert named.epoch_jd[0] == pytest.approx(2451723.28495062, abs=1e-8)
@@ -70,7 +70,7 @@ def test_elements_come_with_and_without_names(tmp_path: Path) -> None:
     ("lines", "reason"),
     [
         ((VANGUARD[0][:-1] + "9", VANGUARD[1]), "its checksum is wrong"),
-        ((VANGUARD[0], VANGUARD[1][:60]), "shorter than 69 columns"),
+        ((VANGUARD[0], VANGUARD[1][:60]), "shorter than 68 columns"),
         ((VANGUARD[0], VANGUARD[1].replace("00005", "00006")), "of two satellites"),
         ((VANGUARD[0],), "a first line without its second"),
         ((VANGUARD[1],), "a second line without its first"),
@@ -79,21 +79,21 @@ def test_elements_come_with_and_without_names(tmp_path: Path) -> None:
 def test_bad_elements_are_named_and_the_others_are_kept(
     tmp_path: Path, lines: tuple[str, ...], reason: str
 ) -> None:
-    satellites = read_tles(_write(tmp_path / "a.tle", *VANGUARD, *lines, "NAME", *VANGUARD))
+    satellites = read_satellites(_write(tmp_path / "a.tle", *VANGUARD, *lines, "NAME", *VANGUARD))
     assert len(satellites) == 2
     assert reason in satellites.failures[0].reason
     assert satellites.failures[0].number == 3
 
 
 def test_files_without_elements_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match="holds no two-line elements"):
-        read_tles(_write(tmp_path / "a.tle", "nothing", "of the kind"))
+    with pytest.raises(CatalogueError, match="holds no elements of satellites"):
+        read_satellites(_write(tmp_path / "a.tle", "nothing", "of the kind"))
     with pytest.raises(CatalogueError, match="cannot read the satellites"):
-        read_tles(tmp_path / "missing.tle")
+        read_satellites(tmp_path / "missing.tle")
     cut = gzip.compress("\n".join(VANGUARD * 50).encode())
     (tmp_path / "cut.gz").write_bytes(cut[: len(cut) // 2])
     with pytest.raises(CatalogueError, match="cannot read the satellites"):
-        read_tles(tmp_path / "cut.gz")
+        read_satellites(tmp_path / "cut.gz")
 
 
 def test_places_are_those_of_astropys_own_frames(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_places_are_those_of_astropys_own_frames(tmp_path: Path) -> None:
         CartesianRepresentation,
     )
 
-    satellites = read_tles(_write(tmp_path / "a.tle", *VANGUARD))
+    satellites = read_satellites(_write(tmp_path / "a.tle", *VANGUARD))
     time = Time("2000-06-28T06:50:19", scale="utc")
     sky = None
     for minutes in range(0, 600, 10):
@@ -160,7 +160,7 @@ def real_trail() -> tuple[Satellites, QTable, Time, float]:
     ends = tuple(float(row[c]) for c in ("ra1", "dec1", "ra2", "dec2"))
     start, end = float(row["start_mjd"]), float(row["end_mjd"])
     middle = Time(0.5 * (start + end), format="mjd", scale="utc")
-    satellites = read_tles(real_data("tle", "tle.20171129.txt.gz"))
+    satellites = read_satellites(real_data("tle", "tle.20171129.txt.gz"))
     return satellites, _streaks([ends]), middle, (end - start) * 86_400.0
 
 
@@ -229,7 +229,7 @@ def test_real_artifacts_get_no_satellite(
 
 
 def test_no_streaks_and_unknown_places_give_tables_of_no_candidates(tmp_path: Path) -> None:
-    satellites = read_tles(_write(tmp_path / "a.tle", *VANGUARD))
+    satellites = read_satellites(_write(tmp_path / "a.tle", *VANGUARD))
     time = Time("2000-06-28T06:50:19", scale="utc")
     for streaks in (_streaks([]), _streaks([(np.nan,) * 4])):
         found = match_satellites(streaks, satellites, time, PALOMAR, exposure_s=30.0)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
     from astropy.time import Time
 
-    from streaks.known import Engine, Observatory, Orbits
+    from streaks.known import Dynamics, Observatory, Orbits
     from streaks.known.solar_system import Ephemeris
 
 __all__ = ["app", "check", "query", "satellites", "update"]
@@ -37,7 +37,7 @@ EphemerisFile = Annotated[
         "--ephemeris",
         envvar="STREAKS_EPHEMERIS",
         help="JPL kernel of the planets (de440.bsp or an excerpt), or a folder with it and one "
-        "of massive asteroids (sb441-n16.bsp). Without it: built-in series.",
+        "of massive asteroids (sb441-n16.bsp). Without it: the package's own, for 2012 to 2035.",
     ),
 ]
 TwoBody = Annotated[
@@ -72,8 +72,14 @@ def update(
         Path | None, typer.Option("--output", "-o", help="Catalogue to write (.npz).")
     ] = None,
     url: Annotated[
-        list[str] | None, typer.Option(help="Download this too; nothing is, unless asked.")
+        list[str] | None,
+        typer.Option(help="Download this too (https://); nothing is, unless asked."),
     ] = None,
+    allow_http: Annotated[
+        bool,
+        typer.Option("--allow-http", help="Take http:// too, which can be altered on the way."),
+    ] = False,
+    max_size: Annotated[float, typer.Option(min=0.001, help="Largest download, MB.")] = 2000.0,
     sha256: Annotated[str | None, typer.Option(help="What the one download must be.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -82,18 +88,26 @@ def update(
     import json
 
     from streaks.known import default_catalogue, download, make_catalogue
+    from streaks.known.update import file_sha256
 
     urls = url or []
     if sha256 is not None and len(urls) != 1:
         raise typer.BadParameter("--sha256 belongs to one --url")
-    sources = [*(files or []), *(download(address, sha256=sha256) for address in urls)]
+    fetched = [
+        download(address, sha256=sha256, max_bytes=int(max_size * 1e6), allow_http=allow_http)
+        for address in urls
+    ]
+    sums = {path.name: file_sha256(path) for path in fetched}
+    sources = [*(files or []), *fetched]
     target = output or default_catalogue()
     orbits = make_catalogue(sources, target, urls=urls)
     _name_bad_lines(orbits)
     if as_json:
         answer = {"orbits": len(orbits), "bad_lines": len(orbits.failures), "output": str(target)}
-        typer.echo(json.dumps(answer))
+        typer.echo(json.dumps({**answer, "sha256": sums}))
     elif not quiet:
+        for name, found in sums.items():
+            typer.echo(f"{name}: SHA-256 {found}")
         typer.echo(f"{len(orbits)} orbits, {len(orbits.failures)} bad lines -> {target}")
 
 
@@ -105,7 +119,9 @@ def satellites(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Table of candidates; its suffix is the format.")
     ],
-    tle: Annotated[Path, typer.Option(help="Two-line elements of about that date.")],
+    tle: Annotated[
+        Path, typer.Option(help="Satellites of about that date: two-line elements, or OMM.")
+    ],
     exposure: Annotated[float, typer.Option(min=0.1, help="Length of an exposure, s.")] = 30.0,
     observatory: Site = "I41",
     obscodes: SiteFile = None,
@@ -117,10 +133,10 @@ def satellites(
 
     from streaks.readers import read_table
     from streaks.reporting import write_table
-    from streaks.satellites import CANDIDATE_COLUMNS, match_satellites, read_tles
+    from streaks.satellites import CANDIDATE_COLUMNS, match_satellites, read_satellites
     from streaks.tables import empty_table
 
-    streaks, site, known = read_table(table), _site(observatory, obscodes), read_tles(tle)
+    site, known, streaks = _site(observatory, obscodes), read_satellites(tle), read_table(table)
     missing = {"streak_id", "time", "ra", "dec", "pa", "ra0"} - set(streaks.colnames)
     if missing:
         raise typer.BadParameter(f"{table} lacks the columns {', '.join(sorted(missing))}")
@@ -172,16 +188,16 @@ def query(
     quiet: Quiet = False,
 ) -> None:
     """What known asteroids are near a place at a time, or in an image."""
-    catalogue = _read_orbits(orbits, quiet=quiet or as_json)
     site = _site(observatory, obscodes)
     bodies = _ephemeris(ephemeris)
-    engine = _engine(bodies, two_body=two_body)
+    dynamics = _dynamics(bodies, two_body=two_body)
+    catalogue = _read_orbits(orbits, quiet=quiet or as_json)
     if frame is not None:
-        found = _in_frame(frame, catalogue, site, engine, bodies)
+        found = _in_frame(frame, catalogue, site, dynamics, bodies)
     elif ra is None or dec is None or time is None:
         raise typer.BadParameter("give RA, DEC and --time, or --frame IMAGE")
     else:
-        found = _near(ra, dec, time, radius, catalogue, site, engine, bodies)
+        found = _near(ra, dec, time, radius, catalogue, site, dynamics, bodies)
     found = found[~(found["vmag"].to_value("mag") > limiting_mag)]
     _show(found, output, as_json=as_json, quiet=quiet)
 
@@ -216,13 +232,8 @@ def check(
     from streaks.known import check_alerts, stale_spells
     from streaks.reporting import write_table
 
+    site = _site(observatory, obscodes)
     claims, failures = _read_claims(alerts)
-    if ephemeris is None and not two_body and not (quiet or as_json):
-        typer.echo(
-            "planets from built-in series: good to 0.03 arcsec a year from the epoch of the "
-            "orbits, to 3 eight years from it; --ephemeris FILE is sharper",
-            err=True,
-        )
     for failure in failures:
         typer.echo(f"cannot read {failure}", err=True)
     if len(claims) == 0:
@@ -233,8 +244,8 @@ def check(
         claims,
         catalogue,
         exposure_s=exposure,
-        observatory=_site(observatory, obscodes),
-        engine=_engine(bodies, two_body=two_body),
+        observatory=site,
+        dynamics=_dynamics(bodies, two_body=two_body),
         ephemeris=bodies,
     )
     write_table(checked, output)
@@ -275,16 +286,15 @@ def _site(code: str, obscodes: Path | None) -> Observatory:
 
 
 def _ephemeris(path: Path | None) -> Ephemeris:
-    from streaks.known import BuiltinEphemeris, open_ephemeris
+    from streaks.known import default_ephemeris, open_ephemeris
 
-    result: Ephemeris = BuiltinEphemeris() if path is None else open_ephemeris(path)
-    return result
+    return default_ephemeris() if path is None else open_ephemeris(path)
 
 
-def _engine(ephemeris: Ephemeris, *, two_body: bool) -> Engine:
-    from streaks.known import NBodyEngine, TwoBodyEngine
+def _dynamics(ephemeris: Ephemeris, *, two_body: bool) -> Dynamics:
+    from streaks.known import NBody, TwoBody
 
-    return TwoBodyEngine() if two_body else NBodyEngine(ephemeris)
+    return TwoBody() if two_body else NBody(ephemeris)
 
 
 def _near(
@@ -294,20 +304,20 @@ def _near(
     radius: str,
     orbits: Orbits,
     site: Observatory,
-    engine: Engine,
+    dynamics: Dynamics,
     ephemeris: Ephemeris,
 ) -> QTable:
     from streaks.known import prepare_night
 
     when = _time(time)
-    night = prepare_night(orbits, when, site, engine=engine, ephemeris=ephemeris)
+    night = prepare_night(orbits, when, site, dynamics=dynamics, ephemeris=ephemeris)
     return night.near(
         _angle(ra, "RA", hours=True), _angle(dec, "DEC"), _radius_arcsec(radius), when
     )
 
 
 def _in_frame(
-    path: Path, orbits: Orbits, site: Observatory, engine: Engine, ephemeris: Ephemeris
+    path: Path, orbits: Orbits, site: Observatory, dynamics: Dynamics, ephemeris: Ephemeris
 ) -> QTable:
     from streaks.errors import FrameError
     from streaks.known import prepare_night
@@ -317,7 +327,7 @@ def _in_frame(
     if image.wcs is None or image.time is None:
         what = "celestial coordinates" if image.wcs is None else "a time"
         raise FrameError(f"{path} has no {what}; give RA, DEC and --time instead")
-    night = prepare_night(orbits, image.time, site, engine=engine, ephemeris=ephemeris)
+    night = prepare_night(orbits, image.time, site, dynamics=dynamics, ephemeris=ephemeris)
     return night.near_frame(image)
 
 

@@ -74,7 +74,7 @@ Profile = Annotated[
 PsfFwhm = Annotated[float | None, typer.Option(help="FWHM of the PSF, px.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.")]
 Threshold = Annotated[float | None, typer.Option(help="Matched-filter S/N of the final cut.")]
-Tle = Annotated[Path | None, typer.Option(help="Two-line elements, to name satellites by.")]
+Tle = Annotated[Path | None, typer.Option(help="Two-line elements or OMM, to name satellites by.")]
 ZeroPoint = Annotated[
     float | None, typer.Option(help="AB magnitude of one count in the whole exposure.")
 ]
@@ -117,6 +117,7 @@ def build_search(
     InputError
         If a file does not exist.
     """
+    from streaks.known import check_code
     from streaks.readers import FrameOverrides
     from streaks.readers.profile import load_profile
     from streaks.search import Search
@@ -129,6 +130,9 @@ def build_search(
         settings = replace(settings, naming=replace(settings.naming, mix=mix))
     if profile:
         load_profile(profile)
+    if overrides.get("observatory") is not None:
+        # It goes into reports to the MPC.
+        overrides["observatory"] = check_code(overrides["observatory"])
     loader, name = _classifier(model)
     return Search(
         settings=settings,

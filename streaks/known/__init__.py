@@ -1,10 +1,16 @@
 """Known objects: orbits, where they appear, and whether a survey's own word on them is right.
 
-The rooms inside, each replaceable behind its face: ``orbits``, ``mpcorb`` and ``catalogues``,
-``kepler`` and ``engine`` (how orbits move), ``solar_system`` and ``observatories`` (from where we
-look), ``places`` (where things appear), ``index`` (a whole night, fast) and ``cache`` (kept on
-disk), ``check`` (alerts' claims against predictions), ``walk`` (alerts of years), ``stale`` (spells
-of wrong claims), ``update`` (a catalogue of one's own), ``names``, ``packed``.
+The modules inside:
+
+- catalogues: ``orbits`` (in memory), ``catalogues`` and ``mpcorb`` (files), ``update`` (one's own),
+  ``names`` and ``packed`` (spellings);
+- motion: ``dynamics`` (the face, and two bodies), ``nbody`` (full dynamics, the default),
+  ``kepler``; ``solar_system`` (the face of ephemerides, and series), ``spk`` (JPL's kernels),
+  ``shipped`` (those of the package);
+- the sky: ``observatories``, ``places`` (where things appear), ``index`` (a whole night, fast),
+  ``cache`` (nights kept on disk), ``multi_night`` (alerts of years), ``synthesis`` (an orbit
+  through a place);
+- judgement: ``check`` (alerts' claims against predictions), ``stale`` (spells of wrong claims).
 """
 
 from __future__ import annotations
@@ -13,10 +19,11 @@ import importlib
 from typing import Any
 
 _FACE = {
-    "Engine": "engine",
-    "TwoBodyEngine": "engine",
-    "NBodyEngine": "nbody",
+    "Dynamics": "dynamics",
+    "TwoBody": "dynamics",
+    "NBody": "nbody",
     "Observatory": "observatories",
+    "check_code": "observatories",
     "find_observatory": "observatories",
     "read_observatories": "observatories",
     "BadLine": "orbits",
@@ -35,7 +42,7 @@ _FACE = {
     "check_alerts": "check",
     "stale_spells": "stale",
     "cache_folder": "cache",
-    "KnownObjects": "index",
+    "NightIndex": "index",
     "prepare_night": "index",
     "normalise_name": "names",
     "same_object": "names",
@@ -43,7 +50,9 @@ _FACE = {
     "PREDICTION_COLUMNS": "places",
     "near": "places",
     "predict": "places",
-    "BuiltinEphemeris": "solar_system",
+    "SeriesEphemeris": "solar_system",
+    "ShippedEphemeris": "shipped",
+    "default_ephemeris": "shipped",
     "SpkEphemeris": "spk",
     "open_ephemeris": "spk",
     "Ephemeris": "solar_system",

@@ -42,7 +42,21 @@ def _stumpff(x):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def propagate(position, velocity, dt_days, gm):  # type: ignore[no-untyped-def]
-    """As `streaks.known.kepler.propagate_state`, one orbit after the other, for one time."""
+    """As `streaks.known.kepler.propagate_state`, one orbit after the other, for one time.
+
+    Parameters
+    ----------
+    position, velocity : (n, 3), au and au/day
+    dt_days
+        May be negative.
+    gm
+        Of the Sun, au^3/day^2.
+
+    Returns
+    -------
+    position, velocity : (n, 3), au and au/day
+        NaN where the input is not finite or is at the origin.
+    """
     n = position.shape[0]
     new_position = np.empty((n, 3))
     new_velocity = np.empty((n, 3))

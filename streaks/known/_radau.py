@@ -1,6 +1,6 @@
 """The compiled heart of `streaks.known.nbody`: one step of all orbits, by collocation.
 
-Kept apart because importing it imports numba; only the engine does, when it first runs.
+Kept apart because importing it imports numba; only the dynamics does, when it first runs.
 """
 
 # Loops and scalars, not arrays: this file is compiled.

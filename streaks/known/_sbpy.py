@@ -14,6 +14,15 @@ def import_sbpy(module: str) -> Any:
 
     Importing it takes a second and, with newer astropy, warns of a deprecated test runner, which
     is no concern of anyone who asks where an asteroid is.
+
+    Parameters
+    ----------
+    module
+        Its name within sbpy.
+
+    Returns
+    -------
+    module
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The TestRunner")

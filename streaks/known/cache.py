@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.known.engine import Engine
+from streaks.known.dynamics import Dynamics
 from streaks.known.orbits import Orbits
 
 __all__ = ["cache_folder", "catalogue_digest", "states_of_night"]
@@ -34,14 +34,30 @@ _WORTH_KEEPING = 5000
 
 
 def cache_folder() -> Path:
-    """Where to keep things: ``STREAKS_CACHE``, else the user's own cache folder."""
+    """Where to keep things: ``STREAKS_CACHE``, else the user's own cache folder.
+
+    Returns
+    -------
+    Path
+    """
     if own := os.environ.get("STREAKS_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streaks"
 
 
 def catalogue_digest(orbits: Orbits) -> str:
-    """A hash of all that moves the orbits, and of their names."""
+    """A hash of all that moves the orbits, and of their names.
+
+    Parameters
+    ----------
+    orbits
+        n orbits.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for column in (orbits.epoch_jd, *orbits.elements):
         digest.update(np.ascontiguousarray(column).tobytes())
@@ -50,19 +66,35 @@ def catalogue_digest(orbits: Orbits) -> str:
 
 
 def states_of_night(
-    engine: Engine, orbits: Orbits, jd_tdb: float, folder: Path | None
+    dynamics: Dynamics, orbits: Orbits, jd_tdb: float, folder: Path | None
 ) -> tuple[Floats, Floats]:
-    """An engine's states, from the folder where they are there, and put there where not.
+    """A model's states, from the folder where they are there, and put there where not.
 
     A folder that cannot be written costs a warning and no more.
+
+    Parameters
+    ----------
+    dynamics
+        The model of motion.
+    orbits
+        n orbits.
+    jd_tdb
+        Julian date, TDB.
+    folder
+        Where nights are kept; None keeps nothing.
+
+    Returns
+    -------
+    position, velocity : (n, 3), au and au/day
+        Heliocentric, ICRS axes.
     """
     if folder is None or len(orbits) < _WORTH_KEEPING:
-        return engine.states(orbits, jd_tdb)
-    key = f"{_VERSION} {engine.name} {jd_tdb!r} {catalogue_digest(orbits)}"
+        return dynamics.states(orbits, jd_tdb)
+    key = f"{_VERSION} {dynamics.name} {jd_tdb!r} {catalogue_digest(orbits)}"
     path = folder / "nights" / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.npy"
     kept = _read(path, len(orbits))
     if kept is None:
-        kept = np.hstack(engine.states(orbits, jd_tdb))
+        kept = np.hstack(dynamics.states(orbits, jd_tdb))
         _write(path, kept)
     return kept[:, :3], kept[:, 3:]
 

@@ -21,6 +21,7 @@ import math
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -39,14 +40,29 @@ __all__ = ["catalogue_notes", "read_orbits", "write_catalogue"]
 _FORMAT = "streaks orbits 1"
 #: Entries held as single values at once.
 _CHUNK = 50_000
+#: So many entries more that are no orbits than orbits, and the rest of a file is not looked at.
+_MAX_BAD_FIRST = 50_000
 _TEXT_WIDTH = {"designation": 24, "name": 48}
 #: An object of mpcorb_extended.json; objects in it hold lists, but no objects.
 _JSON_OBJECT = re.compile(rb"\{[^{}]*\}")
+#: What a damaged compact catalogue may raise.
+_DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, MemoryError,
+    zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, RecursionError,
+    CatalogueError,
+)  # fmt: skip
+#: Of its members to the file.
+_MAX_COMPACT_RATIO = 4
 _COMET_LINE = re.compile(r"^.{14}[ -]?\d{3,4} [ \d]\d [ \d]\d\.\d")
 
 
 def read_orbits(path: str | Path) -> Orbits:
     """Orbits of a catalogue in any of the known forms.
+
+    Parameters
+    ----------
+    path
+        A file, gzipped or not.
 
     Returns
     -------
@@ -68,7 +84,7 @@ def read_orbits(path: str | Path) -> Orbits:
     first_line = start.split(b"\n")[0].decode("ascii", "replace")
     if _is_csv_heading(first_line):
         content, cut_short = mpcorb.read_bytes(path)
-        text = io.StringIO(content.decode("utf-8", "replace"))
+        text = io.TextIOWrapper(io.BytesIO(content), "utf-8", "replace", newline="")
         return _whole(path, *_collect(csv.DictReader(text), _from_sbdb, first_number=2), cut_short)
     if _COMET_LINE.match(first_line):
         content, cut_short = mpcorb.read_bytes(path)
@@ -79,15 +95,15 @@ def read_orbits(path: str | Path) -> Orbits:
 
 
 def _first_bytes(path: Path) -> bytes:
-    import gzip
-
+    """The first bytes of what a file holds, unpacked."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")
         with path.open("rb") as stream:
             start = stream.read(4096)
         if start[:2] == b"\x1f\x8b":
-            with gzip.open(path, "rb") as packed:
-                return packed.read(4096)
-    except EOFError:
+            return zlib.decompressobj(wbits=31).decompress(start, 4096)
+    except zlib.error:
         return b""
     except OSError as error:
         raise CatalogueError(
@@ -126,22 +142,44 @@ def _collect(
     rows: list[dict[str, Any]] = []
     parts: list[Orbits] = []
     failures: list[BadLine] = []
-    for number, entry in enumerate(entries, first_number):
+    found = 0
+    numbered = enumerate(entries, first_number)
+    while True:
+        try:
+            number, entry = next(numbered)
+        except StopIteration:
+            break
+        except (csv.Error, ValueError) as error:  # what is behind it cannot be told apart
+            failures.append(BadLine(first_number + found + len(failures), "", str(error)))
+            break
         try:
             row = read(entry)
             _check(row)
-        except (KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
-            reason = str(error) if isinstance(error, ValueError) else f"it lacks {error}"
-            label = str(next(iter(entry.values()), "")) if entry else ""
-            failures.append(BadLine(number, label, reason))
+        except Exception as error:  # whatever a damaged entry may cause
+            failures.append(BadLine(number, _label(entry), _reason(error)))
+            if len(failures) > found + _MAX_BAD_FIRST:
+                break  # no catalogue: its failures would fill the memory
         else:
             rows.append(row)
+            found += 1
         if len(rows) == _CHUNK:
             parts.append(_as_orbits(rows))
             rows = []
     if rows:
         parts.append(_as_orbits(rows))
     return (stack_orbits(parts) if parts else None), failures
+
+
+def _label(entry: Any) -> str:
+    """How an entry begins."""
+    first = next(iter(entry.values()), "") if isinstance(entry, Mapping) else entry
+    return first[:24] if isinstance(first, str) else type(first).__name__
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return str(error) or type(error).__name__
 
 
 def _as_orbits(rows: list[dict[str, Any]]) -> Orbits:
@@ -207,7 +245,7 @@ def _json_objects(content: bytes) -> Iterator[Mapping[str, Any]]:
     for match in _JSON_OBJECT.finditer(content):
         try:
             yield json.loads(match.group())
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, or an integer of thousands of digits
             yield {"text": match.group()[:24].decode("ascii", "replace")}
 
 
@@ -242,9 +280,19 @@ def _from_sbdb_json(content: bytes) -> tuple[Orbits | None, list[BadLine]]:
     try:
         answer = json.loads(content)
         names, data = answer["fields"], answer["data"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        if not (_is_list_of(names, str) and isinstance(data, list)):
+            raise TypeError("its fields or its data are no list")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         return None, [BadLine(1, "", f"no whole answer of the Small-Body Database ({error})")]
-    return _collect((dict(zip(names, row, strict=False)) for row in data), _from_sbdb)
+    return _collect((_entry(names, row) for row in data), _from_sbdb)
+
+
+def _is_list_of(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
+
+
+def _entry(names: list[str], row: Any) -> dict[str, Any]:
+    return dict(zip(names, row, strict=False)) if isinstance(row, list) else {"row": row}
 
 
 def _from_sbdb(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,6 +345,10 @@ def write_catalogue(orbits: Orbits, path: str | Path, notes: Mapping[str, Any]) 
 
     Parameters
     ----------
+    orbits
+        n orbits.
+    path
+        The file; its folder is made.
     notes
         Plain values that say where it is from; `catalogue_notes` gives them back.
 
@@ -330,27 +382,49 @@ def write_catalogue(orbits: Orbits, path: str | Path, notes: Mapping[str, Any]) 
 
 def _read_compact(path: Path) -> Orbits:
     try:
+        _check_members(path)
         with np.load(path, allow_pickle=False) as kept:
             _about(kept)
             columns = {f.name: kept[f.name] for f in fields(Orbits) if f.name != "failures"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        for name, values in columns.items():
+            kind = "S" if name in _TEXT_WIDTH else "f"
+            if values.ndim != 1 or values.dtype.kind != kind:
+                raise ValueError(f"{name} is no column of {'texts' if kind == 'S' else 'numbers'}")
+        for name in _TEXT_WIDTH:
+            columns[name] = np.char.decode(columns[name], "utf-8")
+        return Orbits(**columns)
+    except _DAMAGED as error:
         raise CatalogueError(
             f"{path} is no whole catalogue of `streaks known update` ({error}); make it again"
         ) from None
-    for name in _TEXT_WIDTH:
-        columns[name] = np.char.decode(columns[name], "utf-8")
-    return Orbits(**columns)
+
+
+def _check_members(path: Path) -> None:
+    """Refuse a compact catalogue that unpacks to more than any has; ours are not packed."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > _MAX_COMPACT_RATIO * path.stat().st_size + 1_000_000:
+        raise ValueError(f"it unpacks to {size / 1e6:,.0f} MB")
 
 
 def catalogue_notes(path: str | Path) -> dict[str, Any]:
-    """What a compact catalogue says of itself: ``orbits, source, sha256, made`` and so on.
+    """What a compact catalogue says of itself: ``orbits, sources, sha256, made`` and so on.
 
-    Empty for a file of another form.
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Empty for a file of another form.
     """
     try:
+        _check_members(Path(path))
         with np.load(path, allow_pickle=False) as kept:
             return _about(kept)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError):
+    except _DAMAGED:
         return {}
 
 

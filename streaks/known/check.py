@@ -41,14 +41,15 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from streaks.errors import ConfigError, TableError
-from streaks.known.engine import Engine, TwoBodyEngine
-from streaks.known.index import KnownObjects
+from streaks.known.dynamics import Dynamics
+from streaks.known.index import NightIndex
+from streaks.known.multi_night import MultiNightIndex
 from streaks.known.names import normalise_name, same_object
+from streaks.known.nbody import with_ephemeris
 from streaks.known.observatories import Observatory
 from streaks.known.orbits import Orbits
 from streaks.known.places import as_observatory, near, single_jd_tdb, unit_vector
-from streaks.known.solar_system import BuiltinEphemeris, Ephemeris
-from streaks.known.walk import NightWalk
+from streaks.known.solar_system import Ephemeris
 from streaks.matching import separation_arcsec
 from streaks.tables import ColumnSpec, build_table
 
@@ -132,6 +133,7 @@ class _Claim:
 
     @property
     def is_none(self) -> bool:
+        """Whether the alert names nothing and claims no distance."""
         return not self.name and not math.isfinite(self.distance_arcsec)
 
 
@@ -142,7 +144,7 @@ def check_alerts(
     exposure_s: float = 30.0,
     observatory: str | Observatory = "I41",
     config: CheckConfig | None = None,
-    engine: Engine | None = None,
+    dynamics: str | Dynamics = "n-body",
     ephemeris: Ephemeris | None = None,
 ) -> QTable:
     """Recompute what alerts say of known objects, and judge it.
@@ -157,9 +159,15 @@ def check_alerts(
         The catalogue. An object that is not in it cannot be judged.
     exposure_s
         Its middle is the time of the prediction.
-    engine
-        Dynamics; two-body by default, which far from the epoch of the orbits is too uncertain
-        for any verdict, and says so in ``note``.
+    observatory
+        MPC code, or a site of the user's own.
+    config
+        When a claim counts as right.
+    dynamics
+        ``"n-body"``, ``"two-body"`` or a model, as of `streaks.known.predict`. Two bodies are too
+        uncertain for any verdict far from the epoch of the orbits, and ``note`` says so.
+    ephemeris
+        Where Sun, Earth and perturbers are, as there.
 
     Returns
     -------
@@ -170,7 +178,11 @@ def check_alerts(
     ------
     TableError
         If a column is missing, or no numbers.
+    CatalogueError
+        For an unknown observatory.
     """
+    site = as_observatory(observatory)
+    model, ephemeris = with_ephemeris(dynamics, ephemeris)
     config = CheckConfig() if config is None else config
     given = _read_claims(claims)
     mid_jd = given["jd"] + 0.5 * exposure_s / 86_400.0
@@ -179,22 +191,16 @@ def check_alerts(
     ] * len(claims)
     usable = np.isfinite(mid_jd) & np.isfinite(given["ra"]) & np.isfinite(given["dec"])
     usable &= np.abs(np.where(usable, given["dec"], 0.0)) <= 90.0
-    ephemeris = BuiltinEphemeris() if ephemeris is None else ephemeris
     low, high = ephemeris.span_jd
     # Dates are compared before they are converted: absurd ones do not survive that.
     beyond = usable & ~((mid_jd > low + _SPAN_ROOM_DAYS) & (mid_jd < high - _SPAN_ROOM_DAYS))
     for i in np.flatnonzero(beyond):
         answers[i] = (None, "none", f"its date is outside the ephemeris ({ephemeris.name})")
     usable &= ~beyond
-    walk = NightWalk(
-        orbits,
-        TwoBodyEngine() if engine is None else engine,
-        as_observatory(observatory),
-        ephemeris,
-    )
+    index = MultiNightIndex(orbits, model, site, ephemeris)
     named = _rows_of_names(orbits, given["ssnamenr"])
     for rows in _nights(mid_jd, np.flatnonzero(usable), orbits):
-        night = _night(walk, given, mid_jd, rows, named, config)
+        night = _night(index, given, mid_jd, rows, named, config)
         for exposure in _by_value(mid_jd, rows):
             _check_exposure(night, given, mid_jd, exposure, config, answers)
     return _with_answers(claims, answers)
@@ -213,18 +219,18 @@ def _rows_of_names(orbits: Orbits, names: list[str]) -> dict[str, NDArray[np.int
 
 
 def _night(
-    walk: NightWalk,
+    index: MultiNightIndex,
     given: dict[str, Any],
     mid_jd: Floats,
     rows: NDArray[np.intp],
     named: dict[str, NDArray[np.intp]],
     config: CheckConfig,
-) -> KnownObjects:
+) -> NightIndex:
     """An index of what may be near the alerts of a night, and of what they name."""
     middle = Time(0.5 * (mid_jd[rows].min() + mid_jd[rows].max()), format="jd", scale="utc")
     places = np.stack([unit_vector(given["ra"][i], given["dec"][i]) for i in rows])
     wanted = [named[name] for name in sorted({given["ssnamenr"][i] for i in rows})]
-    return walk.night(
+    return index.night(
         single_jd_tdb(middle),
         places,
         config.radius_arcsec,
@@ -265,7 +271,7 @@ def _numbers(claims: QTable, name: str) -> Floats:
 def _nights(mid_jd: Floats, rows: NDArray[np.intp], orbits: Orbits) -> Iterator[NDArray[np.intp]]:
     """Rows by night, the nights nearest to the catalogue's epoch first.
 
-    An engine that remembers where it was then walks outwards from the epoch, once each way.
+    Dynamics that remember where they were then go outwards from the epoch, once each way.
     """
     rows = rows[np.argsort(mid_jd[rows], kind="stable")]
     nights = []
@@ -283,7 +289,7 @@ def _by_value(values: Floats, rows: NDArray[np.intp]) -> Iterator[NDArray[np.int
 
 
 def _check_exposure(
-    night: KnownObjects,
+    night: NightIndex,
     given: dict[str, Any],
     mid_jd: Floats,
     rows: NDArray[np.intp],
@@ -321,7 +327,7 @@ def _object(predictions: QTable, row: int) -> _Object:
 
 
 def _named(
-    night: KnownObjects, name: str, ra: float, dec: float, time: Time, here: QTable
+    night: NightIndex, name: str, ra: float, dec: float, time: Time, here: QTable
 ) -> _Object | None:
     """The object that an alert names, wherever it is; None where the catalogue lacks it."""
     if not name:

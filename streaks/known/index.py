@@ -1,6 +1,6 @@
 """A whole night's known objects, followed once and asked often.
 
-The engine brings every orbit to the middle of the night once. There the objects are sorted by
+The dynamics brings every orbit to the middle of the night once. There the objects are sorted by
 declination and right ascension, so that a field looks at its own part of the sky only; a straight
 line in space tells coarsely who can be in it, and only those few get an exact place.
 """
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from streaks.errors import CatalogueError
 from streaks.frame import Frame
 from streaks.known.cache import states_of_night
-from streaks.known.engine import Engine, TwoBodyEngine
+from streaks.known.dynamics import Dynamics, TwoBody
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
+from streaks.known.nbody import with_ephemeris
 from streaks.known.observatories import Observatory
 from streaks.known.orbits import Orbits
 from streaks.known.places import (
@@ -33,9 +34,10 @@ from streaks.known.places import (
     single_jd_tdb,
     unit_vector,
 )
-from streaks.known.solar_system import BuiltinEphemeris, Ephemeris
+from streaks.known.shipped import default_ephemeris
+from streaks.known.solar_system import Ephemeris
 
-__all__ = ["KnownObjects", "index_of_states", "prepare_night"]
+__all__ = ["NightIndex", "index_of_states", "prepare_night"]
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +78,7 @@ class _Sorted(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class KnownObjects:
+class NightIndex:
     """What `prepare_night` makes: n orbits brought to one instant.
 
     Parameters
@@ -95,7 +97,7 @@ class KnownObjects:
         Where frames that do not say were taken.
     ephemeris
         Where Sun and Earth are.
-    engine
+    dynamics
         What brought the orbits here; one with full dynamics also follows what passes the Earth.
     """
 
@@ -108,7 +110,7 @@ class KnownObjects:
     drift: Floats
     observatory: Observatory
     ephemeris: Ephemeris
-    engine: Engine
+    dynamics: Dynamics
 
     def near(
         self,
@@ -151,7 +153,27 @@ class KnownObjects:
         return found[~(found["vmag"].to_value("mag") > limiting_mag)]
 
     def place_of(self, name: str, time: Time, *, exposure_s: float = 0.0) -> QTable:
-        """Where one object is at a time, by its name in any spelling; no rows for none."""
+        """Where one object is at a time.
+
+        Parameters
+        ----------
+        name
+            In any spelling.
+        time
+            MID-exposure.
+        exposure_s
+            Length of the exposure.
+
+        Returns
+        -------
+        QTable
+            ``PREDICTION_COLUMNS``; no rows for an object that is not here.
+
+        Raises
+        ------
+        CatalogueError
+            For a time more than half a day from the night's.
+        """
         few = self.orbits.find(name)
         return self._predict(few, self._reachable_jd(time), self.observatory, exposure_s)
 
@@ -248,15 +270,16 @@ class KnownObjects:
     def _passing(self) -> tuple[NDArray[np.intp], Floats, Floats]:
         """Rows of bodies that pass the Earth, and their states (times, rows, 3)."""
         none = np.zeros(0, np.intp), np.zeros((0, 0, 3)), np.zeros((0, 0, 3))
-        follow = getattr(self.engine, "follow", None)
-        if follow is None or len(self.orbits) == 0:
+        if isinstance(self.dynamics, TwoBody) or len(self.orbits) == 0:
             return none
         way = np.linalg.norm(self.drift, axis=-1) * _REACH_DAYS
         rows = np.flatnonzero(np.linalg.norm(self.line, axis=-1) - way < _BENT_AU)
         if rows.size == 0:
             return none
         some, here = self.orbits.select(rows), (self.position[rows], self.velocity[rows])
-        states = [follow(some, here, self.jd_tdb, self.jd_tdb + dt) for dt in _BENT_TIMES]
+        states = [
+            self.dynamics.follow(some, here, self.jd_tdb, self.jd_tdb + dt) for dt in _BENT_TIMES
+        ]
         return rows, np.stack([s[0] for s in states]), np.stack([s[1] for s in states])
 
     @cached_property
@@ -339,10 +362,10 @@ def prepare_night(
     time: Time,
     observatory: str | Observatory = "I41",
     *,
-    engine: Engine | None = None,
+    dynamics: str | Dynamics = "n-body",
     ephemeris: Ephemeris | None = None,
     cache: Path | None = None,
-) -> KnownObjects:
+) -> NightIndex:
     """Follow every orbit of a catalogue to a night.
 
     Parameters
@@ -353,23 +376,24 @@ def prepare_night(
         The middle of the night; the index answers for half a day on either side.
     observatory
         Where frames that do not say were taken.
-    engine
-        Dynamics; two-body by default.
+    dynamics
+        ``"n-body"``, ``"two-body"`` or a model, as of `streaks.known.predict`.
     ephemeris
-        Where Sun and Earth are; the built-in series by default.
+        Where Sun, Earth and perturbers are, as there.
     cache
-        Folder in which what the engine found is kept for the next time (see
+        Folder in which the states of the night are kept for the next time (see
         `streaks.known.cache`); not kept by default.
 
     Returns
     -------
-    KnownObjects
+    NightIndex
         Orbits that cannot be followed are left out.
     """
-    engine = TwoBodyEngine() if engine is None else engine
+    site = as_observatory(observatory)
+    model, ephemeris = with_ephemeris(dynamics, ephemeris)
     jd_tdb = single_jd_tdb(time)
-    states = states_of_night(engine, orbits, jd_tdb, cache)
-    return index_of_states(orbits, states, jd_tdb, observatory, engine=engine, ephemeris=ephemeris)
+    states = states_of_night(model, orbits, jd_tdb, cache)
+    return index_of_states(orbits, states, jd_tdb, site, dynamics=model, ephemeris=ephemeris)
 
 
 def index_of_states(
@@ -378,11 +402,32 @@ def index_of_states(
     jd_tdb: float,
     observatory: str | Observatory = "I41",
     *,
-    engine: Engine,
+    dynamics: Dynamics,
     ephemeris: Ephemeris | None = None,
-) -> KnownObjects:
-    """An index of orbits whose heliocentric states (ICRS axes) at the instant are known."""
-    ephemeris = BuiltinEphemeris() if ephemeris is None else ephemeris
+) -> NightIndex:
+    """An index of orbits whose states at an instant are known.
+
+    Parameters
+    ----------
+    orbits
+        n orbits.
+    states
+        Heliocentric position (au) and velocity (au/day) at the instant, ICRS axes, (n, 3) each.
+    jd_tdb
+        The instant.
+    observatory
+        Where frames that do not say were taken.
+    dynamics
+        The model that gave the states.
+    ephemeris
+        Where Sun and Earth are; the package's own by default.
+
+    Returns
+    -------
+    NightIndex
+        Orbits whose states are NaN are left out.
+    """
+    ephemeris = default_ephemeris() if ephemeris is None else ephemeris
     position, velocity = states
     good = np.isfinite(position).all(axis=-1) & np.isfinite(velocity).all(axis=-1)
     if not good.all():
@@ -391,17 +436,17 @@ def index_of_states(
         position, velocity = position[good], velocity[good]
     sun, sun_velocity = ephemeris.state("sun", jd_tdb)
     earth, earth_velocity = ephemeris.state("earth", jd_tdb)
-    return KnownObjects(
+    return NightIndex(
         orbits,
         jd_tdb,
         position,
         velocity,
-        engine.error_arcsec(orbits, jd_tdb),
+        dynamics.error_arcsec(orbits, jd_tdb),
         position + (sun - earth),
         velocity + (sun_velocity - earth_velocity),
         as_observatory(observatory),
         ephemeris,
-        engine,
+        dynamics,
     )
 
 

@@ -175,6 +175,11 @@ def elements_from_state(position: Floats, velocity: Floats, jd: ArrayLike) -> El
     position, velocity : (n, 3), au and au/day
     jd : scalar or (n,)
         Time of the states.
+
+    Returns
+    -------
+    Elements
+        n orbits.
     """
     gm = GM_SUN_AU3_PER_DAY2
     r = np.linalg.norm(position, axis=-1)
@@ -201,7 +206,7 @@ def _angle_about(start: Floats, end: Floats, axis: Floats) -> Floats:
     """Angle from one vector to another, counter-clockwise seen from the axis' tip."""
     unit = axis / np.linalg.norm(axis, axis=-1)[:, None]
     sine = np.sum(np.cross(start, end) * unit, axis=-1)
-    return np.arctan2(sine, np.sum(start * end, axis=-1))
+    return np.asarray(np.arctan2(sine, np.sum(start * end, axis=-1)))
 
 
 def _time_since_perihelion(h: Floats, e: Floats, anomaly: Floats) -> Floats:

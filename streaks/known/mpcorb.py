@@ -10,12 +10,12 @@ https://www.minorplanetcenter.net/iau/info/MPOrbitFormat.html
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import logging
 import math
 import re
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from streaks.known.packed import (
     pack_epoch,
     unpack_designation,
 )
+from streaks.unpack import TooLargeError, bounded_gzip
 
 __all__ = ["read_bytes", "read_orbits", "write_mpcorb"]
 
@@ -58,15 +59,22 @@ _COLUMNS = {
     "readable": (166, 194),
 }
 _WIDTH = 202
+#: Julian date of day 0 of `datetime.date`.
+_JD_OF_DAY_0 = 1_721_424.5
 #: Elements end here; a shorter line is no orbit.
 _SHORTEST = 103
-#: Lines parsed at once: keeps the bytes of a full catalogue out of memory.
-_CHUNK = 100_000
+#: Lines parsed at once, and bytes cut into lines at once: keeps the memory of a full catalogue low.
+_CHUNK, _CHUNK_BYTES = 100_000, 20_000_000
 #: Header lines of MPCORB.DAT end with a ruler; there are some forty.
-_LONGEST_HEADER = 200
-#: Mean motion (8 decimals) and semi-major axis (7) of one line agree to their rounding; a line
-#: that was damaged or shifted does not.
-_MOTION_TOLERANCE = 1e-4
+_LONGEST_HEADER, _LONGEST_HEADER_BYTES = 200, 100_000
+#: Unpacked: MPCORB.DAT has 0.3 GB, mpcorb_extended.json 1.2.
+_MAX_BYTES = 4 << 30
+#: So many lines more that are no orbits than orbits, and the rest of a file is not looked at.
+_MAX_BAD_FIRST = 50_000
+#: Mean motion (8 decimals of a degree) and semi-major axis (7 of an au) of one line agree to their
+#: rounding; a line that was damaged or shifted does not. Beyond 700 au the decimals of the motion
+#: are the coarser ones. The share is for catalogues that round the motion to fewer figures.
+_MOTION_TOLERANCE, _MOTION_ROUNDING_DEG = 1e-4, 1e-8
 #: Perturbers (``M-v 30k``), four hexadecimal digits of flags, the name.
 _NAME_BEHIND_FLAGS = re.compile(rb"[A-Z]-\w +\w{2,3} +[0-9A-F]{4} +(\S.*?)(?: +\d{8})?\s*$")
 
@@ -90,80 +98,99 @@ def read_orbits(path: str | Path) -> Orbits:
         If the file cannot be read, or most of its lines are no orbits.
     """
     path = Path(path)
-    content, cut_short = read_bytes(path)
-    lines, first_number = _without_header(content.split(b"\n"))
-    parts = [_parse(lines[i : i + _CHUNK], first_number + i) for i in range(0, len(lines), _CHUNK)]
-    orbits = stack_orbits(parts) if parts else None
-    if orbits is None or len(orbits) <= len(orbits.failures):
-        found = 0 if orbits is None else len(orbits)
+    content, damage = read_bytes(path)
+    parts: list[Orbits] = []
+    found = bad = number = 0
+    for numbers, lines in _line_chunks(content):
+        part = _parse_or_halve(lines, numbers)
+        parts.append(part)
+        found, bad = found + len(part), bad + len(part.failures)
+        number = int(numbers[-1]) + 1
+        if bad > found + _MAX_BAD_FIRST:
+            break  # no catalogue: its failures would fill the memory
+    if found <= bad:
         raise CatalogueError(
-            f"{path} is no orbit catalogue in MPCORB columns: {found} of its {len(lines)} lines "
+            f"{path} is no orbit catalogue in MPCORB columns: {found} of its {found + bad} lines "
             "hold an orbit; give MPCORB.DAT or NEA.txt of the Minor Planet Center (.gz or not)"
         )
-    if cut_short:
-        end = BadLine(first_number + len(lines), "", cut_short)
-        orbits = replace(orbits, failures=(*orbits.failures, end))
+    orbits = stack_orbits(parts)
+    if damage:
+        orbits = replace(orbits, failures=(*orbits.failures, BadLine(number, "", damage)))
     if orbits.failures:
         _log.warning("%s: %d lines are no orbits", path.name, len(orbits.failures))
     return orbits
 
 
 def read_bytes(path: Path) -> tuple[bytes, str]:
-    """A file's content, unzipped, and what is wrong with its end (empty for nothing)."""
+    """A file's content, unpacked.
+
+    Parameters
+    ----------
+    path
+        Plain or gzip.
+
+    Returns
+    -------
+    content : bytes
+    damage : str
+        What is wrong with its end; empty for nothing.
+
+    Raises
+    ------
+    CatalogueError
+        If it cannot be read, or holds more than any catalogue does.
+    """
     try:
-        with path.open("rb") as stream:
-            if stream.read(2) != b"\x1f\x8b":
-                stream.seek(0)
-                return stream.read(), ""
-        return _unzip(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+        return bounded_gzip(path, max_bytes=_MAX_BYTES)
+    except (OSError, TooLargeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CatalogueError(
-            f"cannot read the orbit catalogue {path}: {reason}; give a file in MPCORB columns"
+            f"cannot read the orbit catalogue {path}: {reason}; give a file of the Minor Planet "
+            "Center, or one written by `streaks known update`"
         ) from None
 
 
-def _unzip(path: Path) -> tuple[bytes, str]:
-    """What a gzipped file still holds where it was cut."""
-    pieces = []
-    with gzip.open(path, "rb") as stream:
-        try:
-            while piece := stream.read(1 << 24):
-                pieces.append(piece)
-        except (EOFError, zlib.error) as error:
-            return b"".join([*pieces, _last_piece(path, sum(map(len, pieces)))]), (
-                f"the file is cut short or damaged here ({error})"
-            )
-    return b"".join(pieces), ""
+def _line_chunks(content: bytes) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
+    """Lines behind the header that are not empty, some at a time, with their numbers (from 1)."""
+    start, number = _header_end(content)
+    while start < len(content):
+        end = content.find(b"\n", min(start + _CHUNK_BYTES, len(content)))
+        end = len(content) if end < 0 else end + 1
+        lines = content[start:end].split(b"\n")
+        full = np.flatnonzero(np.fromiter((not line.isspace() and line != b"" for line in lines),
+                                          bool, len(lines)))  # fmt: skip
+        for i in range(0, len(full), _CHUNK):
+            some = full[i : i + _CHUNK]
+            yield number + some, [lines[k] for k in some.tolist()]
+        start, number = end, number + len(lines) - 1
 
 
-def _last_piece(path: Path, have: int) -> bytes:
-    """What lies between the last whole piece and the damage."""
-    with path.open("rb") as stream:
-        decoder = zlib.decompressobj(wbits=31)
-        pieces = []
-        try:
-            while packed := stream.read(1 << 16):
-                pieces.append(decoder.decompress(packed))
-        except zlib.error:
-            pass
-    return b"".join(pieces)[have:]
+def _header_end(content: bytes) -> tuple[int, int]:
+    """Where the header ends, and the number of the line there."""
+    lines = content[:_LONGEST_HEADER_BYTES].split(b"\n")[:_LONGEST_HEADER]
+    ruler = next((i for i, line in enumerate(lines) if line.startswith(b"----------")), -1)
+    if ruler < 0 and lines[0].startswith(b"Des'n"):
+        ruler = 0
+    return sum(len(line) + 1 for line in lines[: ruler + 1]), ruler + 2
 
 
-def _without_header(lines: list[bytes]) -> tuple[list[bytes], int]:
-    """Lines behind the header, and the number (from 1) of the first of them."""
-    start = 0
-    for i, line in enumerate(lines[:_LONGEST_HEADER]):
-        if line.startswith(b"----------"):
-            start = i + 1
-            break
-    else:
-        if lines and lines[0].startswith(b"Des'n"):
-            start = 1
-    return lines[start:], start + 1
+def _parse_or_halve(lines: list[bytes], numbers: NDArray[np.int64]) -> Orbits:
+    """Orbits of some lines; where any step refuses them all, the line to blame is sought."""
+    try:
+        return _parse(lines, numbers)
+    except Exception as error:  # whatever a damaged line may cause
+        if len(lines) == 1:
+            reason = f"it cannot be read ({type(error).__name__}: {error})"
+            bad = BadLine(int(numbers[0]), lines[0].decode("ascii", "replace"), reason)
+            return replace(_parse([], numbers[:0]), failures=(bad,))
+        half = len(lines) // 2
+        return stack_orbits([
+            _parse_or_halve(lines[:half], numbers[:half]),
+            _parse_or_halve(lines[half:], numbers[half:]),
+        ])  # fmt: skip
 
 
-def _parse(lines: list[bytes], first_number: int) -> Orbits:
+def _parse(lines: list[bytes], numbers: NDArray[np.int64]) -> Orbits:
     """Orbits of some lines; the others among the failures."""
     # A tab or a carriage return would shift no column, but must not end in a name.
     length = np.fromiter((len(line.rstrip()) for line in lines), int, len(lines))
@@ -172,17 +199,17 @@ def _parse(lines: list[bytes], first_number: int) -> Orbits:
     raw = {name: _field(table, name) for name in _COLUMNS}
     values = {name: _numbers(raw[name]) for name in _COLUMNS if name not in _TEXTS}
     epoch_jd = _epochs(raw["epoch"])
-    reasons = _reasons(values, epoch_jd, length)
+    last_jd, last_is_none = _last_observations(raw["last"])
+    reasons = _reasons(values, epoch_jd, length, last_is_none)
     good = np.array([not reason for reason in reasons], dtype=bool)
     failures = tuple(
-        BadLine(first_number + int(i), lines[i].decode("ascii", "replace"), reasons[i])
+        BadLine(int(numbers[i]), lines[i].decode("ascii", "replace"), reasons[i])
         for i in np.flatnonzero(~good)
-        if length[i] > 0  # MPCORB.DAT parts its sections by empty lines
     )
     readable = _readable(table, lines)
     designation, name = _names(raw["packed"][good], readable[good])
     kept = {key: column[good] for key, column in values.items()}
-    arc_start_jd, arc_end_jd = _arcs(raw["arc"][good], raw["last"][good])
+    arc_start_jd, arc_end_jd = _arcs(raw["arc"][good], last_jd[good])
     return Orbits(
         designation=designation,
         name=name,
@@ -236,23 +263,22 @@ def _number(text: bytes) -> float:
 
 def _epochs(column: NDArray[np.bytes_]) -> Floats:
     """Julian dates (TT) of packed dates; NaN where they are none."""
-    import erfa
-
     kinds, which = np.unique(column, return_inverse=True)
-    jds = np.full(len(kinds), np.nan)
-    for i, text in enumerate(kinds):
-        date = epoch_from_packed(text.decode("ascii", "replace"))
-        if date is not None:
-            try:
-                jds[i] = sum(erfa.cal2jd(*date))
-            except erfa.ErfaError:  # the 31st of February
-                continue
-    return jds[which]
+    dates = [epoch_from_packed(text.decode("ascii", "replace")) for text in kinds.tolist()]
+    return np.array([_jd(date) for date in dates], dtype=float)[which]
 
 
-def _arcs(arc: NDArray[np.bytes_], last: NDArray[np.bytes_]) -> tuple[Floats, Floats]:
-    """First and last observation (JD) from ``1893-2019`` or ``23 days`` and ``20190509``."""
-    start, end = np.full(len(arc), np.nan), _last_observations(last)
+def _jd(date: tuple[int, int, int] | None) -> float:
+    """Julian date at 0h of a day of the Gregorian calendar; NaN for the 31st of February."""
+    try:
+        return math.nan if date is None else datetime.date(*date).toordinal() + _JD_OF_DAY_0
+    except ValueError:
+        return math.nan
+
+
+def _arcs(arc: NDArray[np.bytes_], last_jd: Floats) -> tuple[Floats, Floats]:
+    """First and last observation (JD) from ``1893-2019`` or ``23 days``, and the latter's date."""
+    start, end = np.full(len(arc), np.nan), last_jd
     if len(arc) == 0:
         return start, end
     letters = arc.astype("S9").view("S1").reshape(-1, 9)
@@ -268,33 +294,40 @@ def _arcs(arc: NDArray[np.bytes_], last: NDArray[np.bytes_]) -> tuple[Floats, Fl
     return start, end
 
 
-def _last_observations(column: NDArray[np.bytes_]) -> Floats:
-    import erfa
-
+def _last_observations(column: NDArray[np.bytes_]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Julian dates of ``20190509``, and which are written like dates and are none."""
     kinds, which = np.unique(column, return_inverse=True)
-    jds = np.full(len(kinds), np.nan)
-    for i, text in enumerate(kinds.tolist()):
-        if len(text) == 8 and text.isdigit():
-            try:
-                jds[i] = sum(erfa.cal2jd(int(text[:4]), int(text[4:6]), int(text[6:])))
-            except erfa.ErfaError:  # the 31st of February
-                continue
-    return jds[which]
+    written = np.array([len(text) == 8 and text.isdigit() for text in kinds.tolist()], dtype=bool)
+    jds = np.array(
+        [
+            _jd((int(text[:4]), int(text[4:6]), int(text[6:]))) if is_date else math.nan
+            for text, is_date in zip(kinds.tolist(), written, strict=True)
+        ],
+        dtype=float,
+    )
+    return jds[which], (written & np.isnan(jds))[which]
 
 
 def _new_year_jd(year: Floats) -> Floats:
     return 2451544.5 + 365.25 * (year - 2000.0)
 
 
-def _reasons(values: dict[str, Floats], epoch_jd: Floats, length: NDArray[np.int_]) -> list[str]:
+def _reasons(
+    values: dict[str, Floats],
+    epoch_jd: Floats,
+    length: NDArray[np.int_],
+    last_is_none: NDArray[np.bool_],
+) -> list[str]:
     """Why each line is no orbit; empty where it is one."""
     a, e = values["a"], values["e"]
     reasons = np.full(len(a), "", dtype=object)
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = np.degrees(np.sqrt(GM_SUN_AU3_PER_DAY2 / np.abs(a) ** 3))
         tests = (
+            ("its last observation is no date", last_is_none),
             ("its mean motion does not fit its semi-major axis",
-             np.abs(values["motion"] / expected - 1.0) > _MOTION_TOLERANCE),
+             np.abs(values["motion"] - expected)
+             > _MOTION_TOLERANCE * expected + _MOTION_ROUNDING_DEG),
             ("its inclination is not in 0 to 180 degrees",
              ~((values["incl"] >= 0) & (values["incl"] <= 180))),
             ("eccentricity and semi-major axis are no orbit about the Sun",
@@ -384,6 +417,13 @@ def write_mpcorb(orbits: Orbits, path: str | Path) -> None:
     Angles keep 5 decimals of a degree and distances 7 of an au, as everywhere in this format:
     0.02 arcsec seen from the Sun.
 
+    Parameters
+    ----------
+    orbits
+        n orbits.
+    path
+        The file.
+
     Raises
     ------
     CatalogueError
@@ -418,12 +458,18 @@ def _format(orbits: Orbits) -> Iterable[str]:
         line = (
             f"{_packed(orbits.designation[i]):<7} {_optional(orbits.h_mag[i])} "
             f"{_optional(orbits.g_slope[i])} {epochs[i]} {angles}  "
-            f"{orbits.e[i]:9.7f} {motion[i]:11.8f} {orbits.a_au[i]:11.7f}  "
+            f"{orbits.e[i]:9.7f} {motion[i]:11.8f} {_axis(orbits.a_au[i])}  "
             f"{_uncertainty(orbits.uncertainty[i])}"
         )
         if len(line) != _COLUMNS["u"][1]:
             raise CatalogueError(f"elements of {orbits.name[i]} are too large for MPCORB columns")
         yield f"{line:<{_COLUMNS['readable'][0]}}{orbits.name[i][:28]}".rstrip()
+
+
+def _axis(a_au: float) -> str:
+    """With as many decimals as eleven columns hold, seven at most."""
+    decimals = max(0, 7 - max(0, len(f"{a_au:.0f}") - 3))
+    return f"{a_au:11.{decimals}f}"
 
 
 def _packed_epochs(epoch_jd: Floats) -> list[str]:

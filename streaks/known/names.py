@@ -93,15 +93,36 @@ def _with_sbpy(name: str) -> str | None:
 
 
 def survey_spelling(designation: str) -> str:
-    """A key as ZTF writes it in ``ssnamenr``: without spaces."""
+    """A key as ZTF writes it in ``ssnamenr``: without spaces.
+
+    Parameters
+    ----------
+    designation
+        ``"2012 LU23"``.
+
+    Returns
+    -------
+    str
+        ``"2012LU23"``.
+    """
     return designation.replace(" ", "")
 
 
 def same_object(first: str | None, second: str | None) -> bool:
-    """Whether two spellings name one object; False where either is none.
+    """Whether two spellings name one object.
 
     ``(24421)Djorgovski`` is ``24421``; a bare ``Djorgovski`` is not known to be, as that takes a
     catalogue (`Orbits.find`).
+
+    Parameters
+    ----------
+    first, second
+        Names in any spelling.
+
+    Returns
+    -------
+    bool
+        False where either is none.
     """
     one, other = normalise_name(first), normalise_name(second)
     return bool(one) and one.casefold() == other.casefold()

@@ -21,12 +21,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.known.engine import catalogue_error_arcsec, states_at_epoch
+from streaks.errors import ConfigError
+from streaks.known.dynamics import Dynamics, TwoBody, catalogue_error_arcsec, states_at_epoch
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.orbits import Orbits
-from streaks.known.solar_system import LIGHT_AU_PER_DAY, BuiltinEphemeris, Ephemeris
+from streaks.known.shipped import default_ephemeris
+from streaks.known.solar_system import (
+    LIGHT_AU_PER_DAY,
+    Ephemeris,
+    SeriesEphemeris,
+    ephemeris_between,
+)
 
-__all__ = ["NBodyEngine"]
+__all__ = ["NBody", "as_dynamics", "with_ephemeris"]
 
 _log = logging.getLogger(__name__)
 
@@ -89,32 +96,45 @@ def _collocation() -> _Collocation:
     )
 
 
-class NBodyEngine:
-    """An `Engine` with full dynamics.
+class NBody:
+    """Full dynamics, a `Dynamics`.
 
-    It remembers the states of the catalogue it was last asked for, and walks on from the nearest
-    of them: a survey's nights in order cost one integration.
+    It remembers the states of the catalogue it was last asked for, and goes on from the nearest
+    of them: a survey's nights in order cost one integration. Make one and hand it to each call
+    where that matters.
 
     Parameters
     ----------
     ephemeris
-        Where the perturbers are. With the built-in series the giant planets are good to 2e-4 of
-        their distance, and results to some arcsec in eight years; a JPL kernel has no such limit.
+        Where the perturbers are; the package's own by default (`default_ephemeris`). With the
+        built-in series the giant planets are good to 2e-4 of their distance, and results to some
+        arcsec in eight years; a JPL kernel has no such limit.
     """
 
     def __init__(self, ephemeris: Ephemeris | None = None) -> None:
-        self.ephemeris = BuiltinEphemeris() if ephemeris is None else ephemeris
+        self.ephemeris = default_ephemeris() if ephemeris is None else ephemeris
         self.name = f"n-body ({self.ephemeris.name})"
         self._orbits: Orbits | None = None
         self._known: dict[float, tuple[Floats, Floats]] = {}
-        if isinstance(self.ephemeris, BuiltinEphemeris):
+        if isinstance(self.ephemeris, SeriesEphemeris):
             _log.info("planets from the built-in series; a JPL kernel is more precise")
 
     def states(self, orbits: Orbits, jd_tdb: float) -> tuple[Floats, Floats]:
-        """Heliocentric states, ICRS axes.
+        """Where orbits are at a time.
 
-        NaN for an orbit that runs into the Sun or a planet, or whose epoch the ephemeris does not
-        hold.
+        Parameters
+        ----------
+        orbits
+            n orbits.
+        jd_tdb
+            Julian date, TDB.
+
+        Returns
+        -------
+        position : (n, 3), au
+            Heliocentric, ICRS axes. NaN for an orbit that runs into the Sun or a planet, or whose
+            epoch the ephemeris does not hold.
+        velocity : (n, 3), au/day
 
         Raises
         ------
@@ -123,50 +143,61 @@ class NBodyEngine:
         """
         if self._orbits is not orbits:
             self._orbits, self._known = orbits, {}
-        if not self._known:
+        # Within the years of the kernels nothing starts from states that the series gave.
+        source = ephemeris_between(self.ephemeris, jd_tdb, jd_tdb)
+        starts = [
+            jd for jd in self._known if ephemeris_between(self.ephemeris, jd, jd_tdb) is source
+        ]
+        if not starts:
             return self._remember(jd_tdb, self._from_epochs(orbits, jd_tdb))
-        start = min(self._known, key=lambda jd: abs(jd - jd_tdb))
-        position, velocity = self._known[start]
-        return self._remember(
-            jd_tdb, self._integrate(position, velocity, start, jd_tdb, self._own(orbits))
-        )
+        start = min(starts, key=lambda jd: abs(jd - jd_tdb))
+        return self._remember(jd_tdb, self.follow(orbits, self._known[start], start, jd_tdb))
 
     def follow(
         self, orbits: Orbits, states: tuple[Floats, Floats], start_jd: float, end_jd: float
     ) -> tuple[Floats, Floats]:
-        """Given heliocentric states (ICRS axes) of these orbits at one time brought to another."""
-        return self._integrate(*states, start_jd, end_jd, self._own(orbits))
+        """As of `Dynamics`; the orbits' names tell which of them are perturbers themselves.
+
+        Raises
+        ------
+        CatalogueError
+            For times that the ephemeris does not hold.
+        """
+        return self._integrate(*states, start_jd, end_jd, orbits.designation)
 
     def error_arcsec(self, orbits: Orbits, jd_tdb: float) -> Floats:
-        """Error of the elements, and of the built-in series where these are used."""
+        """Error of the elements, and of the built-in series where these are used.
+
+        Parameters
+        ----------
+        orbits
+            n orbits.
+        jd_tdb
+            Julian date, TDB.
+
+        Returns
+        -------
+        (n,), arcsec
+            1 sigma, seen from the Sun.
+        """
         error = catalogue_error_arcsec(orbits, jd_tdb)
-        if isinstance(self.ephemeris, BuiltinEphemeris):
-            days = np.abs(jd_tdb - orbits.epoch_jd)
-            planets = _BUILTIN_ARCSEC * (days / 400.0) ** 2.25
-            return np.hypot(error, planets)
-        return error
+        by_series = np.zeros(len(orbits), dtype=bool)
+        for epoch in np.unique(orbits.epoch_jd):
+            source = ephemeris_between(self.ephemeris, float(epoch), jd_tdb)
+            by_series[orbits.epoch_jd == epoch] = isinstance(source, SeriesEphemeris)
+        days = np.where(by_series, np.abs(jd_tdb - orbits.epoch_jd), 0.0)
+        return np.hypot(error, _SERIES_ARCSEC * (days / 400.0) ** 2.25)
 
     def _remember(self, jd_tdb: float, states: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-        # A handful is enough to walk from, and bounds the memory of a full catalogue.
+        # A handful is enough to go on from, and bounds the memory of a full catalogue.
         if len(self._known) >= 4:
             self._known.pop(next(iter(self._known)))
         self._known[jd_tdb] = states
         return states
 
-    @property
-    def _bodies(self) -> dict[str, float]:
-        """The Sun first, then the perturbers, with their GM."""
-        return {"sun": GM_SUN_AU3_PER_DAY2, **self.ephemeris.gm}
-
-    def _own(self, orbits: Orbits) -> NDArray[np.int64]:
-        """Which perturber each orbit is itself; -1 for none."""
-        bodies = {body: i for i, body in enumerate(self._bodies)}
-        return np.array([bodies.get(str(d), -1) for d in orbits.designation], dtype=np.int64)
-
     def _from_epochs(self, orbits: Orbits, jd_tdb: float) -> tuple[Floats, Floats]:
         """Each group of one epoch from there."""
         position, velocity = states_at_epoch(orbits)
-        own = self._own(orbits)
         low, high = self.ephemeris.span_jd
         for epoch in np.unique(orbits.epoch_jd):
             group = np.flatnonzero(orbits.epoch_jd == epoch)
@@ -180,7 +211,11 @@ class NBodyEngine:
                 position[group], velocity[group] = np.nan, np.nan
                 continue
             position[group], velocity[group] = self._integrate(
-                position[group], velocity[group], float(epoch), jd_tdb, own[group]
+                position[group],
+                velocity[group],
+                float(epoch),
+                jd_tdb,
+                orbits.designation[group],
             )
         return position, velocity
 
@@ -190,59 +225,129 @@ class NBodyEngine:
         velocity: Floats,
         start_jd: float,
         end_jd: float,
-        own: NDArray[np.int64],
+        names: NDArray[np.str_],
     ) -> tuple[Floats, Floats]:
         """Heliocentric states from one time to another."""
         if start_jd == end_jd or len(position) == 0:
             return position.copy(), velocity.copy()
-        sun, sun_velocity = self.ephemeris.state("sun", start_jd)
+        # One source for the whole way: two have different barycentres.
+        source = ephemeris_between(self.ephemeris, start_jd, end_jd)
+        bodies = {"sun": GM_SUN_AU3_PER_DAY2, **source.gm}
+        sun, sun_velocity = source.state("sun", start_jd)
         position, velocity = position + sun, velocity + sun_velocity
         steps = math.ceil(abs(end_jd - start_jd) / _STEP_DAYS)
         step_days = (end_jd - start_jd) / steps
-        series = [self._series(start_jd + k * step_days, step_days) for k in range(steps)]
+        series = _series(source, list(bodies), start_jd, step_days, steps)
         tables = [_evaluate_series(one, _NODES) for one in series]
+        gm = np.array(list(bodies.values()))
+        own = _own_body(names, list(bodies))
         for first in range(0, len(position), _CHUNK):
             part = slice(first, first + _CHUNK)
-            self._advance_all(position[part], velocity[part], own[part], step_days, series, tables)
-        sun, sun_velocity = self.ephemeris.state("sun", end_jd)
+            _advance_all(position[part], velocity[part], own[part], step_days, series, tables, gm)
+        sun, sun_velocity = source.state("sun", end_jd)
         return position - sun, velocity - sun_velocity
 
-    def _advance_all(
-        self,
-        position: Floats,
-        velocity: Floats,
-        own: NDArray[np.int64],
-        step_days: float,
-        series: list[Floats],
-        tables: list[Floats],
-    ) -> None:
-        """Some orbits over all steps, in place."""
-        from streaks.known._radau import advance
 
-        share = np.ones(len(position))
-        guess = np.full((len(position), len(_NODES), 3), np.nan)
-        gm = np.array(list(self._bodies.values()))
-        for one, table in zip(series, tables, strict=True):
-            advance(
-                position, velocity, share, guess, own, step_days, one, table, _NODES,
-                *_collocation(), gm, LIGHT_AU_PER_DAY**-2.0, _TOLERANCE,
-            )  # fmt: skip
+def as_dynamics(dynamics: str | Dynamics, ephemeris: Ephemeris | None = None) -> Dynamics:
+    """A model of motion by its name; a model as it is.
 
-    def _series(self, start_jd: float, step_days: float) -> Floats:
-        """Chebyshev coefficients (b, 3, order) of the massive bodies over a step."""
-        k = np.arange(_SERIES_ORDER)
-        angle = np.pi * (k + 0.5) / _SERIES_ORDER
-        jd = start_jd + step_days * 0.5 * (1.0 + np.cos(angle))
-        places = np.stack([self.ephemeris.state(body, jd)[0] for body in self._bodies])
-        to_series = 2.0 / _SERIES_ORDER * np.cos(np.outer(k, angle))
-        to_series[0] *= 0.5
-        return np.ascontiguousarray(np.einsum("kt,bta->bak", to_series, places))
+    Parameters
+    ----------
+    dynamics
+        ``"n-body"``, ``"two-body"``, or a model of the user's own.
+    ephemeris
+        Where the perturbers of ``"n-body"`` are; the package's own by default.
+
+    Returns
+    -------
+    Dynamics
+
+    Raises
+    ------
+    ConfigError
+        For another name.
+    """
+    if not isinstance(dynamics, str):
+        return dynamics
+    if dynamics == TwoBody.name:
+        return TwoBody()
+    if dynamics == "n-body":
+        return NBody(ephemeris)
+    raise ConfigError(f"dynamics is {dynamics!r}; expected 'n-body' or 'two-body'")
+
+
+def with_ephemeris(
+    dynamics: str | Dynamics, ephemeris: Ephemeris | None
+) -> tuple[Dynamics, Ephemeris]:
+    """A model of motion, and where Sun and Earth are.
+
+    Parameters
+    ----------
+    dynamics
+        As of `as_dynamics`.
+    ephemeris
+        None takes that of the model, else the package's own.
+
+    Returns
+    -------
+    Dynamics
+    Ephemeris
+    """
+    model = as_dynamics(dynamics, ephemeris)
+    if ephemeris is None:
+        own: Ephemeris | None = getattr(model, "ephemeris", None)
+        ephemeris = default_ephemeris() if own is None else own
+    return model, ephemeris
+
+
+def _own_body(names: NDArray[np.str_], bodies: list[str]) -> NDArray[np.int64]:
+    """Which perturber each orbit is itself; -1 for none."""
+    place = {body: i for i, body in enumerate(bodies)}
+    return np.array([place.get(str(name), -1) for name in names], dtype=np.int64)
+
+
+def _advance_all(
+    position: Floats,
+    velocity: Floats,
+    own: NDArray[np.int64],
+    step_days: float,
+    series: list[Floats],
+    tables: list[Floats],
+    gm: Floats,
+) -> None:
+    """Some orbits over all steps, in place."""
+    from streaks.known._radau import advance
+
+    share = np.ones(len(position))
+    guess = np.full((len(position), len(_NODES), 3), np.nan)
+    for one, table in zip(series, tables, strict=True):
+        advance(
+            position, velocity, share, guess, own, step_days, one, table, _NODES,
+            *_collocation(), gm, LIGHT_AU_PER_DAY**-2.0, _TOLERANCE,
+        )  # fmt: skip
+
+
+def _series(
+    source: Ephemeris, bodies: list[str], start_jd: float, step_days: float, steps: int
+) -> list[Floats]:
+    """Chebyshev coefficients (b, 3, order) of the massive bodies over each step."""
+    k = np.arange(_SERIES_ORDER)
+    angle = np.pi * (k + 0.5) / _SERIES_ORDER
+    within = step_days * 0.5 * (1.0 + np.cos(angle))
+    jd = start_jd + step_days * np.arange(steps)[:, None] + within
+    # The last node of a long way may round to beyond its end, where the ephemeris may end too.
+    end_jd = start_jd + steps * step_days
+    jd = np.clip(jd, min(start_jd, end_jd), max(start_jd, end_jd))
+    places = np.stack([source.state(body, jd)[0] for body in bodies])
+    to_series = 2.0 / _SERIES_ORDER * np.cos(np.outer(k, angle))
+    to_series[0] *= 0.5
+    return list(np.ascontiguousarray(np.einsum("kt,bsta->sbak", to_series, places)))
 
 
 #: 1-sigma error after 400 days that the built-in series leave, growing with the 2.25th power of
 #: time; a third of the 99 % measured against DE440 on 1115 main-belt asteroids (0.03 arcsec after
 #: 400 days, 1.2 after 1600, 2.8 after 2850).
-_BUILTIN_ARCSEC = 0.012
+_SERIES_ARCSEC = 0.012
 
 
 def _evaluate_series(series: Floats, shares: Floats) -> Floats:

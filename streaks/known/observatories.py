@@ -1,7 +1,7 @@
 """Where telescopes stand: the MPC's observatory codes and parallax constants.
 
-A small table of surveys and large observatories comes with the package; any other site is read
-from the user's own copy of the MPC's list.
+The MPC's whole list comes with the package (``benchmarks/package_data.py`` makes it); a newer site
+is read from the user's own copy of the list.
 
 References
 ----------
@@ -11,6 +11,7 @@ https://www.minorplanetcenter.net/iau/lists/ObsCodesF.html
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from streaks.errors import CatalogueError
+from streaks.unpack import TooLargeError, bounded_gzip
 
-__all__ = ["Observatory", "find_observatory", "read_observatories", "shipped_observatories"]
+__all__ = [
+    "Observatory",
+    "check_code",
+    "find_observatory",
+    "read_observatories",
+    "shipped_observatories",
+]
 
+#: The whole list is 0.3 MB.
+_MAX_BYTES = 20 << 20
 _CODE = re.compile(r"[0-9A-Z][0-9A-Za-z]{2} ")
 
 
@@ -49,16 +59,69 @@ class Observatory:
 
 
 @lru_cache(maxsize=1)
-def shipped_observatories() -> Mapping[str, Observatory]:
-    """The sites that come with the package, by code."""
+def _shipped_codes() -> Mapping[str, list[Any]]:
+    """Name and place of each code; the name alone of what has no place on the Earth."""
     text = files("streaks.known").joinpath("observatories.json").read_text(encoding="utf-8")
-    return {code: Observatory(code, *values) for code, values in json.loads(text).items()}
+    codes: dict[str, list[Any]] = json.loads(text)
+    return codes
+
+
+@lru_cache(maxsize=1)
+def shipped_observatories() -> Mapping[str, Observatory]:
+    """The sites that come with the package.
+
+    Returns
+    -------
+    mapping of str to Observatory
+        By code; spacecraft and roving observers are left out.
+    """
+    return {
+        code: Observatory(code, *values)
+        for code, values in _shipped_codes().items()
+        if len(values) > 1
+    }
+
+
+def check_code(code: str) -> str:
+    """An observatory code as it is, if it is one of the MPC's.
+
+    Parameters
+    ----------
+    code
+        Such as ``I41``; a spacecraft's is one, too.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    CatalogueError
+        If it is unknown.
+    """
+    if code not in _shipped_codes():
+        raise CatalogueError(
+            f"observatory code {code!r} is unknown: the MPC's list has {len(_shipped_codes())} "
+            "codes such as I41 (Palomar, ZTF); see "
+            "https://www.minorplanetcenter.net/iau/lists/ObsCodesF.html"
+        )
+    return code
 
 
 def read_observatories(path: str | Path) -> dict[str, Observatory]:
     """Sites of the MPC's list: ``obscodes_extended.json`` or the text of ``ObsCodes.html``.
 
     Spacecraft and roving observers have no fixed place and are left out.
+
+    Parameters
+    ----------
+    path
+        One of the two files.
+
+    Returns
+    -------
+    dict of str to Observatory
+        By code.
 
     Raises
     ------
@@ -67,10 +130,12 @@ def read_observatories(path: str | Path) -> dict[str, Observatory]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
+        content, _ = bounded_gzip(path, max_bytes=_MAX_BYTES)
+        text = content.decode("utf-8-sig", "replace")
+    except (OSError, TooLargeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CatalogueError(
-            f"cannot read the observatory codes {path}: {error.strerror or error}; give the "
+            f"cannot read the observatory codes {path}: {reason}; give the "
             "MPC's obscodes_extended.json or ObsCodes.html"
         ) from None
     sites = _from_json(text) if text.lstrip().startswith("{") else _from_lines(text)
@@ -85,23 +150,17 @@ def read_observatories(path: str | Path) -> dict[str, Observatory]:
 def _from_json(text: str) -> dict[str, Observatory]:
     try:
         entries = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
-    return {
-        code: Observatory(
-            code,
-            str(entry.get("Name", "")),
-            float(entry["Longitude"]),
-            float(entry["cos"]),
-            float(entry["sin"]),
-        )
-        for code, entry in entries.items()
-        if _has_place(entry)
-    }
-
-
-def _has_place(entry: Any) -> bool:
-    return isinstance(entry, dict) and {"Longitude", "cos", "sin"} <= set(entry)
+    sites = {}
+    for code, entry in entries.items():
+        try:
+            place = [float(entry[name]) for name in ("Longitude", "cos", "sin")]
+        except (KeyError, TypeError, ValueError, OverflowError):  # spacecraft have none
+            continue
+        if all(map(math.isfinite, place)):
+            sites[code] = Observatory(code, str(entry.get("Name", "")), *place)
+    return sites
 
 
 def _from_lines(text: str) -> dict[str, Observatory]:
@@ -121,17 +180,27 @@ def _from_lines(text: str) -> dict[str, Observatory]:
 def find_observatory(code: str, sites: Mapping[str, Observatory] | None = None) -> Observatory:
     """The site of an MPC code, in the user's own sites first, then in the shipped ones.
 
+    Parameters
+    ----------
+    code
+        Such as ``I41``.
+    sites
+        The user's own, by code.
+
+    Returns
+    -------
+    Observatory
+
     Raises
     ------
     CatalogueError
-        For a code that is in neither.
+        For a code that is in neither, or of what has no place on the Earth.
     """
-    own = {} if sites is None else sites
-    site = own.get(code) or shipped_observatories().get(code)
+    site = (sites or {}).get(code) or shipped_observatories().get(code)
     if site is None:
+        check_code(code)
         raise CatalogueError(
-            f"observatory code {code!r} is unknown; give one of "
-            f"{', '.join(sorted({*own, *shipped_observatories()})[:60])}, or the MPC's list of "
-            "all codes (obscodes_extended.json)"
+            f"observatory code {code!r} is {_shipped_codes()[code][0]}, which has no fixed place "
+            "on the Earth; give another, or 500 for the geocentre"
         )
     return site

@@ -26,14 +26,32 @@ DEFAULT_SLOPE = 0.15
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that is no orbit."""
+    """A line that is no orbit.
+
+    Parameters
+    ----------
+    number
+        Of the line, or of the entry, from 1.
+    text
+        Its beginning; characters that would steer a terminal are replaced.
+    reason
+        Why it is none.
+    """
 
     number: int
     text: str
     reason: str
 
+    def __post_init__(self) -> None:
+        for name in ("text", "reason"):
+            object.__setattr__(self, name, _printable(getattr(self, name)[:200]))
+
     def __str__(self) -> str:
         return f"line {self.number} ({self.text.strip()[:24]}): {self.reason}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _no_lines() -> tuple[BadLine, ...]:
@@ -105,33 +123,69 @@ class Orbits:
 
     @property
     def elements(self) -> Elements:
+        """The six elements; distances in au, angles in rad, time in JD (TT)."""
         return Elements(
             self.q_au, self.e, self.incl_rad, self.node_rad, self.argperi_rad, self.tp_jd
         )
 
     @property
     def a_au(self) -> Floats:
-        """Semi-major axis: negative for hyperbolas, infinite for parabolas."""
+        """Semi-major axis.
+
+        Returns
+        -------
+        (n,), au
+            Negative for hyperbolas, infinite for parabolas.
+        """
         with np.errstate(divide="ignore"):
             return self.q_au / (1.0 - self.e)
 
     @property
     def mean_motion_rad_per_day(self) -> Floats:
+        """Mean motion, (n,), rad/day; 0 for parabolas."""
         return np.sqrt(GM_SUN_AU3_PER_DAY2 / np.abs(self.a_au) ** 3)
 
     @property
     def mean_anomaly_rad(self) -> Floats:
-        """At the epoch, in [0, 2 pi) for ellipses."""
+        """Mean anomaly at the epoch.
+
+        Returns
+        -------
+        (n,), rad
+            In [0, 2 pi) for ellipses.
+        """
         anomaly = self.mean_motion_rad_per_day * (self.epoch_jd - self.tp_jd)
         return np.where(self.e < 1.0, np.mod(anomaly, 2.0 * np.pi), anomaly)
 
     def select(self, index: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Orbits:
-        """Those orbits that a slice, a boolean mask or integers pick; failures are dropped."""
+        """Some of the orbits.
+
+        Parameters
+        ----------
+        index
+            A slice, a boolean mask (n,) or integers.
+
+        Returns
+        -------
+        Orbits
+            Without failures.
+        """
         picked = {f.name: getattr(self, f.name)[index] for f in _array_fields()}
         return replace(self, failures=(), **picked)
 
     def find(self, designation: str) -> NDArray[np.intp]:
-        """Places of the object of this name in any spelling; empty where it is not here."""
+        """Places of the object of a name.
+
+        Parameters
+        ----------
+        designation
+            A name in any spelling.
+
+        Returns
+        -------
+        (k,) int
+            Rows; empty where it is not here.
+        """
         from streaks.known.names import normalise_name
 
         key = normalise_name(designation)
@@ -139,7 +193,12 @@ class Orbits:
         return hits if hits.size else np.flatnonzero(self.name == designation.strip())
 
     def to_sbpy(self) -> Orbit:
-        """The same orbits as an sbpy table, ready for its queries and models."""
+        """The same orbits as an sbpy table, ready for its queries and models.
+
+        Returns
+        -------
+        sbpy.data.Orbit
+        """
         import astropy.units as u
         from astropy.time import Time
 
@@ -164,6 +223,15 @@ class Orbits:
     @classmethod
     def from_sbpy(cls, orbit: Orbit) -> Orbits:
         """Orbits of an sbpy table, for instance of one of its online look-ups.
+
+        Parameters
+        ----------
+        orbit
+            With ``targetname``, elements of any form, ``epoch``; ``H`` and ``G`` where known.
+
+        Returns
+        -------
+        Orbits
 
         Raises
         ------
@@ -234,6 +302,16 @@ def _sbpy_times(orbit: Orbit, name: str) -> Floats:
 
 def stack_orbits(parts: Sequence[Orbits]) -> Orbits:
     """Several catalogues as one, failures included.
+
+    Parameters
+    ----------
+    parts
+        At least one.
+
+    Returns
+    -------
+    Orbits
+        One behind the other.
 
     Raises
     ------

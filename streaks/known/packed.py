@@ -38,6 +38,11 @@ _PACKED_SURVEY = re.compile(r"(PL|T1|T2|T3)S(\d{4})")
 def unpack_designation(packed: str) -> str | None:
     """The readable form of a packed number or provisional designation.
 
+    Parameters
+    ----------
+    packed
+        Such as ``K12L23U``.
+
     Returns
     -------
     str or None
@@ -77,7 +82,18 @@ def _unpack_provisional(packed: str) -> str | None:
 
 
 def pack_designation(designation: str) -> str | None:
-    """The packed form of ``"24421"`` or ``"2012 LU23"``; None where there is none."""
+    """The packed form of a number or provisional designation.
+
+    Parameters
+    ----------
+    designation
+        ``"24421"`` or ``"2012 LU23"``.
+
+    Returns
+    -------
+    str or None
+        None where it has no packed form.
+    """
     if designation.isdigit():
         return _pack_number(int(designation))
     if match := _SURVEY.fullmatch(designation):
@@ -127,7 +143,18 @@ def _to_base62(value: int) -> str:
 
 
 def epoch_from_packed(packed: str) -> tuple[int, int, int] | None:
-    """``(year, month, day)`` of a packed date such as ``K25BL``; None where it is none."""
+    """The date of a packed date.
+
+    Parameters
+    ----------
+    packed
+        Such as ``K25BL``.
+
+    Returns
+    -------
+    (int, int, int) or None
+        Year, month and day; None where it is none.
+    """
     if len(packed) != 5 or packed[0] not in _CENTURIES or not packed[1:3].isdigit():
         return None
     month, day = _VALUE.get(packed[3], 0), _VALUE.get(packed[4], 0)
@@ -137,7 +164,18 @@ def epoch_from_packed(packed: str) -> tuple[int, int, int] | None:
 
 
 def pack_epoch(year: int, month: int, day: int) -> str | None:
-    """A date such as 2025-11-21 as ``K25BL``; None outside the years 1800 to 2199."""
+    """A packed date.
+
+    Parameters
+    ----------
+    year, month, day
+        Such as 2025, 11, 21.
+
+    Returns
+    -------
+    str or None
+        ``K25BL``; None outside the years 1800 to 2199.
+    """
     century = {value: key for key, value in _CENTURIES.items()}.get(year // 100)
     if century is None:
         return None

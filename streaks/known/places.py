@@ -10,15 +10,17 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from streaks.errors import CatalogueError
-from streaks.known.engine import Engine, TwoBodyEngine
+from streaks.known.dynamics import Dynamics
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.names import survey_spelling
+from streaks.known.nbody import with_ephemeris
 from streaks.known.observatories import Observatory, find_observatory
 from streaks.known.orbits import DEFAULT_SLOPE, Orbits
+from streaks.known.shipped import default_ephemeris
 from streaks.known.solar_system import (
     LIGHT_AU_PER_DAY,
-    BuiltinEphemeris,
     Ephemeris,
+    ephemeris_between,
     observer_state,
 )
 from streaks.matching import separation_arcsec
@@ -37,6 +39,8 @@ Floats = NDArray[np.float64]
 
 _ARCSEC = np.pi / 648_000.0
 _SECOND = 1.0 / 86_400.0
+#: No exposure, nor the light's travel from any body that moves, takes longer.
+_ROOM_DAYS = 1.0
 
 PREDICTION_COLUMNS = (
     ColumnSpec("name", str, None, "as people write it: (24421) Djorgovski"),
@@ -71,7 +75,7 @@ def predict(
     observatory: str | Observatory,
     *,
     exposure_s: float = 0.0,
-    engine: Engine | None = None,
+    dynamics: str | Dynamics = "n-body",
     ephemeris: Ephemeris | None = None,
 ) -> QTable:
     """Where everything in a catalogue is at a time, with light-time, seen from a place.
@@ -86,10 +90,14 @@ def predict(
         MPC code, or a site of the user's own.
     exposure_s
         Length of the exposure, for its start and end.
-    engine
-        Dynamics; two-body by default, which holds for some weeks about the epoch of the orbits.
+    dynamics
+        ``"n-body"`` (Sun, planets, Moon, massive asteroids, relativity), ``"two-body"`` (the Sun
+        alone, which holds for some weeks about the epoch of the orbits and no longer), or a model
+        of the user's own. Of many calls in a row, make one `NBody` and hand it to each: it goes
+        on from where it was.
     ephemeris
-        Where Sun and Earth are; the built-in series by default.
+        Where Sun, Earth and perturbers are; by default that of the model, else the package's own
+        (JPL's DE440 from 2012 to 2035, series outside).
 
     Returns
     -------
@@ -100,31 +108,64 @@ def predict(
     Raises
     ------
     CatalogueError
-        For an unknown observatory or more than one time.
+        For an unknown observatory, more than one time, or a time that the ephemeris does not hold.
+    ConfigError
+        For dynamics of an unknown name.
     """
-    engine = TwoBodyEngine() if engine is None else engine
+    site = as_observatory(observatory)
+    model, ephemeris = with_ephemeris(dynamics, ephemeris)
     jd_tdb = single_jd_tdb(time)
-    states = engine.states(orbits, jd_tdb)
+    states = model.states(orbits, jd_tdb)
     return predictions_from_states(
         orbits,
         *states,
         jd_tdb,
-        as_observatory(observatory),
+        site,
         exposure_s=exposure_s,
-        error_arcsec=engine.error_arcsec(orbits, jd_tdb),
+        error_arcsec=model.error_arcsec(orbits, jd_tdb),
         ephemeris=ephemeris,
     )
 
 
 def single_jd_tdb(time: Time) -> float:
-    """The Julian date (TDB) of one instant."""
+    """The Julian date (TDB) of one instant.
+
+    Parameters
+    ----------
+    time
+        One instant.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    CatalogueError
+        For more than one.
+    """
     if not time.isscalar:
         raise CatalogueError(f"expected one instant, got {time.size}; predict for one at a time")
     return float(time.tdb.jd)
 
 
 def as_observatory(observatory: str | Observatory) -> Observatory:
-    """A site from its code; a site as it is."""
+    """A site from its code; a site as it is.
+
+    Parameters
+    ----------
+    observatory
+        MPC code, or a site.
+
+    Returns
+    -------
+    Observatory
+
+    Raises
+    ------
+    CatalogueError
+        For an unknown code.
+    """
     return observatory if isinstance(observatory, Observatory) else find_observatory(observatory)
 
 
@@ -143,11 +184,28 @@ def predictions_from_states(
 
     Parameters
     ----------
+    orbits
+        n orbits, for their names and magnitudes.
     position, velocity : (n, 3), au and au/day
+        Heliocentric, ICRS axes.
+    jd_tdb
+        MID-exposure, TDB.
+    observatory
+        The site.
+    exposure_s
+        Length of the exposure.
     error_arcsec : (n,)
         1-sigma errors seen from the Sun; NaN where not given.
+    ephemeris
+        Where Sun and Earth are; the package's own by default.
+
+    Returns
+    -------
+    QTable
+        `PREDICTION_COLUMNS`, n rows in the order of the orbits.
     """
-    ephemeris = BuiltinEphemeris() if ephemeris is None else ephemeris
+    ephemeris = default_ephemeris() if ephemeris is None else ephemeris
+    ephemeris = ephemeris_between(ephemeris, jd_tdb - _ROOM_DAYS, jd_tdb + _ROOM_DAYS)
     half = 0.5 * exposure_s * _SECOND
 
     def seen(offset_days: float) -> _Apparent:
@@ -227,7 +285,17 @@ def _motion(seen: _Apparent, delta: Floats) -> tuple[Floats, Floats]:
 
 
 def tangent_axes(unit: Floats) -> tuple[Floats, Floats]:
-    """Unit vectors to the east and to the north at directions (n, 3)."""
+    """Unit vectors to the east and to the north.
+
+    Parameters
+    ----------
+    unit : (n, 3)
+        Directions on the sky.
+
+    Returns
+    -------
+    east, north : (n, 3)
+    """
     zero = np.zeros(len(unit))
     east = np.stack([-unit[:, 1], unit[:, 0], zero], axis=-1)
     size = np.linalg.norm(east, axis=-1)[:, None]
@@ -236,14 +304,24 @@ def tangent_axes(unit: Floats) -> tuple[Floats, Floats]:
 
 
 def unit_vector(ra_deg: float, dec_deg: float) -> Floats:
-    """Direction of a place on the sky, (3,)."""
+    """Direction of a place on the sky.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg
+        The place, ICRS.
+
+    Returns
+    -------
+    (3,)
+    """
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     return np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
 
 
 def _phase_rad(seen: _Apparent) -> Floats:
     across = np.linalg.norm(np.cross(seen.heliocentric, seen.line), axis=-1)
-    return np.arctan2(across, np.sum(seen.heliocentric * seen.line, axis=-1))
+    return np.asarray(np.arctan2(across, np.sum(seen.heliocentric * seen.line, axis=-1)))
 
 
 def _v_magnitude(orbits: Orbits, r: Floats, delta: Floats, phase_rad: Floats) -> Floats:
@@ -259,7 +337,22 @@ def _v_magnitude(orbits: Orbits, r: Floats, delta: Floats, phase_rad: Floats) ->
 
 
 def near(predictions: QTable, ra_deg: float, dec_deg: float, radius_arcsec: float) -> QTable:
-    """Predictions within a radius of a place, nearest first, with their distance in ``sep``."""
+    """Predictions within a radius of a place, nearest first.
+
+    Parameters
+    ----------
+    predictions
+        With ``ra`` and ``dec``.
+    ra_deg, dec_deg
+        The place, ICRS.
+    radius_arcsec
+        About it.
+
+    Returns
+    -------
+    QTable
+        The rows within, with their distance in a column ``sep`` (arcsec).
+    """
     sep = separation_arcsec(
         predictions["ra"].to_value("deg"), predictions["dec"].to_value("deg"), ra_deg, dec_deg
     )

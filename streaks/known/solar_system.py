@@ -1,7 +1,8 @@
 """Where the Sun, the Earth and the other perturbers are.
 
-`Ephemeris` is the face; `BuiltinEphemeris` needs no file, and a JPL kernel (`streaks.known.spk`)
-is the precise one. States are barycentric, in the axes of the ICRS, au and au/day, at TDB.
+`Ephemeris` is the face. JPL's kernels (`streaks.known.spk`) are the precise source; those that
+come with the package (`streaks.known.shipped`) are the default. `SeriesEphemeris` needs no file.
+States are barycentric, in the axes of the ICRS, au and au/day, at TDB.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from streaks.errors import CatalogueError
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
@@ -23,8 +24,9 @@ __all__ = [
     "GM_RATIO",
     "GM_SUN_KM3_PER_S2",
     "LIGHT_AU_PER_DAY",
-    "BuiltinEphemeris",
     "Ephemeris",
+    "SeriesEphemeris",
+    "ephemeris_between",
     "observer_state",
 ]
 
@@ -68,12 +70,48 @@ class Ephemeris(Protocol):
     #: catalogues bears its number (``"4"``), so that it does not perturb itself.
     gm: Mapping[str, float]
 
-    def state(self, body: str, jd_tdb: Any) -> tuple[Floats, Floats]:
-        """Barycentric position and velocity, (..., 3), of ``sun`` or a body of `gm`."""
+    def state(self, body: str, jd_tdb: ArrayLike) -> tuple[Floats, Floats]:
+        """Barycentric position and velocity of a body.
+
+        Parameters
+        ----------
+        body
+            ``sun`` or a body of `gm`.
+        jd_tdb : scalar or (...)
+            Julian dates, TDB.
+
+        Returns
+        -------
+        position : (..., 3), au
+            ICRS axes.
+        velocity : (..., 3), au/day
+        """
         ...
 
 
-class BuiltinEphemeris:
+def ephemeris_between(ephemeris: Ephemeris, start_jd: float, end_jd: float) -> Ephemeris:
+    """The one source to use over a stretch of time, of an ephemeris that has several.
+
+    Parameters
+    ----------
+    ephemeris
+        One with a method ``between`` (as `streaks.known.ShippedEphemeris`) chooses; any other is
+        its only source.
+    start_jd, end_jd
+        Julian dates (TDB), in either order.
+
+    Returns
+    -------
+    Ephemeris
+    """
+    choose = getattr(ephemeris, "between", None)
+    if choose is None:
+        return ephemeris
+    chosen: Ephemeris = choose(start_jd, end_jd)
+    return chosen
+
+
+class SeriesEphemeris:
     """Series of the ERFA library that comes with astropy: nothing to download.
 
     The Earth is good to some 5 km (0.007 arcsec at 1 au), the other planets to 1e-4 in angle,
@@ -93,14 +131,21 @@ class BuiltinEphemeris:
             body: ratio * GM_SUN_AU3_PER_DAY2 for body, ratio in GM_RATIO.items()
         }
 
-    def state(self, body: str, jd_tdb: Any) -> tuple[Floats, Floats]:
+    def state(self, body: str, jd_tdb: ArrayLike) -> tuple[Floats, Floats]:
+        """As of `Ephemeris`.
+
+        Raises
+        ------
+        CatalogueError
+            For a date outside 1900 to 2100, or a body that is no planet.
+        """
         import erfa
 
         jd = np.asarray(jd_tdb, dtype=float)
         low, high = self.span_jd
         if jd.size and not (low <= jd.min() and jd.max() <= high):
             raise CatalogueError(
-                f"the built-in ephemeris holds JD {low} to {high} (1900 to 2100); asked for JD "
+                f"the built-in series hold JD {low} to {high} (1900 to 2100); asked for JD "
                 f"{jd.min():.1f} to {jd.max():.1f}: give a date in it, or a JPL kernel"
             )
         heliocentric, barycentric = erfa.epv00(jd, 0.0)
@@ -112,6 +157,8 @@ class BuiltinEphemeris:
             return sun
         if body == "moon":
             pv, origin = erfa.moon98(jd, 0.0), earth
+        elif body not in self._PLANETS:
+            raise CatalogueError(f"the {self.name} do not hold {body}; give a JPL kernel that does")
         else:
             pv, origin = erfa.plan94(jd, 0.0, 1 + self._PLANETS.index(body)), sun
         return origin[0] + pv["p"], origin[1] + pv["v"]
@@ -120,9 +167,24 @@ class BuiltinEphemeris:
 def observer_state(
     observatory: Observatory, jd_tdb: float, ephemeris: Ephemeris
 ) -> tuple[Floats, Floats]:
-    """Barycentric position and velocity of a site on the Earth, (3,) each.
+    """Barycentric position and velocity of a site on the Earth.
 
     Polar motion (0.3 arcsec of the Earth's radius, 10 m) is left out.
+
+    Parameters
+    ----------
+    observatory
+        The site.
+    jd_tdb
+        Julian date, TDB.
+    ephemeris
+        Where the Earth is.
+
+    Returns
+    -------
+    position : (3,), au
+        ICRS axes.
+    velocity : (3,), au/day
     """
     import erfa
 

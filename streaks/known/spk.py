@@ -1,24 +1,27 @@
 """JPL kernels: where the planets and the massive asteroids are, to the metre.
 
-Reads what ephemerides of JPL are published in: DAF/SPK files of type 2 segments (Chebyshev
-polynomials of position), little- or big-endian. Nothing is downloaded; the user names the file.
+Kernels are files in SPK format, read with jplephem: Chebyshev polynomials of position (type 2), or
+of position and velocity (type 3), mapped into memory and shared between processes. jplephem trusts
+a file, so that its table of contents is checked here before it is opened. Nothing is downloaded;
+the user names the file, and an excerpt for the years of today's surveys comes with the package
+(`streaks.known.shipped`).
 
 References
 ----------
-NAIF, DAF Required Reading and SPK Required Reading (the file's layout); Park et al. 2021,
-AJ 161, 105 (DE440 and its GM values).
+NAIF, DAF Required Reading and SPK Required Reading (the file's layout, and which of several
+segments counts); Park et al. 2021, AJ 161, 105 (DE440 and its GM values).
 """
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from streaks.errors import CatalogueError
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
@@ -31,6 +34,12 @@ Floats = NDArray[np.float64]
 _RECORD_BYTES = 1024
 _J2000_JD = 2451545.0
 _DAY_S = 86_400.0
+#: A segment's summary is two doubles and six integers.
+_N_DOUBLE, _N_INTEGER = 2, 6
+_SUMMARY_BYTES = 40
+_SUMMARIES_PER_RECORD = (_RECORD_BYTES - 24) // _SUMMARY_BYTES
+#: Polynomials per record of each type of segment: position, or position and velocity.
+_COMPONENTS = {2: 3, 3: 6}
 #: NAIF numbers of the bodies we ask for, the best first: a planet's own centre where the file has
 #: it, else its system's barycentre.
 _NAIF: Mapping[str, tuple[int, ...]] = {
@@ -70,45 +79,26 @@ _GM_KM3_PER_S2: Mapping[str, float] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class _Segment:
-    """One body relative to another, as Chebyshev coefficients."""
-
-    target: int
-    centre: int
-    start_jd: float
-    end_jd: float
-    first_s: float  # seconds from J2000 of the first interval
-    interval_s: float
-    coefficients: Floats  # (n intervals, 3, order), km
-
-    def state(self, jd_tdb: Floats) -> tuple[Floats, Floats]:
-        """Position (au) and velocity (au/day), (..., 3)."""
-        seconds = (jd_tdb - _J2000_JD) * _DAY_S - self.first_s
-        index = np.clip(np.floor(seconds / self.interval_s), 0, len(self.coefficients) - 1)
-        x = 2.0 * (seconds - index * self.interval_s) / self.interval_s - 1.0
-        c = self.coefficients[index.astype(int)]
-        value, slope = _chebyshev(c, x[..., None])
-        return value / AU_KM, slope * (2.0 * _DAY_S / self.interval_s) / AU_KM
-
-
-def _chebyshev(c: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """Value and slope of series ``c`` (..., order) at x, by Clenshaw's recurrence."""
-    b1 = b2 = d1 = d2 = np.zeros(np.broadcast_shapes(c.shape[:-1], x.shape))
-    for k in range(c.shape[-1] - 1, 0, -1):
-        d1, d2 = 2.0 * b1 + 2.0 * x * d1 - d2, d1
-        b1, b2 = c[..., k] + 2.0 * x * b1 - b2, b1
-    return c[..., 0] + x * b1 - b2, b1 + x * d1 - d2
-
-
 class SpkEphemeris:
     """An `Ephemeris` from one or more kernels.
+
+    Where several segments hold a body at a time, the last one of the last file counts, as SPICE
+    has it; a segment counts for its own years only.
 
     Parameters
     ----------
     paths
         Kernels that together hold the Sun, the Earth and the planets relative to the barycentre;
         massive asteroids where there are any.
+
+    Attributes
+    ----------
+    name : str
+        The files' names.
+    span_jd : (float, float)
+        First and last Julian date (TDB) at which every body is there.
+    gm : mapping of str to float
+        Perturbing bodies and their GM, au^3/day^2.
 
     Raises
     ------
@@ -117,24 +107,45 @@ class SpkEphemeris:
     """
 
     def __init__(self, paths: Iterable[str | Path]) -> None:
-        kernels = [Path(path) for path in paths]
-        self.name = " + ".join(path.name for path in kernels)
-        self._segments = {s.target: s for path in kernels for s in _read_segments(path)}
-        self._bodies = self._find_bodies()
+        self._paths = tuple(Path(path) for path in paths)
+        self.name = " + ".join(path.name for path in self._paths)
+        self._segments: dict[int, list[Any]] = {}
+        for path in self._paths:
+            for segment in _open_segments(path):
+                self._segments.setdefault(segment.target, []).append(segment)
+        spans = self._spans()
+        self._bodies = _bodies_among(spans)
         for body in ("sun", "earth"):
             if body not in self._bodies:
                 raise CatalogueError(
                     f"{self.name} does not hold the {body.title()}; give a kernel of the planets "
                     "such as de440.bsp"
                 )
-        used = [self._segments[naif] for naif in self._segments]
-        self.span_jd = (max(s.start_jd for s in used), min(s.end_jd for s in used))
+        held = [spans[naif] for naif in self._bodies.values()]
+        self.span_jd = (max(low for low, _ in held), min(high for _, high in held))
         self.gm: Mapping[str, float] = {
             body: _gm(body) for body in self._bodies if body != "sun" and _has_gm(body)
         }
 
-    def state(self, body: str, jd_tdb: Any) -> tuple[Floats, Floats]:
-        """Barycentric position and velocity, (..., 3).
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes open the files anew."""
+        return SpkEphemeris, (self._paths,)
+
+    def state(self, body: str, jd_tdb: ArrayLike) -> tuple[Floats, Floats]:
+        """Barycentric position and velocity of a body.
+
+        Parameters
+        ----------
+        body
+            ``sun``, a planet, ``moon``, or the number of an asteroid.
+        jd_tdb : scalar or (...)
+            Julian dates, TDB.
+
+        Returns
+        -------
+        position : (..., 3), au
+            ICRS axes.
+        velocity : (..., 3), au/day
 
         Raises
         ------
@@ -150,34 +161,73 @@ class SpkEphemeris:
             )
         if body not in self._bodies:
             raise CatalogueError(f"{self.name} does not hold {body}; it has {list(self._bodies)}")
-        position, velocity = np.zeros((*jd.shape, 3)), np.zeros((*jd.shape, 3))
-        naif = self._bodies[body]
-        while naif != 0:
-            segment = self._segments[naif]
-            dx, dv = segment.state(jd)
-            position, velocity, naif = position + dx, velocity + dv, segment.centre
+        km, km_per_day = self._from_barycentre(self._bodies[body], jd.ravel())
+        shape = (*jd.shape, 3)
+        return km.T.reshape(shape) / AU_KM, km_per_day.T.reshape(shape) / AU_KM
+
+    def _from_barycentre(self, naif: int, jd: Floats) -> tuple[Floats, Floats]:
+        """Position (km) and velocity (km/day), (3, n) each, by the segments of those dates."""
+        position, velocity = np.zeros((3, len(jd))), np.zeros((3, len(jd)))
+        if naif == 0 or len(jd) == 0:
+            return position, velocity
+        open_dates = np.ones(len(jd), dtype=bool)
+        for segment in reversed(self._segments.get(naif, [])):
+            here = open_dates & (segment.start_jd <= jd) & (jd <= segment.end_jd)
+            if not here.any():
+                continue
+            own, speed = _evaluate(segment, jd[here])
+            centre, centre_speed = self._from_barycentre(segment.center, jd[here])
+            position[:, here], velocity[:, here] = own + centre, speed + centre_speed
+            open_dates &= ~here
+        if open_dates.any():
+            raise CatalogueError(
+                f"{self.name} does not hold body {naif} at JD {jd[open_dates][0]:.1f}: it has a "
+                "gap there; give a kernel of that date"
+            )
         return position, velocity
 
-    def _find_bodies(self) -> dict[str, int]:
-        bodies = {}
-        for body, choices in _NAIF.items():
-            for naif in choices:
-                if self._reaches_barycentre(naif):
-                    bodies[body] = naif
-                    break
-        for naif in sorted(self._segments):
-            if naif > _ASTEROIDS_FROM and self._reaches_barycentre(naif):
-                bodies[str(naif - _ASTEROIDS_FROM)] = naif
-        return bodies
+    def _spans(self) -> dict[int, tuple[float, float]]:
+        """First and last date of each body that leads to the barycentre of the solar system."""
+        spans = {0: (-math.inf, math.inf)}
+        while True:
+            more = {
+                naif: _common_span(segments, spans)
+                for naif, segments in self._segments.items()
+                if naif not in spans and all(s.center in spans for s in segments)
+            }
+            if not more:
+                return spans
+            spans |= more
 
-    def _reaches_barycentre(self, naif: int) -> bool:
-        for _ in range(8):
-            if naif == 0:
-                return True
-            if naif not in self._segments:
-                return False
-            naif = self._segments[naif].centre
-        return False
+
+def _common_span(
+    segments: list[Any], spans: Mapping[int, tuple[float, float]]
+) -> tuple[float, float]:
+    """From the first to the last date at which a body and what it is relative to are there."""
+    return (
+        min(max(s.start_jd, spans[s.center][0]) for s in segments),
+        max(min(s.end_jd, spans[s.center][1]) for s in segments),
+    )
+
+
+def _bodies_among(known: Iterable[int]) -> dict[str, int]:
+    """Our names of the bodies among NAIF numbers."""
+    known = set(known)
+    bodies = {
+        body: next(naif for naif in choices if naif in known)
+        for body, choices in _NAIF.items()
+        if known & set(choices)
+    }
+    asteroids = sorted(naif for naif in known if naif > _ASTEROIDS_FROM)
+    return bodies | {str(naif - _ASTEROIDS_FROM): naif for naif in asteroids}
+
+
+def _evaluate(segment: Any, jd: Floats) -> tuple[Floats, Floats]:
+    """Position (km) and velocity (km/day), (3, n), relative to the segment's centre."""
+    value, slope = segment.compute_and_differentiate(jd)
+    if segment.data_type == 3:
+        return value[:3], value[3:] * _DAY_S
+    return value, slope
 
 
 def _has_gm(body: str) -> bool:
@@ -192,12 +242,21 @@ def _gm(body: str) -> float:
 
 
 def open_ephemeris(path: str | Path) -> SpkEphemeris:
-    """The kernels of a file, or all ``.bsp`` files of a folder.
+    """The kernels of a file, or all ``.bsp`` files of a folder in the order of their names.
+
+    Parameters
+    ----------
+    path
+        A file or a folder.
+
+    Returns
+    -------
+    SpkEphemeris
 
     Raises
     ------
     CatalogueError
-        If there are none, or they lack the Sun or the Earth.
+        If there are none, they are damaged, or they lack the Sun or the Earth.
     """
     path = Path(path)
     kernels = sorted(path.glob("*.bsp")) if path.is_dir() else [path]
@@ -206,55 +265,112 @@ def open_ephemeris(path: str | Path) -> SpkEphemeris:
     return SpkEphemeris(kernels)
 
 
-def _read_segments(path: Path) -> list[_Segment]:
+def _open_segments(path: Path) -> list[Any]:
+    """Segments of a kernel that are positions by polynomials, in the file's order."""
+    from jplephem.daf import DAF
+    from jplephem.spk import SPK
+
     try:
-        content = np.fromfile(path, dtype=np.uint8)
+        if path.exists() and not path.is_file():
+            raise CatalogueError(f"{path} is no regular file; give a JPL kernel")
+        with path.open("rb") as stream:
+            _check_contents(stream, path)
+            segments = [s for s in SPK(DAF(stream)).segments if s.data_type in _COMPONENTS]
+            for segment in segments:
+                # Mapped now, while the file is open: processes that are forked later would share
+                # its one read position.
+                segment._data  # noqa: B018
+        return segments
     except OSError as error:
         raise CatalogueError(
             f"cannot read the ephemeris {path}: {error.strerror or error}; give a JPL kernel"
         ) from None
-    try:
-        return [s for s in _segments_of(content.tobytes()) if s is not None]
-    except (struct.error, ValueError, IndexError, ZeroDivisionError):
+    except (struct.error, ValueError, IndexError, OverflowError, AssertionError) as error:
         raise CatalogueError(
-            f"{path} is no whole DAF/SPK kernel; give an ephemeris of JPL such as de440.bsp"
+            f"{path} is no whole DAF/SPK kernel ({error}); give an ephemeris of JPL such as "
+            "de440.bsp"
         ) from None
 
 
-def _segments_of(content: bytes) -> Iterable[_Segment | None]:
-    if content[:7] != b"DAF/SPK":
-        raise ValueError("not a DAF/SPK file")
-    order = "<" if content[88:96] == b"LTL-IEEE" else ">"
-    n_double, n_integer = struct.unpack_from(order + "ii", content, 8)
-    record = struct.unpack_from(order + "i", content, 76)[0]
-    summary_bytes = 8 * (n_double + (n_integer + 1) // 2)
-    words = np.frombuffer(content[: len(content) // 8 * 8], dtype=order + "f8")
+class _Layout(NamedTuple):
+    """What the first record of a kernel says."""
+
+    order: str  # of bytes, for `struct`
+    first_record: int  # of summaries
+    n_records: int
+    n_words: int  # doubles
+
+
+def _check_contents(stream: BinaryIO, path: Path) -> None:
+    """Refuse a table of contents that points outside the file, or at itself.
+
+    Raises
+    ------
+    ValueError
+        With the reason.
+    """
+    layout = _read_layout(stream, path.stat().st_size)
+    for summary in _summaries(stream, layout):
+        _check_segment(stream, layout, summary)
+    stream.seek(0)
+
+
+def _read_layout(stream: BinaryIO, size: int) -> _Layout:
+    head = stream.read(_RECORD_BYTES)
+    if len(head) < _RECORD_BYTES or head[:7] != b"DAF/SPK":
+        raise ValueError("it does not begin with DAF/SPK")
+    order = {b"LTL-IEEE": "<", b"BIG-IEEE": ">"}.get(head[88:96])
+    if order is None:
+        raise ValueError("its byte order is unknown")
+    if struct.unpack_from(order + "ii", head, 8) != (_N_DOUBLE, _N_INTEGER):
+        raise ValueError("its summaries are of another size")
+    first, _, free = struct.unpack_from(order + "iii", head, 76)
+    n_words = size // 8
+    if not 1 <= free - 1 <= n_words:
+        raise ValueError("it is cut short")
+    return _Layout(order, first, size // _RECORD_BYTES, min(n_words, free - 1))
+
+
+def _summaries(stream: BinaryIO, layout: _Layout) -> Iterator[tuple[Any, ...]]:
+    """Summaries of all segments, by the chain of their records."""
+    seen: set[int] = set()
+    record = layout.first_record
     while record:
-        start = (record - 1) * _RECORD_BYTES
-        following, _, count = struct.unpack_from(order + "ddd", content, start)
+        if not 2 <= record <= layout.n_records:
+            raise ValueError(f"its summaries lead to record {record}, outside the file")
+        if record in seen:
+            raise ValueError(f"its summaries lead back to record {record}")
+        seen.add(record)
+        stream.seek((record - 1) * _RECORD_BYTES)
+        content = stream.read(_RECORD_BYTES)
+        following, _, count = struct.unpack_from(layout.order + "ddd", content)
+        if not (count.is_integer() and 0 <= count <= _SUMMARIES_PER_RECORD):
+            raise ValueError(f"record {record} counts {count} summaries")
+        if not (following.is_integer() and abs(following) < 2**31):
+            raise ValueError(f"record {record} leads to record {following}")
         for i in range(int(count)):
-            summary = struct.unpack_from(
-                f"{order}{n_double}d{n_integer}i", content, start + 24 + i * summary_bytes
-            )
-            yield _segment(words, summary)
+            yield struct.unpack_from(layout.order + "2d6i", content, 24 + i * _SUMMARY_BYTES)
         record = int(following)
 
 
-def _segment(words: NDArray[Any], summary: tuple[Any, ...]) -> _Segment | None:
-    """A segment of type 2; None for another type."""
-    start_s, end_s, target, centre, _, kind, first, last = summary
-    if kind != 2:
-        return None
-    first_s, interval_s, size, count = words[last - 4 : last]
-    size, count = int(size), int(count)
-    records = words[first - 1 : first - 1 + size * count].reshape(count, size)
-    coefficients = np.array(records[:, 2:], dtype=np.float64).reshape(count, 3, (size - 2) // 3)
-    return _Segment(
-        target,
-        centre,
-        _J2000_JD + start_s / _DAY_S,
-        _J2000_JD + end_s / _DAY_S,
-        float(first_s),
-        float(interval_s),
-        coefficients,
-    )
+def _check_segment(stream: BinaryIO, layout: _Layout, summary: tuple[Any, ...]) -> None:
+    start_s, end_s, target, _, _, kind, first, last = summary
+    if not (math.isfinite(start_s) and math.isfinite(end_s) and start_s <= end_s):
+        raise ValueError(f"the dates of body {target} are none")
+    if not 1 <= first <= last <= layout.n_words:
+        raise ValueError(f"the numbers of body {target} lie outside the file")
+    if kind not in _COMPONENTS:
+        return
+    if last - first < 4:
+        raise ValueError(f"body {target} has no polynomials")
+    stream.seek(8 * (last - 4))
+    epoch_s, interval_s, size, count = struct.unpack(layout.order + "4d", stream.read(32))
+    n = _COMPONENTS[kind]
+    if not (math.isfinite(epoch_s) and math.isfinite(interval_s) and interval_s > 0):
+        raise ValueError(f"the intervals of body {target} are none")
+    whole = size.is_integer() and count.is_integer() and size > 2 and count > 0
+    if not whole or (size - 2) % n or size * count != last - first - 3:
+        raise ValueError(f"the polynomials of body {target} do not fill their place")
+    room_s = 1e-6 * interval_s
+    if start_s < epoch_s - room_s or end_s > epoch_s + count * interval_s + room_s:
+        raise ValueError(f"the polynomials of body {target} do not cover its dates")

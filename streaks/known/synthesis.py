@@ -9,16 +9,17 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from streaks.errors import CatalogueError
-from streaks.known.engine import elements_of_icrs_state
-from streaks.known.kepler import GM_SUN_AU3_PER_DAY2, propagate_state
+from streaks.known.dynamics import Dynamics, elements_of_icrs_state
+from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.names import normalise_name
+from streaks.known.nbody import with_ephemeris
 from streaks.known.observatories import Observatory
 from streaks.known.orbits import DEFAULT_SLOPE, Orbits
 from streaks.known.places import as_observatory, single_jd_tdb, tangent_axes, unit_vector
 from streaks.known.solar_system import (
     LIGHT_AU_PER_DAY,
-    BuiltinEphemeris,
     Ephemeris,
+    ephemeris_between,
     observer_state,
 )
 
@@ -42,6 +43,7 @@ def orbit_through(
     *,
     name: str = "2018 AA",
     h_mag: float = 20.0,
+    dynamics: str | Dynamics = "n-body",
     ephemeris: Ephemeris | None = None,
 ) -> Orbits:
     """A bound orbit that appears at a place, moving so, at an instant.
@@ -59,11 +61,17 @@ def orbit_through(
     time
         Of that place and motion.
     distance_au
-        From the observer. Near the Earth, a two-body orbit holds for hours only.
+        From the observer. Near the Earth, the elements of an orbit change by the hour.
+    observatory
+        MPC code, or a site of the user's own.
     name
         A provisional designation, so that it can be packed.
     h_mag
         Absolute magnitude.
+    dynamics
+        What takes the orbit from its epoch to the place, as of `streaks.known.predict`.
+    ephemeris
+        Where Sun, Earth and perturbers are, as there.
 
     Returns
     -------
@@ -77,8 +85,9 @@ def orbit_through(
     """
     if not (distance_au > 0 and math.isfinite(distance_au)):
         raise CatalogueError(f"distance is {distance_au} au; it must be above 0")
-    ephemeris = BuiltinEphemeris() if ephemeris is None else ephemeris
+    model, ephemeris = with_ephemeris(dynamics, ephemeris)
     jd = single_jd_tdb(time)
+    ephemeris = ephemeris_between(ephemeris, jd - 1.0, jd)
     here, moving = observer_state(as_observatory(observatory), jd, ephemeris)
     emitted_jd = jd - distance_au / LIGHT_AU_PER_DAY
     sun, sun_velocity = ephemeris.state("sun", emitted_jd)
@@ -94,13 +103,15 @@ def orbit_through(
         slowing = closing / (LIGHT_AU_PER_DAY + float(towards @ (velocity + sun_velocity)))
         _refuse_unbound(position, velocity, rate_arcsec_per_s, distance_au)
     epoch_jd = math.floor(jd - 0.5) + 0.5
-    return _as_orbit(position, velocity, emitted_jd, epoch_jd, name, h_mag)
+    there = _as_orbit((position[None, :], velocity[None, :]), emitted_jd, name, h_mag)
+    states = model.follow(there, (position[None, :], velocity[None, :]), emitted_jd, epoch_jd)
+    return _as_orbit(states, epoch_jd, name, h_mag)
 
 
 def _direction(towards: Floats, pa_deg: float) -> Floats:
     east, north = tangent_axes(towards[None, :])
     pa = math.radians(pa_deg)
-    return math.sin(pa) * east[0] + math.cos(pa) * north[0]
+    return np.asarray(math.sin(pa) * east[0] + math.cos(pa) * north[0])
 
 
 def _radial_speed(position: Floats, sideways: Floats, towards: Floats) -> float:
@@ -123,11 +134,9 @@ def _refuse_unbound(position: Floats, velocity: Floats, rate: float, distance_au
         )
 
 
-def _as_orbit(
-    position: Floats, velocity: Floats, jd: float, epoch_jd: float, name: str, h_mag: float
-) -> Orbits:
-    at_epoch = propagate_state(position[None, :], velocity[None, :], epoch_jd - jd)
-    elements = elements_of_icrs_state(*at_epoch, epoch_jd)
+def _as_orbit(states: tuple[Floats, Floats], epoch_jd: float, name: str, h_mag: float) -> Orbits:
+    """The one orbit of a heliocentric state (1, 3) at its epoch."""
+    elements = elements_of_icrs_state(*states, epoch_jd)
     return Orbits(
         designation=np.array([normalise_name(name)]),
         name=np.array([name]),

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
+import tempfile
+import urllib.parse
+import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +26,10 @@ _log = logging.getLogger(__name__)
 
 #: New asteroids come by the hundred a week, and near-Earth ones matter first.
 STALE_DAYS = 30.0
+#: mpcorb_extended.json.gz, the largest of the catalogues, has 0.2 GB.
+MAX_DOWNLOAD_BYTES = 2_000_000_000
+#: Without a byte for so long, a download is given up.
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class CatalogueAge:
 
     @property
     def is_stale(self) -> bool:
+        """Whether it was made more than 30 days ago."""
         return not self.made_days <= STALE_DAYS
 
     def __str__(self) -> str:
@@ -43,12 +53,31 @@ class CatalogueAge:
 
 
 def default_catalogue() -> Path:
-    """Where `make_catalogue` puts it, and commands look for it, unless told otherwise."""
+    """Where commands put the catalogue, and look for it, unless told otherwise.
+
+    Returns
+    -------
+    Path
+    """
     return cache_folder() / "orbits.npz"
 
 
 def make_catalogue(sources: list[Path], output: Path, *, urls: list[str] | None = None) -> Orbits:
     """A compact catalogue of one or more files; of one object the last file's orbit counts.
+
+    Parameters
+    ----------
+    sources
+        Files of any form that `read_orbits` knows.
+    output
+        The catalogue to write.
+    urls
+        Where they came from, for the catalogue's notes.
+
+    Returns
+    -------
+    Orbits
+        What was written; its ``failures`` are those of all files.
 
     Raises
     ------
@@ -83,6 +112,18 @@ def _without_repeats(orbits: Orbits) -> Orbits:
 
 
 def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(1 << 20):
@@ -90,41 +131,136 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def download(url: str, *, sha256: str | None = None) -> Path:
-    """A file from the network, in the cache folder, with its hash.
+def download(
+    url: str,
+    *,
+    sha256: str | None = None,
+    max_bytes: int = MAX_DOWNLOAD_BYTES,
+    allow_http: bool = False,
+) -> Path:
+    """A file from the network, in the cache folder.
+
+    Its SHA-256 goes into a file of the same name with ``.sha256`` behind, in the form that
+    ``sha256sum --check`` reads.
 
     Parameters
     ----------
+    url
+        An address that begins with ``https://``.
     sha256
-        What it must be; None takes what comes and keeps its hash in the catalogue's notes.
+        What it must be, in hexadecimal; None takes what comes.
+    max_bytes
+        The most that is taken.
+    allow_http
+        Whether ``http://`` will do, where anyone on the way can alter the file.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
     CatalogueError
-        If it cannot be had, or is another file than expected.
+        If it cannot be had, is too large, or is another file than expected.
     """
-    import pooch
-
+    schemes = ("https", "http") if allow_http else ("https",)
+    _check_scheme(url, schemes)
     folder = cache_folder() / "downloads"
-    name = Path(url).name or "orbits"
+    name = _file_name(url)
     try:
-        # An old copy under this name would be taken for the new one.
-        (folder / name).unlink(missing_ok=True)
-        known_hash = None if sha256 is None else f"sha256:{sha256}"
-        found = pooch.retrieve(url, known_hash=known_hash, fname=name, path=folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part") as part:
+            fetched = Path(part) / "download"
+            found = _fetch(url, fetched, max_bytes, schemes)
+            if sha256 is not None and found != sha256.strip().lower():
+                raise CatalogueError(
+                    f"{url} has the SHA-256 {found}, expected {sha256}: it is another file, or was "
+                    "altered on the way; nothing of it is kept"
+                )
+            (folder / f"{name}.sha256").write_text(f"{found}  {name}\n", encoding="utf-8")
+            return fetched.replace(folder / name)
+    except CatalogueError:
+        raise
     except Exception as error:  # the network fails in a hundred ways
         raise CatalogueError(
             f"cannot download {url}: {error}; download it by other means and give the file"
         ) from None
-    return Path(found)
+
+
+def _file_name(url: str) -> str:
+    """The last part of an address, as a name that is safe in a folder."""
+    last = PurePosixPath(urllib.parse.urlsplit(url).path).name
+    return re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")[-100:] or "orbits"
+
+
+def _check_scheme(url: str, schemes: tuple[str, ...]) -> None:
+    if urllib.parse.urlsplit(url).scheme.lower() not in schemes:
+        hint = "" if "http" in schemes else ", or --allow-http where http:// is all there is"
+        raise CatalogueError(
+            f"cannot download {url}: the address must begin with {' or '.join(schemes)}://; give "
+            f"such an address, the file itself{hint}"
+        )
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection only to where it might have been asked to go at first."""
+
+    def __init__(self, schemes: tuple[str, ...]) -> None:
+        self._schemes = schemes
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """As of its base, but for addresses of other kinds, which raise `CatalogueError`."""
+        _check_scheme(newurl, self._schemes)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _fetch(url: str, target: Path, max_bytes: int, schemes: tuple[str, ...]) -> str:
+    """Write what an address gives, and return its SHA-256."""
+    opener = urllib.request.build_opener(_SafeRedirects(schemes))
+    request = urllib.request.Request(url, headers={"User-Agent": "streaks"})
+    digest, size = hashlib.sha256(), 0
+    with opener.open(request, timeout=_TIMEOUT_S) as answer, target.open("wb") as stream:
+        while piece := answer.read(1 << 18):
+            size += len(piece)
+            if size > max_bytes:
+                raise CatalogueError(
+                    f"{url} is larger than {max_bytes / 1e6:,.0f} MB; where that is right, allow "
+                    "more with --max-size, or download it by other means and give the file"
+                )
+            digest.update(piece)
+            stream.write(piece)
+        promised = answer.headers.get("Content-Length")
+    if promised is not None and promised.isdigit() and int(promised) != size:
+        raise CatalogueError(f"{url} was cut short: {size} of {promised} bytes came; try again")
+    return digest.hexdigest()
 
 
 def catalogue_age(path: str | Path, orbits: Orbits) -> CatalogueAge | None:
-    """The age of a compact catalogue; None for a file of another form."""
+    """The age of a compact catalogue.
+
+    Parameters
+    ----------
+    path
+        The file.
+    orbits
+        What it holds.
+
+    Returns
+    -------
+    CatalogueAge or None
+        None for a file of another form, or without a date.
+    """
     made = catalogue_notes(path).get("made")
     if not isinstance(made, str) or len(orbits) == 0:
         return None
     now = datetime.now(UTC)
-    days = (now - datetime.fromisoformat(made)).total_seconds() / 86_400.0
+    try:
+        when = datetime.fromisoformat(made)
+    except ValueError:
+        return None
+    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    days = (now - when).total_seconds() / 86_400.0
     now_jd = now.timestamp() / 86_400.0 + 2_440_587.5
     return CatalogueAge(days, float(np.median(orbits.epoch_jd)) - now_jd)

@@ -17,7 +17,7 @@ from streaks.frame import Frame
 from streaks.tables import empty_table
 
 if TYPE_CHECKING:
-    from streaks.known import Engine, Ephemeris, KnownObjects, Orbits
+    from streaks.known import Dynamics, Ephemeris, NightIndex, Orbits
     from streaks.satellites import Satellites
 
 __all__ = ["KnownSky", "SatelliteSky", "load_satellites", "load_sky"]
@@ -38,7 +38,7 @@ class KnownSky:
     def __init__(self, orbits: Orbits, ephemeris: Ephemeris | None = None) -> None:
         self._orbits = orbits
         self._ephemeris = ephemeris
-        self._nights: dict[float, KnownObjects] = {}
+        self._nights: dict[float, NightIndex] = {}
 
     def near_frame(self, frame: Frame) -> QTable:
         """Predictions in and around a frame; no rows without a place and a time."""
@@ -51,7 +51,7 @@ class KnownSky:
             )
         return self._night(frame).near_frame(frame)
 
-    def _night(self, frame: Frame) -> KnownObjects:
+    def _night(self, frame: Frame) -> NightIndex:
         from streaks.known import prepare_night
         from streaks.known.cache import cache_folder
 
@@ -66,19 +66,19 @@ class KnownSky:
                 self._orbits,
                 time,
                 _GEOCENTRE,
-                engine=self._engine(float(time.jd)),
+                dynamics=self._dynamics(float(time.jd)),
                 ephemeris=self._ephemeris,
                 cache=cache_folder(),
             )
         return self._nights[middle]
 
-    def _engine(self, jd_tdb: float) -> Engine:
+    def _dynamics(self, jd_tdb: float) -> Dynamics:
         """Full dynamics, unless all orbits are of these very days."""
-        from streaks.known import NBodyEngine, TwoBodyEngine
+        from streaks.known import NBody, TwoBody
 
         if np.all(np.abs(self._orbits.epoch_jd - jd_tdb) <= _TWO_BODY_DAYS):
-            return TwoBodyEngine()
-        return NBodyEngine(self._ephemeris)
+            return TwoBody()
+        return NBody(self._ephemeris)
 
 
 def load_sky(
@@ -91,8 +91,8 @@ def load_sky(
     orbits
         A catalogue.
     ephemeris
-        A JPL kernel, or a folder of them; else what ``STREAKS_EPHEMERIS`` names, else built-in
-        series.
+        A JPL kernel, or a folder of them; else what ``STREAKS_EPHEMERIS`` names, else that of
+        the package.
 
     Raises
     ------
@@ -164,6 +164,6 @@ def load_satellites(
     CatalogueError
         If the file holds none.
     """
-    from streaks.satellites import read_tles
+    from streaks.satellites import read_satellites
 
-    return SatelliteSky(read_tles(Path(tle)), config)
+    return SatelliteSky(read_satellites(Path(tle)), config)

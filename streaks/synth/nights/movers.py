@@ -26,6 +26,9 @@ __all__ = ["EDGE_PX", "Mover", "follow_orbits", "invent_movers", "is_inside", "w
 
 #: V - r of a mean asteroid: what stands between an orbit's V magnitude and counts in r.
 _V_MINUS_R = 0.25
+#: Invented orbits are of the very day, and the night's match follows such as two bodies as well.
+_INVENTED = "two-body"
+_TWO_BODY_DAYS = 3.0
 #: Trails keep this far from the edge, px.
 EDGE_PX = 6.0
 
@@ -124,11 +127,12 @@ def _orbit_of(
                 distance,
                 OBSERVATORY,
                 name=name,
+                dynamics=_INVENTED,
             )
         except CatalogueError:
             distance *= 0.6
             continue
-        seen = float(predict(orbit, mover.time, OBSERVATORY)["vmag"][0].value)
+        seen = float(predict(orbit, mover.time, OBSERVATORY, dynamics=_INVENTED)["vmag"][0].value)
         wanted = config.zero_point_mag - 2.5 * math.log10(mover.flux) + _V_MINUS_R
         return dataclasses.replace(orbit, h_mag=orbit.h_mag + (wanted - seen))
     return None
@@ -141,7 +145,7 @@ def follow_orbits(
     from streaks.known import predict
 
     middle = visits[len(visits) // 2].start
-    table = predict(orbits, middle, OBSERVATORY)
+    table = predict(orbits, middle, OBSERVATORY, dynamics=_dynamics_of(orbits, middle))
     rate = table["rate"].to_value("arcsec/s")
     mag = table["vmag"].to_value("mag")
     shortest = config.asteroid_length_px[0] * config.pixel_scale_arcsec / config.exposure_s
@@ -187,7 +191,8 @@ def where(
     if mover.designation and known is not None:
         from streaks.known import predict
 
-        row = predict(known.select(known.designation == mover.designation), time, OBSERVATORY)
+        own = known.select(known.designation == mover.designation)
+        row = predict(own, time, OBSERVATORY, dynamics=_dynamics_of(known, time))
         return (
             float(row["ra"][0].value),
             float(row["dec"][0].value),
@@ -197,6 +202,12 @@ def where(
     gone = mover.rate_arcsec_per_s * float((time - mover.time).sec)
     ra, dec = moved(mover.ra_deg, mover.dec_deg, mover.pa_deg, gone)
     return ra, dec, mover.rate_arcsec_per_s, mover.pa_deg
+
+
+def _dynamics_of(orbits: Orbits, time: Time) -> str:
+    """What the night's match follows these orbits with."""
+    days = np.abs(orbits.epoch_jd - float(time.tdb.jd))
+    return _INVENTED if np.all(days <= _TWO_BODY_DAYS) else "n-body"
 
 
 def is_inside(segment: Segment, shape: tuple[int, int]) -> bool:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.known.engine import Engine
-from streaks.known.index import KnownObjects, index_of_states
+from streaks.known.dynamics import Dynamics
+from streaks.known.index import NightIndex, index_of_states
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
-from streaks.known.nbody import NBodyEngine
+from streaks.known.nbody import NBody
 from streaks.known.observatories import Observatory
 from streaks.known.orbits import Orbits
 from streaks.known.solar_system import Ephemeris
 
-__all__ = ["NightWalk"]
+__all__ = ["MultiNightIndex"]
 
 Floats = NDArray[np.float64]
 
@@ -33,20 +33,20 @@ _CLOSE_AU = 0.3
 _ROOM_DAYS = 0.6
 
 
-class NightWalk:
+class MultiNightIndex:
     """A catalogue that is asked for many nights, best in order of their distance from its epoch.
 
     Parameters
     ----------
-    orbits, engine, observatory, ephemeris
+    orbits, dynamics, observatory, ephemeris
         As of `streaks.known.prepare_night`.
     """
 
     def __init__(
-        self, orbits: Orbits, engine: Engine, observatory: Observatory, ephemeris: Ephemeris
+        self, orbits: Orbits, dynamics: Dynamics, observatory: Observatory, ephemeris: Ephemeris
     ) -> None:
         self._orbits = orbits
-        self._engine = engine
+        self._dynamics = dynamics
         self._observatory = observatory
         self._ephemeris = ephemeris
         self._stride: tuple[float, tuple[Floats, Floats]] | None = None
@@ -57,7 +57,7 @@ class NightWalk:
         places: Floats,
         radius_arcsec: float,
         named: NDArray[np.intp],
-    ) -> KnownObjects:
+    ) -> NightIndex:
         """An index of a night, good near some places only.
 
         Parameters
@@ -70,9 +70,14 @@ class NightWalk:
             About each.
         named
             Rows to follow wherever they are.
+
+        Returns
+        -------
+        NightIndex
+            Of those who may be near, and those named.
         """
-        if not isinstance(self._engine, NBodyEngine):
-            states = self._engine.states(self._orbits, jd_tdb)
+        if not isinstance(self._dynamics, NBody):
+            states = self._dynamics.states(self._orbits, jd_tdb)
             rows = self._who(states, jd_tdb, places, radius_arcsec, named)
             few = states[0][rows], states[1][rows]
         else:
@@ -80,7 +85,7 @@ class NightWalk:
             rows = self._who(
                 _two_body(coarse, jd_tdb - start), jd_tdb, places, radius_arcsec, named
             )
-            few = self._engine.follow(
+            few = self._dynamics.follow(
                 self._orbits.select(rows), (coarse[0][rows], coarse[1][rows]), start, jd_tdb
             )
         return index_of_states(
@@ -88,7 +93,7 @@ class NightWalk:
             few,
             jd_tdb,
             self._observatory,
-            engine=self._engine,
+            dynamics=self._dynamics,
             ephemeris=self._ephemeris,
         )
 
@@ -99,7 +104,7 @@ class NightWalk:
         low, high = self._ephemeris.span_jd
         date = min(max(date, low), high)
         if self._stride is None or self._stride[0] != date:
-            self._stride = date, self._engine.states(self._orbits, date)
+            self._stride = date, self._dynamics.states(self._orbits, date)
         return self._stride
 
     def _who(
