@@ -75,6 +75,16 @@ class Frame:
         Where it came from; empty for one made in memory.
     header
         A few values of the header worth keeping with results (field, CCD, quadrant...).
+    scale_arcsec
+        Stated size of a pixel, for an image without `wcs`; NaN where unknown.
+    fwhm_source
+        Where `fwhm_px` comes from: a header word, ``given``, ``stars of the science image``...;
+        empty where it is not known yet.
+    told
+        From which words of the header each value was read, by the name of its field.
+    notes
+        What the reader wants the user to know: words that disagree or cannot be read, and what
+        was taken for granted.
 
     Raises
     ------
@@ -101,6 +111,10 @@ class Frame:
     reference: Image | None = None
     path: str = ""
     header: Mapping[str, Any] = field(default_factory=_nothing)
+    scale_arcsec: float = math.nan
+    fwhm_source: str = ""
+    told: Mapping[str, str] = field(default_factory=_nothing)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.data.ndim != 2:
@@ -120,8 +134,8 @@ class Frame:
 
     @property
     def pixel_scale_arcsec(self) -> float:
-        """Mean size of a pixel, arcsec; NaN without celestial coordinates."""
+        """Mean size of a pixel, arcsec: by its coordinates, else as stated; NaN for neither."""
         if self.wcs is None or not self.wcs.has_celestial:
-            return math.nan
+            return self.scale_arcsec
         # `celestial` fills in the units of a WCS that was made in memory and never used.
         return float(np.sqrt(self.wcs.celestial.proj_plane_pixel_area().to_value("arcsec2")))
