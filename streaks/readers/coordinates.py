@@ -130,13 +130,14 @@ def _words_of(header: fits.Header, axes: tuple[int, int], ctype: Sequence[str]) 
     records: list[fits.Card] = []
     for card in header.cards:
         word = card.keyword
-        if not _WORD.fullmatch(word.split(".")[0]):
+        kind = _kind_of(word)
+        if not kind:
             continue
-        if re.match(r"D[PQ]\d", word):
+        if kind == "record":
             records.append(card)  # many of one name
         elif word not in kept:
             kept[word] = card
-    if axes != (1, 2) or any(_has_third_axis(word) for word in kept):
+    if axes != (1, 2) or any(_kind_of(word) == "third" for word in kept):
         kept = _two_axes(kept, axes)
     notes: list[str] = []
     for word, card in list(kept.items()):
@@ -154,12 +155,21 @@ def _words_of(header: fits.Header, axes: tuple[int, int], ctype: Sequence[str]) 
     return _Words(repr(values), fits.Header([*kept.values(), *records]), tuple(notes))
 
 
-def _has_third_axis(word: str) -> bool:
-    match = _AXES_OF.fullmatch(word)
-    if match:
-        return match[2] > "2" or match[3] > "2"
-    axis = _AXIS_OF.fullmatch(word)
-    return word == "WCSAXES" or (axis is not None and axis[1] > "2")
+@functools.lru_cache(maxsize=4096)
+def _kind_of(word: str) -> str:
+    """What a word is to coordinates: nothing, one that counts, of an axis beyond two, a record."""
+    if not _WORD.fullmatch(word.split(".")[0]):
+        return ""
+    if re.match(r"D[PQ]\d", word):
+        return "record"
+    both, one = _AXES_OF.fullmatch(word), _AXIS_OF.fullmatch(word)
+    numbers = (both[2], both[3]) if both else (one[1],) if one else ()
+    return "third" if word == "WCSAXES" or any(n > "2" for n in numbers) else "word"
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_text(word: str) -> bool:
+    return _TEXTS.fullmatch(word) is not None
 
 
 def _two_axes(kept: Mapping[str, fits.Card], axes: tuple[int, int]) -> dict[str, fits.Card]:
@@ -189,6 +199,10 @@ def _mended(
 ) -> fits.Card | None:
     """The card with a number where one belongs; None for one without a value that may lack."""
     value = headers.card_value(card)
+    if type(value) in (int, float) and math.isfinite(value) and not _is_text(word):
+        return card
+    if type(value) is str and value and _is_text(word):
+        return card
     blank = value is None or (isinstance(value, str) and not value.strip())
     if blank and (_OPTIONAL.fullmatch(word) or _TEXTS.fullmatch(word)):
         return None

@@ -29,7 +29,9 @@ _MOST_VALUES = 16
 _PERCOLATES = 0.3
 
 
-def constant_fill(data: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+def constant_fill(
+    data: NDArray[Any], mask: NDArray[np.bool_], repeats: int
+) -> NDArray[np.bool_] | None:
     """Pixels of blocks, whole rows and whole columns of one value.
 
     Parameters
@@ -38,15 +40,15 @@ def constant_fill(data: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.boo
         Values that are not finite are passed over.
     mask : (ny, nx) bool
         What is known to be unusable, and not looked at.
+    repeats
+        How many pixels equal the one before them: noise in floating point has none.
 
     Returns
     -------
     (ny, nx) bool or None
         None where there are none.
     """
-    from streaks.readers.pixels import count_repeats
-
-    if min(data.shape) < 8 or count_repeats(data) <= _FEW:
+    if min(data.shape) < 8 or repeats <= _FEW:
         return None
     import cv2
 

@@ -365,10 +365,10 @@ def _pixels(
     """Data, mask, and by how much the light of colours was smeared to even them out, px**2."""
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.ascontiguousarray(image.data, dtype=np.float32)
-    mask = _unusable(data, survey.no_data_floor)
+    mask, repeats = _unusable(data, survey.no_data_floor)
     if image.unusable is not None:
         mask |= image.unusable
-    fill = constant_fill(data, mask)
+    fill = constant_fill(data, mask, repeats)
     if fill is not None:
         account.told["fill"] = f"{np.count_nonzero(fill) / fill.size:.1%} of one value, masked"
         mask |= fill
@@ -436,18 +436,19 @@ def _with_time(
     account.note(*notes)
     if found.mid is None:
         if not notes:
-            account.note("no header word says when it was taken; give --time, or DATE-OBS")
+            account.note("no header word says when it was taken; give --time")
     else:
         account.told["time"] = found.told
     return replace(frame, time=found.mid)
 
 
-def _unusable(data: Image, floor: float) -> NDArray[np.bool_]:
+def _unusable(data: Image, floor: float) -> tuple[NDArray[np.bool_], int]:
+    """Pixels without data, and how many pixels equal the one before them."""
     from streaks.readers.pixels import unusable
 
     mask = np.empty(data.shape, bool)
-    unusable(data.ravel(), floor if math.isfinite(floor) else -math.inf, mask.ravel())
-    return mask
+    repeats = unusable(data.ravel(), floor if math.isfinite(floor) else -math.inf, mask.ravel())
+    return mask, int(repeats)
 
 
 def _positive(found: float) -> float:

@@ -7,17 +7,40 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["count_repeats", "look_up", "unusable"]
+__all__ = ["look_up", "unusable"]
 
 #: Pixels that are looked at together: few enough to lie between two stars.
 _RUN = 64
+#: Pixels of which two things are asked in turn.
+_ROW = 2048
+#: Pixels of an image in which a quarter of them tells enough.
+_LARGE = 1 << 21
 
 
 @njit(cache=True)
-def unusable(data: Any, floor: float, out: Any) -> None:
-    """True where a value is not finite, or at a floor or below; flat arrays of one length."""
-    for i in range(len(data)):
-        out[i] = not (data[i] > floor and data[i] < np.inf)
+def unusable(data: Any, floor: float, out: Any) -> int:
+    """True where a value is not finite, or at a floor or below; flat arrays of one length.
+
+    Returns how many values equal the one before them: of a large image in every fourth run.
+    """
+    same, k = 0, 0
+    start, n = 0, len(data)
+    every = 4 if n > _LARGE else 1
+    while start < n:
+        stop = min(start + _ROW, n)
+        # A run at a time, so that both are asked while it lies in the processor's cache.
+        values, bad = data[start:stop], out[start:stop]
+        for i in range(len(values)):
+            bad[i] = not (values[i] > floor and values[i] < np.inf)
+        if k % every == 0:
+            after = values[1:]
+            repeats = np.int32(0)
+            for i in range(len(after)):
+                repeats += np.int32(values[i] == after[i])
+            same += repeats
+        k += 1
+        start = stop
+    return same
 
 
 @njit(cache=True)
@@ -50,16 +73,3 @@ def look_up(
                 planes[i] = (found & 127) | (unusable[i] * plane)
         start = stop
 
-
-@njit(cache=True)
-def count_repeats(data: Any) -> int:
-    """Pixels that equal their left neighbour, in every fourth row and in the last; (ny, nx)."""
-    ny, nx = data.shape
-    n = 0
-    for k in range(0, ny + 3, 4):
-        row = data[min(k, ny - 1)]
-        same = 0
-        for x in range(1, nx):
-            same += 1 if row[x] == row[x - 1] else 0
-        n += same
-    return n

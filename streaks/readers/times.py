@@ -119,6 +119,7 @@ class _Parsed:
 @dataclass
 class _Notes:
     said: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)  # by word
 
     def add(self, note: str) -> None:
         if note not in self.said:
@@ -171,6 +172,10 @@ def find_exposure(
     instants = [
         replace(instant, order=i) for i, instant in enumerate(_instants(header, words, notes))
     ]
+    read = " ".join(instant.words for instant in instants).split()
+    for word, note in notes.unread.items():
+        if word not in read:
+            notes.add(note)
     usable = [instant for instant in instants if instant.resolution_s < _USELESS_S]
     if not usable:
         for instant in instants[:1]:
@@ -348,10 +353,10 @@ def _say_unread(word: str, found: object, clock_word: str, notes: _Notes) -> Non
     if number and float(str(found)) <= 0:
         return  # a filler
     if _is_date_only(found) and not clock_word:
-        notes.add(f"{word} is a date, {found!r}, without a time of day")
+        notes.unread[word] = f"{word} is a date, {found!r}, without a time of day"
         return
     beside = f" with {clock_word}" if clock_word else ""
-    notes.add(f"{word}{beside} is {found!r}, which cannot be read as a time")
+    notes.unread[word] = f"{word}{beside} is {found!r}, which cannot be read as a time"
 
 
 def _is_date_only(found: object) -> bool:
