@@ -328,9 +328,7 @@ def _has_pv(wcs: WCS) -> bool:
     return len(wcs.wcs.get_pv()) > 0
 
 
-def _turned(
-    lon: Floats, lat: Floats, system: SkySystem, *, inverse: bool
-) -> tuple[Floats, Floats]:
+def _turned(lon: Floats, lat: Floats, system: SkySystem, *, inverse: bool) -> tuple[Floats, Floats]:
     """Between a system and ICRS, deg."""
     if system.kind == "icrs":
         return np.mod(lon, 360.0), np.asarray(lat, dtype=float)

@@ -34,6 +34,7 @@ from streaks.known.places import (
     unit_vector,
 )
 from streaks.known.solar_system import BuiltinEphemeris, Ephemeris
+from streaks.sky import circle_around
 
 __all__ = ["KnownObjects", "index_of_states", "prepare_night"]
 
@@ -168,7 +169,7 @@ class KnownObjects:
         """
         if frame.wcs is None or frame.time is None:
             return self.near(0.0, 0.0, -1.0, Time(self.jd_tdb, format="jd", scale="tdb"))
-        ra_deg, dec_deg, radius_arcsec = _circle_around(frame)
+        ra_deg, dec_deg, radius_arcsec = circle_around(frame.wcs, frame.shape)
         reach = radius_arcsec + margin_arcsec
         found = self.near(
             ra_deg,
@@ -403,16 +404,3 @@ def index_of_states(
         ephemeris,
         engine,
     )
-
-
-def _circle_around(frame: Frame) -> tuple[float, float, float]:
-    """Centre (deg) and radius (arcsec) of the circle through an image's farthest corner."""
-    from streaks.matching import separation_arcsec
-
-    assert frame.wcs is not None
-    ny, nx = frame.shape
-    x = np.array([(nx - 1) / 2, -0.5, nx - 0.5, -0.5, nx - 0.5])
-    y = np.array([(ny - 1) / 2, -0.5, -0.5, ny - 0.5, ny - 0.5])
-    ra, dec = (np.asarray(axis, dtype=float) for axis in frame.wcs.pixel_to_world_values(x, y))
-    distance = separation_arcsec(ra[1:], dec[1:], ra[0], dec[0])
-    return float(ra[0]), float(dec[0]), float(distance.max())

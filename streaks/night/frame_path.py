@@ -158,11 +158,12 @@ def search_frame(
     watch: Stopwatch | None = None,
 ) -> FrameResult:
     """As `process_frame`, for a frame in memory."""
-    from streaks.detection import find_streaks
+    from streaks.detection import find_streaks, with_fwhm
     from streaks.plotting import frame_overview
 
     watch = watch or Stopwatch()
     with watch("find"):
+        frame = with_fwhm(frame, settings.detection)
         streaks = find_streaks(frame, settings.detection)
     with watch("cutouts"):
         cutouts = extract_cutouts(frame, streaks, settings.cutouts)
@@ -226,6 +227,7 @@ def _about(frame: Frame) -> dict[str, Any]:
         "time": "" if frame.time is None else str(frame.time.isot),
         "exposure_s": frame.exposure_s,
         "fwhm_px": frame.fwhm_px,
+        "fwhm_source": frame.fwhm_source,
         "zero_point_mag": frame.zero_point_mag,
         "band": frame.band,
         "observatory": frame.observatory,

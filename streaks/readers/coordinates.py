@@ -13,7 +13,6 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -46,7 +45,9 @@ _TEXTS = re.compile(
     r"CTYPE\d|CUNIT\d|RADESYS|RADECSYS|WAT.*|PS\d.*|C[PQ]DIS\d|D[PQ]\d|D2IM\w*|AXISCORR|PLTDECSN"
 )
 #: Without a value these are as good as absent; of the others each counts.
-_OPTIONAL = re.compile(r"CROTA\d|LONPOLE|LATPOLE|EQUINOX|EPOCH|CUNIT\d|RADESYS|RADECSYS|PV.*|CDELT\d")
+_OPTIONAL = re.compile(
+    r"CROTA\d|LONPOLE|LATPOLE|EQUINOX|EPOCH|CUNIT\d|RADESYS|RADECSYS|PV.*|CDELT\d"
+)
 _LOOKUP = re.compile(r"CPDIS\d|D2IM(?:DIS\d|ARR|EXT|\d)|AXISCORR")
 _EPOCH_WORDS = ("MJD-AVG", "MJD-OBS", "DATE-AVG", "DATE-OBS", "DATE-BEG")
 
@@ -194,9 +195,7 @@ def _two_axes(kept: Mapping[str, fits.Card], axes: tuple[int, int]) -> dict[str,
     return found
 
 
-def _mended(
-    word: str, card: fits.Card, header: fits.Header, notes: list[str]
-) -> fits.Card | None:
+def _mended(word: str, card: fits.Card, header: fits.Header, notes: list[str]) -> fits.Card | None:
     """The card with a number where one belongs; None for one without a value that may lack."""
     value = headers.card_value(card)
     if type(value) in (int, float) and math.isfinite(value) and not _is_text(word):
@@ -234,9 +233,7 @@ def _text(kept: Mapping[str, fits.Card], word: str) -> str:
     return "" if card is None else str(headers.card_value(card)).strip()
 
 
-def _settle_types(
-    kept: dict[str, fits.Card], ctype: Sequence[str], notes: list[str]
-) -> None:
+def _settle_types(kept: dict[str, fits.Card], ctype: Sequence[str], notes: list[str]) -> None:
     """CTYPE where a survey leaves it out; what no distortion is known for is refused."""
     types = [_text(kept, f"CTYPE{i}") for i in (1, 2)]
     if not any(types) and "AMDX1" not in kept:
@@ -339,9 +336,7 @@ def _from_iraf(
         ]
 
 
-def _settle_system(
-    kept: dict[str, fits.Card], header: fits.Header, notes: list[str]
-) -> None:
+def _settle_system(kept: dict[str, fits.Card], header: fits.Header, notes: list[str]) -> None:
     """RADESYS as the standard spells it, so that astropy knows it too; the epoch for FK4."""
     word = "RADESYS" if "RADESYS" in kept else "RADECSYS"
     stated = _text(kept, word)

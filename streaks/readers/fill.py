@@ -110,9 +110,7 @@ def _at_border(area: NDArray[np.bool_]) -> bool:
     return any(edge.mean() > 0.5 for edge in edges)
 
 
-def _lines(
-    right: NDArray[np.bool_], below: NDArray[np.bool_], chance: float
-) -> NDArray[np.bool_]:
+def _lines(right: NDArray[np.bool_], below: NDArray[np.bool_], chance: float) -> NDArray[np.bool_]:
     """Whole rows and columns of one value."""
     ny, nx = len(right), below.shape[1]
     found = np.zeros((ny, nx), bool)

@@ -183,9 +183,11 @@ def read_frame(
     given = {"mask": mask, "science": science, "reference": reference, "variance": variance}
     explicit = {what: Path(name) for what, name in given.items() if name is not None}
     if is_picture(file):
-        survey = load_profile(os.fspath(profile)) if profile and not isinstance(
-            profile, Profile
-        ) else profile or builtin_profiles()["generic"]
+        survey = (
+            load_profile(os.fspath(profile))
+            if profile and not isinstance(profile, Profile)
+            else profile or builtin_profiles()["generic"]
+        )
         image = read_picture_image(file, chosen_plane)
         frame = _bare_frame(Path(path), image, survey, overrides, chosen_plane)
         beside: dict[str, Path] = {}
@@ -234,7 +236,11 @@ def with_header(
     ny, nx = frame.shape
     header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = 2, nx, ny
     read = _bare_frame(
-        Path(frame.name), FitsImage(frame.data, header), survey, overrides or FrameOverrides(), "raw"
+        Path(frame.name),
+        FitsImage(frame.data, header),
+        survey,
+        overrides or FrameOverrides(),
+        "raw",
     )
     return replace(
         read,
@@ -337,9 +343,7 @@ def _bare_frame(
         mask=mask,
         name=stem_of(path),
         wcs=wcs,
-        exposure_s=account.add(
-            "exposure_s", headers.exposure(header, words.get("exposure_s", ()))
-        ),
+        exposure_s=account.add("exposure_s", headers.exposure(header, words.get("exposure_s", ()))),
         zero_point_mag=_zero_point(header, survey),
         gain=account.add("gain", headers.gain(header, words.get("gain", ()))),
         read_noise_e=_positive(headers.number(header, words.get("read_noise_e", ()))),
@@ -548,9 +552,7 @@ def _with_context(frame: Frame, what: str, path: Path) -> Frame:
     image = read_image(path)
     solution: Solution = read_solution(image.header, axes=image.axes)
     if solution.reason:
-        _log.warning(
-            "%s: WCS ignored, no sky coordinates: %s", path, solution.reason
-        )
+        _log.warning("%s: WCS ignored, no sky coordinates: %s", path, solution.reason)
     data = aligned(image.data, solution.wcs, frame.shape, frame.wcs, f"{what} of {frame.path}")
     context: dict[str, Any] = {what: data, "told": {**frame.told, what: str(path)}}
     return replace(frame, **context)

@@ -72,4 +72,3 @@ def look_up(
                 mask[i] = unusable[i] | (found >> 7)
                 planes[i] = (found & 127) | (unusable[i] * plane)
         start = stop
-

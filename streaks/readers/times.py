@@ -45,7 +45,9 @@ _SHIFT = {"start": 0.5, "mid": 0.0, "end": -0.5}
 _OLD_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2,3})")
 _MONTHS = {
     name: i + 1
-    for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split())
+    for i, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+    )
 }
 _DATES = (
     re.compile(r"(?P<y>\d{4})([-/.])(?P<m>\d{1,2})\2(?P<d>\d{1,2})"),
@@ -153,9 +155,7 @@ def mid_exposure(
     return found.mid
 
 
-def find_exposure(
-    header: fits.Header, words: Sequence[TimeWords], exposure_s: float
-) -> Exposure:
+def find_exposure(header: fits.Header, words: Sequence[TimeWords], exposure_s: float) -> Exposure:
     """Mid-exposure with the words that tell it.
 
     Parameters
@@ -204,12 +204,13 @@ def _chosen(usable: Sequence[_Instant]) -> _Instant:
     best = min(usable, key=lambda i: (_tier(i), not i.stated, i.order))
     if not best.stated:
         # A coarser word of the same instant may say which moment it is.
-        same = (i for i in usable if i.by_comment and abs(_seconds(i.time, best.time)) <= best.resolution_s)
+        said = (i for i in usable if i.by_comment)
+        same = (i for i in said if abs(_seconds(i.time, best.time)) <= best.resolution_s)
         best = replace(best, moment=next((i.moment for i in same), best.moment))
     for other in usable:
         finer = other.resolution_s * _FINER <= best.resolution_s
-        same = abs(_seconds(other.time, best.time)) <= best.resolution_s + other.resolution_s
-        if finer and same and _tier(other) == 0:
+        near = abs(_seconds(other.time, best.time)) <= best.resolution_s + other.resolution_s
+        if finer and near and _tier(other) == 0:
             # The same instant in more digits; what moment it is, the chosen word knows.
             best = replace(
                 best, time=other.time, resolution_s=other.resolution_s, words=other.words
@@ -280,9 +281,7 @@ def _parsed(
     return parsed
 
 
-def _instants(
-    header: fits.Header, words: Sequence[TimeWords], notes: _Notes
-) -> Iterator[_Instant]:
+def _instants(header: fits.Header, words: Sequence[TimeWords], notes: _Notes) -> Iterator[_Instant]:
     for entry in words:
         if entry.start and entry.end:
             start = _word_instant(header, entry.start, entry, "start", notes)
@@ -300,9 +299,7 @@ def _instants(
             yield _Instant(mid, "mid", True, resolution, names, text, length)
             continue
         moment = "start" if entry.start else "mid" if entry.mid else "end"
-        found = _word_instant(
-            header, entry.start or entry.mid or entry.end, entry, moment, notes
-        )
+        found = _word_instant(header, entry.start or entry.mid or entry.end, entry, moment, notes)
         if found is not None:
             yield found
 
@@ -364,9 +361,7 @@ def _is_date_only(found: object) -> bool:
     return any(pattern.fullmatch(text) for pattern in _DATES) or bool(_OLD_DATE.fullmatch(text))
 
 
-def _clock(
-    header: fits.Header, entry: TimeWords, found: object, notes: _Notes
-) -> tuple[str, str]:
+def _clock(header: fits.Header, entry: TimeWords, found: object, notes: _Notes) -> tuple[str, str]:
     """The time of day of another word, and which, for a date that has none, or midnight."""
     if not entry.clock or not isinstance(found, str | int) or isinstance(found, bool):
         return "", ""
@@ -493,7 +488,7 @@ def _from_text(found: str, clock: str, scale: str) -> _Parsed | None:
     seconds = float((seconds_text or "0").replace(",", "."))
     if not (hours <= 24 and minutes < 60 and seconds <= 61.0):
         return None
-    decimals = len(re.split(r"[.,]", seconds_text)[1]) if re.search(r"[.,]", seconds_text or "") else 0
+    decimals = len(re.sub(r"^\d*[.,]?", "", seconds_text or ""))
     resolution = 10.0 ** -min(decimals, 9) if seconds_text else 60.0
     total = hours * 3600.0 + minutes * 60.0 + seconds
     named = zone[1] or ""
