@@ -186,8 +186,10 @@ def as_frame(image: AnyImage, **known: Any) -> Frame:
     """
     if isinstance(image, Frame):
         return replace(image, **known) if known else image
+    data: Any
     if isinstance(image, np.ndarray) or not hasattr(image, "uncertainty"):
-        data, mask, variance, wcs = image, np.ma.getmaskarray(image), None, None
+        array: Any = image
+        data, mask, variance, wcs = array, np.ma.getmaskarray(array), None, None
     else:
         data, mask, wcs = image.data, image.mask, image.wcs
         variance = _variance_of(image.uncertainty)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streaks.cli.account import print_accounts
 from streaks.cli.allocator import keep_freed_memory
 from streaks.cli.night import classifier_loader, read_settings
 
@@ -27,11 +28,11 @@ __all__ = ["detect"]
 def detect(
     images: Annotated[list[Path], typer.Argument(help="FITS images, or folders of them.")],
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--output", "-o", help="Table to write: .ecsv .csv .parquet .vot .fits .reg .psv .json"
         ),
-    ],
+    ] = None,
     mask: Annotated[Path | None, typer.Option(help="Mask of the one image given.")] = None,
     science: Annotated[Path | None, typer.Option(help="Its science image.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Its reference image.")] = None,
@@ -73,6 +74,15 @@ def detect(
         str | None, typer.Option(help="MID-exposure, UTC, as 2018-06-07T04:12:33.")
     ] = None,
     observatory: Annotated[str | None, typer.Option(help="MPC code, as I41.")] = None,
+    hdu: Annotated[
+        str, typer.Option(help="Image of the file: a name as SCI,2 or an index; default all.")
+    ] = "",
+    plane: Annotated[
+        str, typer.Option(help="Plane of a cube, from 1; or luminance, superpixel, raw.")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be read, from which words; no search.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="Settings, a TOML file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object.")
@@ -80,17 +90,22 @@ def detect(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.")] = False,
 ) -> int:
     """Find the streaks of one image or a few: measured, named, and matched."""
+    from streaks.errors import ConfigError
     from streaks.readers import FrameOverrides
     from streaks.reporting import table_suffix, with_station, write_table
 
-    suffix = table_suffix(output)
+    if output is None and not dry_run:
+        raise ConfigError("no table to write to; give --output FILE")
+    suffix = "" if output is None else table_suffix(output)
     keep_freed_memory()
     beside = {"mask": mask, "science": science, "reference": reference}
-    frames = _frames(images, beside, profile)
+    frames = _frames(images, beside, profile, hdu, plane)
     overrides = FrameOverrides(
         fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
         time=time, observatory=observatory,
     )  # fmt: skip
+    if output is None or dry_run:
+        return print_accounts(frames, overrides, as_json=as_json)
     tools = _Tools(
         settings=_settings(config, threshold),
         overrides=overrides,
@@ -134,12 +149,16 @@ class _Tools:
 
 
 def _frames(
-    images: Sequence[Path], beside: dict[str, Path | None], profile: str
+    images: Sequence[Path],
+    beside: dict[str, Path | None],
+    profile: str,
+    hdu: str = "",
+    plane: str = "",
 ) -> list[FrameFiles]:
     from streaks.errors import ConfigError
     from streaks.readers import find_frames
 
-    frames = find_frames(images, profile=profile)
+    frames = find_frames(images, profile=profile, hdu=hdu, plane=plane)
     given: dict[str, Any] = {what: path for what, path in beside.items() if path is not None}
     if given and len(frames) > 1:
         raise ConfigError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streaks.cli.account import print_accounts
 from streaks.cli.progress import progress_shown
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def night(
     inputs: Annotated[
         list[Path], typer.Argument(help="Folders, lists of files (.txt, .csv), or images.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the night.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the night.")
+    ] = None,
     orbits: Annotated[
         Path | None, typer.Option(help="Orbit catalogue in MPCORB columns to match with.")
     ] = None,
@@ -59,6 +62,9 @@ def night(
     truth: Annotated[
         Path | None, typer.Option(help="Table of true streaks, shown beside what was found.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be read, from which words; no search.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object.")
@@ -103,10 +109,15 @@ def night(
     overviews, ADES files of what was found, log.jsonl and metrics.prom. A frame that fails is
     named with its reason, and the night goes on. Ctrl-C stops it; the same command goes on.
     """
+    from streaks.errors import ConfigError
     from streaks.night import run_night
-    from streaks.readers import read_table
+    from streaks.readers import find_frames, read_table
     from streaks.reporting import ades_context, table_suffix
 
+    if dry_run:
+        return print_accounts(find_frames(inputs, profile=profile), as_json=as_json)
+    if output is None:
+        raise ConfigError("no folder for the night; give --output DIR")
     more = [table_suffix(f"streaks{suffix}") for suffix in also or ()]
     known_truth = None if truth is None else read_table(truth)
     n_workers = worker_count(workers)

@@ -91,7 +91,7 @@ def _isolated(x: NDArray[np.float64], y: NDArray[np.float64], px: float) -> NDAr
     if len(points) < 2:
         return np.ones(len(points), bool)
     distance, _ = cKDTree(points).query(points, k=2)
-    return distance[:, 1] > px
+    return np.asarray(distance[:, 1] > px)
 
 
 def _fitted_widths(

@@ -85,7 +85,12 @@ def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: i
     rms = np.asarray(meshes.background_rms_mesh, dtype=np.float32)
     positive = rms[np.isfinite(rms) & (rms > 0)]
     if positive.size == 0:
-        raise FrameError("no noise: all usable pixels of a neighbourhood have one value")
+        # Few photons are all clipped as outliers; their scatter is what they have.
+        sample = data[::step, ::step][~hidden]
+        scatter = float(np.std(sample, dtype=np.float64)) if sample.size else 0.0
+        if not scatter > 0:
+            raise FrameError("no noise: all usable pixels of the image have one value")
+        positive = np.array([scatter], np.float32)
     rms = np.where(np.isfinite(rms) & (rms > 0), rms, np.median(positive)).astype(np.float32)
     # photutils' own filter asks NumPy for each median.
     return Meshes(

@@ -78,7 +78,7 @@ def is_mosaic(data: NDArray[Any], *, named: bool) -> bool:
     # Stripes of a detector change along one axis only; colours along both.
     across = abs(levels[0] - levels[1]) + abs(levels[2] - levels[3])
     along = abs(levels[0] - levels[2]) + abs(levels[1] - levels[3])
-    return min(across, along) / noise > _PLAIN_STEP
+    return bool(min(across, along) / noise > _PLAIN_STEP)
 
 
 def luminance(data: NDArray[Any]) -> NDArray[np.float32]:
@@ -157,7 +157,7 @@ def chosen_plane(data: NDArray[Any], plane: str, what: str) -> NDArray[Any]:
     planes = np.moveaxis(data, -1, 0) if last else data
     n = len(planes)
     if plane == "luminance":
-        return np.asarray(planes, dtype=np.float32).mean(axis=0)
+        return np.asarray(np.asarray(planes, dtype=np.float32).mean(axis=0))
     if plane.isdigit() and 1 <= int(plane) <= n:
         return np.asarray(planes[int(plane) - 1])
     kind = "a colour image" if n in (3, 4) else "a cube"

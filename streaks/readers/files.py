@@ -263,7 +263,7 @@ def _unique_names(images: Sequence[Path]) -> list[str]:
 
 def _safe_name(image: Path) -> str:
     """``FILE[SCI,2]`` is FILE_SCI_2."""
-    stem = stem_of(image)
+    stem = stem_of(image).replace("[;", "[")
     return _UNSAFE.sub("_", stem.rstrip("]") if "[" in stem else stem)[:_MAX_NAME]
 
 

@@ -71,7 +71,7 @@ def constant_fill(
     chance = float(right[~found].mean()) if not found.all() else 1.0
     found |= _lines(right[:, 1:], below[1:], chance)
     found &= np.isfinite(data) & ~mask
-    share = np.count_nonzero(found) / max(np.count_nonzero(~mask), 1)
+    share = int(np.count_nonzero(found)) / max(int(np.count_nonzero(~mask)), 1)
     return found if 0 < share < _ALL else None
 
 

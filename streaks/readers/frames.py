@@ -183,15 +183,10 @@ def read_frame(
     given = {"mask": mask, "science": science, "reference": reference, "variance": variance}
     explicit = {what: Path(name) for what, name in given.items() if name is not None}
     if is_picture(file):
-        survey = (
-            load_profile(os.fspath(profile))
-            if profile and not isinstance(profile, Profile)
-            else profile or builtin_profiles()["generic"]
-        )
+        survey = _named_profile(profile) or builtin_profiles()["generic"]
         image = read_picture_image(file, chosen_plane)
         frame = _bare_frame(Path(path), image, survey, overrides, chosen_plane)
         beside: dict[str, Path] = {}
-        frame = _with_files(frame, survey, explicit)
     else:
         with open_images(file) as opened:
             frame, survey = _frame_of(opened, chosen, chosen_plane, profile, overrides, path)
@@ -291,14 +286,20 @@ def _find(opened: FitsFile, choice: str, survey: Profile) -> Hdu:
     return opened.find(choice, extension=extension)
 
 
+def _named_profile(given: Profile | str | os.PathLike[str] | None) -> Profile | None:
+    """The profile that a user gave, if any."""
+    if given is None or isinstance(given, Profile):
+        return given
+    return load_profile(os.fspath(given)) if os.fspath(given) else None
+
+
 def _choose_profile(
     opened: FitsFile, given: Profile | str | os.PathLike[str] | None
 ) -> tuple[Profile, bool]:
     """Whose conventions a file follows, and whether its header need not be asked."""
-    if isinstance(given, Profile):
-        return given, True
-    if given:
-        return load_profile(os.fspath(given)), True
+    chosen = _named_profile(given)
+    if chosen is not None:
+        return chosen, True
     *surveys, generic = builtin_profiles().values()
     by_name = (profile for profile in surveys if profile.groups(opened.path) is not None)
     # A name is known without a look at the HDUs.
@@ -344,12 +345,12 @@ def _bare_frame(
         name=stem_of(path),
         wcs=wcs,
         exposure_s=account.add("exposure_s", headers.exposure(header, words.get("exposure_s", ()))),
-        zero_point_mag=_zero_point(header, survey),
+        zero_point_mag=_zero_point(header, survey, account),
         gain=account.add("gain", headers.gain(header, words.get("gain", ()))),
-        read_noise_e=_positive(headers.number(header, words.get("read_noise_e", ()))),
-        saturation=_positive(headers.number(header, words.get("saturation", ()))),
-        band=_band(header, survey, groups.get("filter", "")),
-        observatory=_observatory(header, survey),
+        read_noise_e=_positive(header, survey, "read_noise_e", account),
+        saturation=_positive(header, survey, "saturation", account),
+        band=_band(header, survey, groups.get("filter", ""), account),
+        observatory=_observatory(header, survey, account),
         path=str(path),
         header=_kept(header, survey, groups),
     )
@@ -455,27 +456,45 @@ def _unusable(data: Image, floor: float) -> tuple[NDArray[np.bool_], int]:
     return mask, int(repeats)
 
 
-def _positive(found: float) -> float:
-    return found if found > 0 else math.nan
-
-
-def _zero_point(header: fits.Header, survey: Profile) -> float:
-    found = headers.number(header, survey.words.get("zero_point_mag", ()))
-    if not 0 < found < 50:
-        unit = headers.text(header, ["BUNIT"])
-        return survey.unit_zero_point_mag.get(unit, math.nan)
+def _positive(header: fits.Header, survey: Profile, name: str, account: _Account) -> float:
+    found, word = headers.number_and_word(header, survey.words.get(name, ()))
+    if not found > 0:
+        return math.nan
+    account.told[name] = f"{word} = {found:g}"
     return found
 
 
-def _band(header: fits.Header, survey: Profile, from_name: str) -> str:
-    stated = headers.text(header, survey.words.get("band", ())) or from_name
+def _zero_point(header: fits.Header, survey: Profile, account: _Account) -> float:
+    found, word = headers.number_and_word(header, survey.words.get("zero_point_mag", ()))
+    if not 0 < found < 50:
+        unit = headers.text(header, ["BUNIT"])
+        by_unit = survey.unit_zero_point_mag.get(unit, math.nan)
+        if math.isfinite(by_unit):
+            account.told["zero_point_mag"] = f"BUNIT = {unit}"
+        return by_unit
+    account.told["zero_point_mag"] = f"{word} = {found:g}"
+    return found
+
+
+def _band(header: fits.Header, survey: Profile, from_name: str, account: _Account) -> str:
+    words = survey.words.get("band", ())
+    stated = headers.text(header, words) or from_name
+    if stated:
+        word = next((word for word in words if headers.text(header, [word])), "file name")
+        account.told["band"] = f"{word} = {stated}"
     # "i DECam SDSS c0003 7835.0 1470.0" is i.
     return survey.bands.get(stated, stated.split()[0] if stated else "")
 
 
-def _observatory(header: fits.Header, survey: Profile) -> str:
-    stated = headers.text(header, survey.words.get("observatory", ()))
-    return stated if len(stated) == 3 else survey.observatory
+def _observatory(header: fits.Header, survey: Profile, account: _Account) -> str:
+    for word in survey.words.get("observatory", ()):
+        stated = headers.text(header, [word])
+        if len(stated) == 3:
+            account.told["observatory"] = f"{word} = {stated}"
+            return stated
+    if survey.observatory:
+        account.told["observatory"] = "the survey's"
+    return survey.observatory
 
 
 def _kept(header: fits.Header, survey: Profile, groups: dict[str, str]) -> dict[str, Any]:
@@ -502,11 +521,11 @@ def _with_own(
             known[what] = opened.find("", extension=name)
     if "mask" in known and "mask" not in files:
         mask = known["mask"]
-        frame = _masked(frame, opened.read(mask), survey, f"[{mask.label}]")
+        frame = _masked(frame, opened.read(mask), survey, f"{mask.label} of the file")
     kinds = [kind for kind in ("variance", "error", "weight") if kind in known]
     if kinds and "variance" not in files:
         image = opened.read(known[kinds[0]])
-        label = f"[{known[kinds[0]].label}]"
+        label = f"{known[kinds[0]].label} of the file"
         frame = _weighted(frame, image, kinds[0], label)
     return frame
 

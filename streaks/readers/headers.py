@@ -25,6 +25,7 @@ __all__ = [
     "gain",
     "kept_values",
     "number",
+    "number_and_word",
     "pixel_scale",
     "psf_fwhm",
     "raw_text",
@@ -96,7 +97,7 @@ class _Reading:
 
 
 def spelled(header: fits.Header, word: str) -> str:
-    """A word as the header spells it: ``DATE-OBS``, ``DATE_OBS`` or ``DATEOBS``; itself for none."""
+    """A word as the header spells it: ``DATE-OBS``, ``DATE_OBS`` or ``DATEOBS``."""
     if word in header:
         return word
     bare = re.sub(r"[-_]", "", word)
@@ -169,11 +170,18 @@ def comment(header: fits.Header, word: str) -> str:
 
 def number(header: fits.Header, words: Sequence[str], *, lowest: float = _SENTINEL) -> float:
     """The first finite number above a lowest one among some words; NaN where there is none."""
+    return number_and_word(header, words, lowest=lowest)[0]
+
+
+def number_and_word(
+    header: fits.Header, words: Sequence[str], *, lowest: float = _SENTINEL
+) -> tuple[float, str]:
+    """As `number`, with the word that holds it."""
     for word in words:
         result = _as_number(value(header, word))
         if math.isfinite(result) and result > lowest:
-            return result
-    return math.nan
+            return result, word
+    return math.nan, ""
 
 
 def _as_number(found: Any) -> float:

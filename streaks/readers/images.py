@@ -425,7 +425,7 @@ def read_picture_image(path: Path, plane: str = "") -> FitsImage:
 
 def _transparent(picture: Any) -> NDArray[np.bool_] | None:
     if "A" in picture.getbands() or "transparency" in picture.info:
-        return np.asarray(picture.convert("RGBA"))[..., 3] == 0
+        return np.asarray(np.asarray(picture.convert("RGBA"))[..., 3] == 0)
     return None
 
 

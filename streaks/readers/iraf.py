@@ -110,7 +110,7 @@ def _as_powers(numbers: tuple[float, ...]) -> NDArray[np.float64]:
     to_powers = chebyshev.cheb2poly if kind == _CHEBYSHEV else legendre.leg2poly
     first = _in_powers(to_powers, n, x_low, x_high)
     second = _in_powers(to_powers, m, y_low, y_high)
-    return np.einsum("ij,ik,jl->kl", surface, first, second)
+    return np.asarray(first.T @ surface @ second)
 
 
 def _places(n: int, m: int, cross: int) -> list[tuple[int, int]]:

@@ -34,7 +34,7 @@ def unusable(data: Any, floor: float, out: Any) -> int:
             bad[i] = not (values[i] > floor and values[i] < np.inf)
         if k % every == 0:
             after = values[1:]
-            repeats = np.int32(0)
+            repeats: Any = np.int32(0)
             for i in range(len(after)):
                 repeats += np.int32(values[i] == after[i])
             same += repeats

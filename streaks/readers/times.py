@@ -44,11 +44,9 @@ _FINER = 10.0
 _SHIFT = {"start": 0.5, "mid": 0.0, "end": -0.5}
 _OLD_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2,3})")
 _MONTHS = {
-    name: i + 1
-    for i, name in enumerate(
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-    )
-}
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
+    "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+}  # fmt: skip
 _DATES = (
     re.compile(r"(?P<y>\d{4})([-/.])(?P<m>\d{1,2})\2(?P<d>\d{1,2})"),
     re.compile(r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})"),
@@ -219,7 +217,7 @@ def _chosen(usable: Sequence[_Instant]) -> _Instant:
 
 
 def _tier(instant: _Instant) -> int:
-    """0 for what is meant to the second; text that ends in seconds is, a day's fifth decimal not."""
+    """0 for what is meant to the second: text with seconds, but no fifth decimal of days."""
     fine = 1.0 if instant.is_text else 0.1
     if instant.resolution_s <= fine:
         return 0
