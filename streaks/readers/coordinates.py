@@ -11,11 +11,13 @@ import functools
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import astropy.units as u
 import numpy as np
 from astropy.io import fits
+from astropy.time import Time
 from astropy.wcs import WCS
 
 from streaks import sky
@@ -93,6 +95,7 @@ def read_solution(
     axes: tuple[int, int] = (1, 2),
     ctype: Sequence[str] = (),
     hdus: fits.HDUList | None = None,
+    epoch: Callable[[], Time | None] = lambda: None,
 ) -> Solution:
     """The celestial coordinates that a header tells.
 
@@ -106,6 +109,8 @@ def read_solution(
         CTYPE1 and CTYPE2 where the header has none: a survey's convention.
     hdus
         The open file, for distortions that lie in tables of their own.
+    epoch
+        When the image was taken; asked for FK4 only, whose axes turn.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def read_solution(
     if not any(word in header for word in ("CTYPE1", "CRVAL1", "CD1_1", "CDELT1", "AMDX1")):
         return Solution()
     try:
-        words = _words_of(header, axes, ctype)
+        words = _words_of(header, axes, ctype, epoch)
         found = _with_tables(words, hdus) if _needs_tables(words.header) else _solution(words)
     except _Refused as refusal:
         return Solution(reason=str(refusal))
@@ -125,7 +130,12 @@ def read_solution(
     return found if found.wcs is None else replace(found, wcs=found.wcs.deepcopy())
 
 
-def _words_of(header: fits.Header, axes: tuple[int, int], ctype: Sequence[str]) -> _Words:
+def _words_of(
+    header: fits.Header,
+    axes: tuple[int, int],
+    ctype: Sequence[str],
+    epoch: Callable[[], Time | None],
+) -> _Words:
     """The words that make the coordinates, their numbers as numbers, and no others."""
     kept: dict[str, fits.Card] = {}
     records: list[fits.Card] = []
@@ -149,7 +159,7 @@ def _words_of(header: fits.Header, axes: tuple[int, int], ctype: Sequence[str]) 
             kept[word] = mended
     _settle_types(kept, ctype, notes)
     _settle_distortion(kept, records, notes)
-    _settle_system(kept, header, notes)
+    _settle_system(kept, header, epoch, notes)
     values = [(word, card.value) for word, card in kept.items()]
     values += [(card.keyword, str(card.rawvalue)) for card in records]
     # Cards as they are: made again from their values they cost as much as the coordinates.
@@ -261,6 +271,8 @@ def _settle_distortion(
     has_sip = "A_ORDER" in kept or "B_ORDER" in kept
     pv = [word for word in kept if word.startswith("PV")]
     if code in ("TNX", "ZPX"):
+        _as_matrix(kept)
+        _longitude_first(kept)
         _from_iraf(kept, records, code, notes)
         return
     for word in [word for word in kept if word.startswith("WAT")]:
@@ -279,6 +291,8 @@ def _settle_distortion(
         notes.append("SIP words are there, though CTYPE has no -SIP; they are applied")
     elif polynomial:
         _rename(kept, "TPV")
+        _as_matrix(kept)
+        _longitude_first(kept)
         for i in (1, 2):
             kept.setdefault(f"PV{i}_1", fits.Card(f"PV{i}_1", 1.0))
 
@@ -306,10 +320,9 @@ def _from_iraf(
         texts[i] = "".join(str(headers.card_value(kept[word])).ljust(68) for word in words)
     for word in [word for word in kept if re.match(r"WAT|PV", word)]:
         del kept[word]
-    longitude = 2 if _text(kept, "CTYPE1").upper().startswith(("DEC", "GLAT", "ELAT")) else 1
     try:
         axes = {i: read_wat(text) for i, text in texts.items()}
-        terms = {i: tpv_terms(axes[i], 1 if i == longitude else 2) for i in (1, 2)}
+        terms = {i: tpv_terms(axes[i], i) for i in (1, 2)}
     except ValueError as error:
         raise _Refused(f"the WAT words of {code} cannot be read: {error}") from None
     if not any(texts.values()):
@@ -321,10 +334,9 @@ def _from_iraf(
                 kept[f"PV{i}_{k}"] = fits.Card(f"PV{i}_{k}", value)
         return
     _rename(kept, "ZPN")
-    latitude = 3 - longitude
-    radial = {**axes[longitude].projection, **axes[latitude].projection} or {1: 1.0}
+    radial = {**axes[1].projection, **axes[2].projection} or {1: 1.0}
     for power, value in radial.items():
-        kept[f"PV{latitude}_{power}"] = fits.Card(f"PV{latitude}_{power}", value)
+        kept[f"PV2_{power}"] = fits.Card(f"PV2_{power}", value)
     if axes[1].correction is None and axes[2].correction is None:
         return
     for i in (1, 2):
@@ -336,7 +348,68 @@ def _from_iraf(
         ]
 
 
-def _settle_system(kept: dict[str, fits.Card], header: fits.Header, notes: list[str]) -> None:
+def _longitude_first(kept: dict[str, fits.Card]) -> None:
+    """Longitude as the first axis of the sky: wcslib mixes up polynomials of the other order."""
+    if _text(kept, "CTYPE2")[:4].strip("-") not in ("RA", "GLON", "ELON", "SLON"):
+        return
+    number = {"1": "2", "2": "1"}
+    swapped: dict[str, fits.Card] = {}
+    for word in list(kept):
+        match = re.fullmatch(r"(CTYPE|CRVAL|CUNIT|CD|PC|PV|WAT|CDELT)([12])(_.*)?", word)
+        if match:
+            new = match[1] + number[match[2]] + (match[3] or "")
+            card = kept.pop(word)
+            swapped[new] = fits.Card(new, headers.card_value(card))
+    kept.update(swapped)
+
+
+def _as_matrix(kept: dict[str, fits.Card]) -> None:
+    """CD in deg for CDELT with PC or CROTA.
+
+    Polynomials are of coordinates in deg, behind CDELT; wcslib applies them before it.
+    """
+
+    def number(word: str, default: float) -> float:
+        return float(headers.card_value(kept[word])) if word in kept else default
+
+    if not any(re.match(r"CD\d", word) for word in kept):
+        cdelt = np.array([number("CDELT1", 1.0), number("CDELT2", 1.0)])
+        if any(word.startswith("PC") for word in kept):
+            names = [[f"PC{i}_{j}" for j in (1, 2)] for i in (1, 2)]
+            old = {f"PC00{i}00{j}": f"PC{i}_{j}" for i in (1, 2) for j in (1, 2)}
+            for word in [word for word in kept if word in old]:
+                kept[old[word]] = kept.pop(word)
+            pc = [[number(names[i][j], float(i == j)) for j in (0, 1)] for i in (0, 1)]
+            matrix = cdelt[:, None] * np.array(pc)
+        else:
+            turn = math.radians(number("CROTA2", number("CROTA1", 0.0)))
+            cosine, sine = math.cos(turn), math.sin(turn)
+            matrix = np.array(
+                [[cdelt[0] * cosine, -cdelt[1] * sine], [cdelt[0] * sine, cdelt[1] * cosine]]
+            )
+        for word in [word for word in kept if re.match(r"PC\d|CDELT|CROTA", word)]:
+            del kept[word]
+        for i in (0, 1):
+            for j in (0, 1):
+                word = f"CD{i + 1}_{j + 1}"
+                kept[word] = fits.Card(word, float(matrix[i, j]))
+    for i in (1, 2):
+        unit = _text(kept, f"CUNIT{i}")
+        if not unit or unit.lower() in ("deg", "degree", "degrees"):
+            continue
+        size = float(u.Unit(unit.lower()).to(u.deg))
+        for word in (f"CRVAL{i}", f"CD{i}_1", f"CD{i}_2"):
+            if word in kept:
+                kept[word] = fits.Card(word, number(word, 0.0) * size)
+        kept[f"CUNIT{i}"] = fits.Card(f"CUNIT{i}", "deg")
+
+
+def _settle_system(
+    kept: dict[str, fits.Card],
+    header: fits.Header,
+    epoch: Callable[[], Time | None],
+    notes: list[str],
+) -> None:
     """RADESYS as the standard spells it, so that astropy knows it too; the epoch for FK4."""
     word = "RADESYS" if "RADESYS" in kept else "RADECSYS"
     stated = _text(kept, word)
@@ -360,10 +433,13 @@ def _settle_system(kept: dict[str, fits.Card], header: fits.Header, notes: list[
         for name in ("EQUINOX", "EPOCH"):
             kept.pop(name, None)
     if system.kind.startswith("fk4"):
-        times = (parse_instant(headers.value(header, name)) for name in _EPOCH_WORDS)
-        epoch = next((time for time in times if time is not None), None)
-        if epoch is not None:
-            kept["MJD-OBS"] = fits.Card("MJD-OBS", round(float(epoch.mjd), 3))
+        days = (str(headers.value(header, name) or "")[:10] for name in _EPOCH_WORDS)
+        times = (parse_instant(day, clock="12:00:00") for day in days)
+        time = epoch() or next((time for time in times if time is not None), None)
+        if time is None:
+            notes.append("FK4 without a date of observation: places are good to 0.5 arcsec")
+        else:
+            kept["MJD-OBS"] = fits.Card("MJD-OBS", round(float(time.mjd), 1))
 
 
 def _needs_tables(header: fits.Header) -> bool:

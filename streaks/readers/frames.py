@@ -328,7 +328,13 @@ def _bare_frame(
 ) -> Frame:
     """Data and what the header tells, without companions."""
     header, words, account = image.header, survey.words, _Account()
-    solution = read_solution(header, axes=image.axes, ctype=survey.ctype, hdus=hdus)
+    solution = read_solution(
+        header,
+        axes=image.axes,
+        ctype=survey.ctype,
+        hdus=hdus,
+        epoch=lambda: find_exposure(header, survey.times, 0.0).mid,
+    )
     data, mask, smeared = _pixels(image, survey, plane, account)
     wcs = solution.wcs
     if wcs is not None and data.shape != image.data.shape:
@@ -439,6 +445,8 @@ def _with_time(
             f"{frame.exposure_s:g} s: rates are by the latter"
         )
     account.note(*notes)
+    if math.isnan(frame.exposure_s) and not any("xposure" in note for note in account.notes):
+        account.note("no header word says how long the exposure was: no rates; give --exposure")
     if found.mid is None:
         if not notes:
             account.note("no header word says when it was taken; give --time")
