@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from astropy.io import fits
@@ -117,6 +117,11 @@ def value(header: fits.Header, word: str) -> Any:
         found = header.get(word)
     except (fits.VerifyError, ValueError, TypeError):
         return _raw_value(header, word)
+    if type(found) is int and 1900 <= found < 2200:
+        # 2024/06/15 without quotes looks like a year with a comment.
+        text = str(header.cards[word].image)[10:80].strip()
+        if re.match(r"\d{4}/\d{1,2}/\d", text):
+            return _unquoted(f"{'':10}{text}")
     return None if isinstance(found, fits.card.Undefined) else found
 
 
@@ -283,6 +288,8 @@ def exposure(header: fits.Header, words: Sequence[str]) -> Found:
     """
     readings = [r for r in (_reading(header, w, "time", "s") for w in words) if r is not None]
     readings = [_in_timeunit(header, r) for r in readings if r.value > 0]
+    beyond = [r for r in readings if r.stated and _is_beyond_a_day(r)]
+    readings = [replace(r, unit="s", stated=False) if r in beyond else r for r in readings]
     if not readings:
         there = [w for w in words if value(header, w) is not None]
         said = tuple(f"{w} is {value(header, w)!r}, no exposure time" for w in there[:1])
@@ -297,8 +304,14 @@ def exposure(header: fits.Header, words: Sequence[str]) -> Found:
         f"{readings[best].word} is taken"
         for r, s in zip(readings, seconds, strict=True)
         if abs(s / seconds[best] - 1.0) > _SAME
-    ]
-    return Found(seconds[best], _told(readings[best]), tuple(notes[:1]))
+    ][:1]
+    notes += [f"{r.word} = {r.value:g} {r.unit} is beyond a day; read in s" for r in beyond]
+    return Found(seconds[best], _told(readings[best]), tuple(notes))
+
+
+def _is_beyond_a_day(reading: _Reading) -> bool:
+    """Whether the unit makes an exposure of a day and more, and seconds do not."""
+    return reading.value < 86400.0 < reading.value * _size(reading.unit, "time")
 
 
 def _in_timeunit(header: fits.Header, reading: _Reading) -> _Reading:
