@@ -117,7 +117,9 @@ def read_solution(
     Solution
         Its WCS is the caller's own, to change as it likes.
     """
-    if not any(word in header for word in ("CTYPE1", "CRVAL1", "CD1_1", "CDELT1", "AMDX1")):
+    x = axes[0]
+    some = (f"CTYPE{x}", f"CRVAL{x}", f"CD{x}_{x}", f"CDELT{x}", "AMDX1")
+    if not any(word in header for word in some):
         return Solution()
     try:
         words = _words_of(header, axes, ctype, epoch)

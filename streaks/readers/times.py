@@ -192,6 +192,12 @@ def find_exposure(header: fits.Header, words: Sequence[TimeWords], exposure_s: f
         notes.add(note)
     if best.resolution_s > 1.0:
         notes.add(f"{best.words} is written to {best.resolution_s:.3g} s: no better is the time")
+    if (
+        best.is_text
+        and best.moment == "start"
+        and re.fullmatch(r"\S+T00:00:00\.0+", best.time.isot)
+    ):
+        notes.add(f"{best.words} is midnight to the second; is it a date without a time of day?")
     if re.search(r"SOLARSYS|BARYC|HELIOC", headers.text(header, ["TIMEREF", "TREFPOS"]).upper()):
         notes.add("the times are those of light at the Sun: as much as 500 s from the telescope's")
     moment = {"start": "start", "mid": "middle", "end": "end"}[best.moment]
