@@ -35,6 +35,8 @@ _WIDTHS_PX = (1.2, 1.7, 2.5, 3.5, 5.0, 7.0, 9.5, 12.0)
 #: than what cosmic rays are.
 _LINE_SNR, _LINE_PX, _LINE_WIDTHS = 9.0, 20.0, 3.0
 _FEW_LINES = 40
+#: What a fit of it may have, px.
+_LEAST_PX, _MOST_PX = 0.9, 15.0
 #: The middle of a science image is enough for its stars, px a side.
 _SIDE_PX = 1536
 
@@ -153,9 +155,18 @@ def _of_lines(
 def _refined(
     z: NDArray[np.float32], usable: NDArray[np.bool_], line: Segment, fwhm_px: float
 ) -> float:
-    """The width that a fit of the line has, near that at which it was found."""
-    fit = fit_trail(
-        z, usable, line, sigma_px=fwhm_px / FWHM_PER_SIGMA, noise_factor=1.0, source_variance=0.0
-    )
-    fitted = fit.sigma_px * FWHM_PER_SIGMA
-    return fitted if fit.converged and 0.6 * fwhm_px < fitted < 1.6 * fwhm_px else fwhm_px
+    """The width of the best fit of a line: the search clips what is bright, the fit does not."""
+    best_snr, found = 0.0, fwhm_px
+    for start_px in _WIDTHS_PX:
+        fit = fit_trail(
+            z,
+            usable,
+            line,
+            sigma_px=start_px / FWHM_PER_SIGMA,
+            noise_factor=1.0,
+            source_variance=0.0,
+        )
+        fitted = fit.sigma_px * FWHM_PER_SIGMA
+        if fit.converged and fit.snr > best_snr and _LEAST_PX <= fitted <= _MOST_PX:
+            best_snr, found = fit.snr, fitted
+    return found
