@@ -1,8 +1,8 @@
 """Headers of every kind that real files have, drawn at random with a known trail in the image.
 
 Nothing of `streaks` is used: pixels go to the sky by the formulas of Calabretta & Greisen (2002)
-and of each distortion's own paper, between systems by astropy, and the trail is the integral of a moving Gaussian.
-A kind that no reader can get right names the quantity and what a reader should say of it.
+and of each distortion's own paper, between systems by astropy, and the trail is the integral of a
+moving Gaussian. A kind that no reader can get right names the quantity and what a reader should say of it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from astropy.io import fits
 from streaks.cli import main
 from streaks.readers import FrameOverrides, account_of, find_frames
 from tests.frame_files import noise_image, write_ztf_frame
-from tests.test_readers_coordinates import SHAPE, header as wcs_header
+from tests.test_readers_coordinates import SHAPE
+from tests.test_readers_coordinates import header as wcs_header
 
 
 def test_every_value_has_its_words(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -204,10 +205,8 @@ def test_without_ctype_any_other_file_has_no_coordinates() -> None:
 )
 def test_damaged_words_of_iraf_break_nothing(text: str) -> None:
     # wcslib's own parser wrote beyond its memory on some of these.
-    try:
+    with contextlib.suppress(ValueError, OverflowError):
         read_wat(text)
-    except (ValueError, OverflowError) as error:
-        assert str(error)
     made = header(CTYPE1="RA---ZPX", CTYPE2="DEC--ZPX", WAT1_001=text[:68])
     solution = read_solution(made)
     assert solution.wcs is not None or solution.reason

@@ -150,7 +150,8 @@ def test_the_stated_scale_serves_where_there_are_no_coordinates(tmp_path: Path) 
 
 
 def test_a_scale_that_the_coordinates_deny_is_said(tmp_path: Path) -> None:
-    from tests.test_readers_coordinates import SHAPE, header as wcs_header
+    from tests.test_readers_coordinates import SHAPE
+    from tests.test_readers_coordinates import header as wcs_header
 
     hdu = fits.PrimaryHDU(noise_image(SHAPE), wcs_header(PIXSCALE=0.5))
     hdu.writeto(tmp_path / "a.fits")

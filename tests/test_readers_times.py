@@ -146,7 +146,7 @@ def test_no_word_no_time() -> None:
     assert mid_exposure(header(OTHER=1), START, 30.0) is None
 
 
-# ------------------------------------------------------------------------- forms of dates and clocks
+# ----------------------------------------------------------------------- forms of dates, clocks
 
 
 @pytest.mark.parametrize(
