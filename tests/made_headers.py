@@ -2,7 +2,8 @@
 
 Nothing of `streaks` is used: pixels go to the sky by the formulas of Calabretta & Greisen (2002)
 and of each distortion's own paper, between systems by astropy, and the trail is the integral of a
-moving Gaussian. A kind that no reader can get right names the quantity and what a reader should say of it.
+moving Gaussian. A kind that no reader can get right names the quantity and what a reader should say
+of it.
 """
 
 from __future__ import annotations

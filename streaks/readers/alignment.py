@@ -102,7 +102,7 @@ def _warped(data: NDArray[Any], x: NDArray[Any], y: NDArray[Any], shape: tuple[i
         cv2.remap(np.nan_to_num(m, nan=-2.0).astype(np.float32), at_x, at_y, cv2.INTER_LINEAR)
         for m in (x, y)
     )
-    warped = cv2.remap(
+    return cv2.remap(
         np.ascontiguousarray(data, dtype=np.float32),
         map_x,
         map_y,
@@ -110,4 +110,3 @@ def _warped(data: NDArray[Any], x: NDArray[Any], y: NDArray[Any], shape: tuple[i
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=float("nan"),
     )
-    return np.asarray(warped)
