@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from astropy.time import Time
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from streaks.errors import FrameError
 
-__all__ = ["Frame", "Image", "MaskPlane"]
+__all__ = ["AnyImage", "Frame", "Image", "MaskPlane", "as_frame"]
+
+_log = logging.getLogger(__name__)
 
 #: Two-dimensional float array, indexed ``[iy, ix]``.
 Image = NDArray[np.floating[Any]]
@@ -75,6 +78,16 @@ class Frame:
         Where it came from; empty for one made in memory.
     header
         A few values of the header worth keeping with results (field, CCD, quadrant...).
+    scale_arcsec
+        Stated size of a pixel, for an image without `wcs`; NaN where unknown.
+    fwhm_source
+        Where `fwhm_px` comes from: a header word, ``given``, ``stars of the science image``...;
+        empty where it is not known yet.
+    told
+        From which words of the header each value was read, by the name of its field.
+    notes
+        What the reader wants the user to know: words that disagree or cannot be read, and what
+        was taken for granted.
 
     Raises
     ------
@@ -101,6 +114,10 @@ class Frame:
     reference: Image | None = None
     path: str = ""
     header: Mapping[str, Any] = field(default_factory=_nothing)
+    scale_arcsec: float = math.nan
+    fwhm_source: str = ""
+    told: Mapping[str, str] = field(default_factory=_nothing)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.data.ndim != 2:
@@ -120,8 +137,132 @@ class Frame:
 
     @property
     def pixel_scale_arcsec(self) -> float:
-        """Mean size of a pixel, arcsec; NaN without celestial coordinates."""
+        """Mean size of a pixel, arcsec: by its coordinates, else as stated; NaN for neither."""
         if self.wcs is None or not self.wcs.has_celestial:
-            return math.nan
-        # `celestial` fills in the units of a WCS that was made in memory and never used.
+            return self.scale_arcsec
+        if self.wcs.naxis == 2:
+            # As astropy's own `proj_plane_pixel_area`, without a copy of the WCS: 1 ms of a frame.
+            self.wcs.wcs.set()  # fills in the units of a WCS that was made in memory
+            return 3600.0 * math.sqrt(abs(float(np.linalg.det(self.wcs.pixel_scale_matrix))))
         return float(np.sqrt(self.wcs.celestial.proj_plane_pixel_area().to_value("arcsec2")))
+
+
+class _LikeNDData(Protocol):
+    """What astropy's NDData and CCDData have."""
+
+    data: Any
+    mask: Any
+    uncertainty: Any
+    wcs: Any
+
+
+#: What can be searched.
+AnyImage = Frame | NDArray[Any] | _LikeNDData
+
+
+def as_frame(image: AnyImage, **known: Any) -> Frame:
+    """A frame of an image in memory.
+
+    The log says what would help to know besides: coordinates, FWHM, time and exposure. For the
+    words of a header (``ccd.header``) there is `streaks.readers.with_header`.
+
+    Parameters
+    ----------
+    image
+        A `Frame`, given back; an array (masked or not) of two axes, others of one pixel dropped;
+        or an NDData or CCDData, with its mask, uncertainty (standard deviation, variance or
+        inverse variance) and WCS. A Quantity loses its unit.
+    known
+        Other fields of `Frame`: ``fwhm_px=2.1, exposure_s=30.0, time=Time(...)``.
+
+    Returns
+    -------
+    Frame
+
+    Raises
+    ------
+    FrameError
+        If it is no image of numbers on two axes, or its mask or uncertainty does not fit.
+    """
+    if isinstance(image, Frame):
+        return replace(image, **known) if known else image
+    data: Any
+    if isinstance(image, np.ndarray) or not hasattr(image, "uncertainty"):
+        array: Any = image
+        data, mask, variance, wcs = array, np.ma.getmaskarray(array), None, None
+    else:
+        data, mask, wcs = image.data, image.mask, image.wcs
+        variance = _variance_of(image.uncertainty)
+        mask = np.zeros(np.shape(data), bool) if mask is None else np.asarray(mask) != 0
+    values = _numbers(np.ma.getdata(getattr(data, "value", data)), "the image")
+    mask = np.broadcast_to(np.asarray(mask, dtype=bool), np.shape(data)).reshape(values.shape)
+    if variance is not None:
+        variance = _numbers(variance, "its uncertainty")
+    found: dict[str, Any] = {
+        "mask": mask | ~np.isfinite(values),
+        "variance": variance,
+        "wcs": _fits_wcs(wcs),
+        **known,
+    }
+    frame = Frame(data=values, **found)
+    missing = [
+        name
+        for name, there in (
+            ("wcs", frame.wcs is not None),
+            ("fwhm_px", frame.fwhm_px > 0),
+            ("exposure_s", frame.exposure_s > 0),
+            ("time", frame.time is not None),
+        )
+        if not there
+    ]
+    if missing:
+        _log.warning(
+            "%s: an image in memory, without %s; as_frame(image, %s=...) tells them",
+            frame.name, ", ".join(missing), missing[-1],
+        )  # fmt: skip
+    return frame
+
+
+def _numbers(values: Any, what: str) -> Image:
+    """Values as float32 on two axes."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiub":
+        raise FrameError(f"{what} holds {values.dtype}; expected numbers")
+    if values.ndim > 2:
+        kept = [n for n in values.shape if n > 1]
+        values = values.reshape(kept) if len(kept) == 2 else values
+    if values.ndim != 2:
+        raise FrameError(f"{what} has the shape {values.shape}; expected two axes, (ny, nx)")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _variance_of(uncertainty: Any) -> Any:
+    """Variance of an NDData's uncertainty, by its kind; None where there is none."""
+    if uncertainty is None or getattr(uncertainty, "array", None) is None:
+        return None
+    array = np.asarray(getattr(uncertainty.array, "value", uncertainty.array), dtype=np.float64)
+    kind = str(getattr(uncertainty, "uncertainty_type", ""))
+    if kind == "std":
+        return array**2
+    if kind == "var":
+        return array
+    if kind == "ivar":
+        with np.errstate(divide="ignore"):
+            return np.where(array > 0, 1.0 / array, np.nan)
+    raise FrameError(
+        f"the uncertainty is of kind {kind!r}; expected a standard deviation, a variance or an "
+        "inverse variance"
+    )
+
+
+def _fits_wcs(wcs: Any) -> WCS | None:
+    """A WCS of FITS out of what NDData holds; None, with a word in the log, for another kind."""
+    for one in (wcs, getattr(wcs, "low_level_wcs", None)):
+        if isinstance(one, WCS):
+            return one.celestial if one.naxis != 2 else one
+    if wcs is not None:
+        _log.warning(
+            "coordinates of kind %s are left out; give an astropy.wcs.WCS", type(wcs).__name__
+        )
+    return None

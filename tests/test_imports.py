@@ -27,7 +27,7 @@ ROOT = Path(streaks.__file__).parent
 ROWS = (
     {"errors", "geometry", "unpack"},
     {"frame", "tables", "config", "arrow"},
-    {"transforms", "noise", "trail"},
+    {"transforms", "noise", "trail", "sky"},
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
     {"classification", "features"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},

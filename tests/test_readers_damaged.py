@@ -106,7 +106,7 @@ def _huge_rice(path: Path) -> None:
         (_truncated_rice, ReadError, "it is cut short or damaged"),
         (_text, ReadError, "is not a FITS file: it begins with b'this is"),
         (_one_axis, ReadError, "holds no 2-D image; its HDUs are 0 1-D"),
-        (_three_axes, ReadError, "holds no 2-D image; its HDUs are 0 3-D"),
+        (_three_axes, ReadError, "is a colour image of 3 planes: choose one"),
         (_table_only, ReadError, "0 without data, 1 a table"),
         (_all_nan, FrameError, "has no usable pixel"),
         (_gzip_twice, ReadError, "is gzip inside gzip"),

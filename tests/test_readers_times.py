@@ -11,8 +11,8 @@ from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaks.readers.profile import TimeWords
-from streaks.readers.times import mid_exposure, parse_instant
+from streaks.readers.profile import TimeWords, builtin_profiles
+from streaks.readers.times import Exposure, find_exposure, mid_exposure, parse_instant
 
 NOON = Time("2018-06-07T12:00:00", scale="utc")
 START = (TimeWords(start="T-START"),)
@@ -144,3 +144,148 @@ def test_an_unknown_exposure_leaves_the_start_and_says_so(
 
 def test_no_word_no_time() -> None:
     assert mid_exposure(header(OTHER=1), START, 30.0) is None
+
+
+# ----------------------------------------------------------------------- forms of dates, clocks
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "2018-06-07T12:00:00+00:00",
+        "2018-06-07T14:00:00+02:00",
+        "2018-06-07T05:00:00-0700",
+        "2018-06-07T12:00:00.000 UTC",
+        "2018/06/07 12:00:00",
+        "2018/06/07T12:00:00",
+        "20180607T120000",
+        "20180607 12:00:00",
+        "2018-06-07T12-00-00",
+        "2018-06-07T12:00",
+        "2018-158T12:00:00",
+        "07-Jun-2018 12:00:00",
+        "7 June 2018 12:00:00",
+        "Jun 7, 2018 12:00:00",
+        "25/06/2018 12:00:00",
+        "06/25/2018 12:00:00",
+        "2018-06-07T12:00:37 TAI",
+        "'2018-06-07T12:00:00'",
+    ],
+)
+def test_dates_in_all_their_forms(found: str) -> None:
+    time = parse_instant(found)
+    time = None if time is None else time.utc
+    day = 18 * 86400 if "25" in found[:5] else 0
+    assert seconds_after_noon(time) == pytest.approx(day, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "06/07/2018 12:00:00",  # June or July
+        "2018-13-07T12:00:00",
+        "2018-06-07T25:00:00",
+        "2018-06-07T12:00:00 PM",
+        "2018-06-07T12:00:00+99:00",
+        "12:00:00",
+    ],
+)
+def test_what_can_be_read_in_two_ways_or_none_is_no_time(found: str) -> None:
+    assert parse_instant(found) is None
+
+
+GENERIC = builtin_profiles()["generic"].times
+
+
+def found(exposure_s: float = 30.0, **words: object) -> Exposure:
+    return find_exposure(header(**words), GENERIC, exposure_s)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"DATE_OBS": "2018-06-07T12:00:00", "MJD_OBS": 58276},
+        {"DATE_OBS": "2018-06-07T12:00:00", "MJD_OBS": 58276.5},
+        {"DATE_OBS": "2018-06-07T12:00:00", "MJD_OBS": 58276.49},
+        {"DATE_OBS": "2018-06-07T12:00:00", "JD": 2458277.0},
+        {"DATE_OBS": "2018-06-07T12:00:00Z", "TIMESYS": "TDB"},
+        {"DATE_OBS": "2018-06-07T12:01:09.184", "TIMESYS": "TT"},
+        {"DATE_OBS": "2018-06-07T12:00:18", "TIMESYS": "GPS"},
+        {"DATE_OBS": "2018-06-07", "UT": "12:00:00"},
+        {"DATE_OBS": "2018/06/07", "UT_START": "12:00:00"},
+        {"DATE_OBS": "2018-06-07T00:00:00", "TIME_OBS": "12:00:00"},
+        {"DATE_OBS": "2018-06-07", "UTC": 43200.0},
+        {"DATE_OBS": "2018-06-07", "UT": 12.0},
+        {"DATE_OBS": "2018-06-07", "TAIHMS": "12:00:37.00", "MJD_OBS": 58276},
+        {"DATE_OBS": "2018-06-07", "UT": "12:00:00", "TIMESYS": "TAI"},
+        {"DATE": "2018-06-07", "UT": "12:00:00"},
+        {"DATE": "2018-06-07", "TIME": "12:00:00"},
+        {"TAI": (58276.5 * 86400.0) + 37.0},
+        {"DATE_BEG": "2018-06-07T12:00:00"},
+        {"DATE_OBS": "2018-06-07T12:00:00", "DATE_END": "2018-06-07T12:00:30"},
+    ],
+)
+def test_a_start_at_noon_in_all_words(words: dict[str, object]) -> None:
+    # TAI - UTC = 37 s, TT - TAI = 32.184 s, GPS = TAI - 19 s.
+    assert seconds_after_noon(found(**words).mid) == pytest.approx(15.0, abs=1e-3)
+
+
+def test_the_writing_of_the_file_is_no_time_of_the_exposure() -> None:
+    assert found(DATE="2018-06-08T12:00:00", UT="12:00:00").mid is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"DATE_OBS": "last night"}, "DATE-OBS is 'last night', which cannot be read"),
+        ({"DATE_OBS": "2018-06-07"}, "DATE-OBS is a date"),
+        ({"DATE_OBS": "2018-06-07", "UT": "noon"}, "UT is 'noon'"),
+        ({"MJD_OBS": 58276}, "MJD-OBS is a day, no time"),
+        ({"DATE_OBS": "2018-06-07T12:00:00", "TIMESYS": "LOCAL"}, "TIMESYS is LOCAL"),
+    ],
+)
+def test_a_time_that_cannot_be_had_is_said_with_its_word(
+    words: dict[str, object], said: str
+) -> None:
+    exposure = found(**words)
+    assert exposure.mid is None
+    assert any(said in note for note in exposure.notes), exposure.notes
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"DATE_OBS": "2018-06-07T12:00:00.00", "MJD_OBS": 58276.50023148}, "s from"),
+        ({"MJD_OBS": 58276.51}, "written to 864 s"),
+        ({"DATE_OBS": "2018-06-07T12:00:00", "TIMESYS": "XYZ"}, "TIMESYS 'XYZ' is not known"),
+        ({"DATE_OBS": "2018-06-07T12:00:00", "TIMEREF": "SOLARSYSTEM"}, "at the Sun"),
+        ({"DATE_OBS": "2018-06-07T12:00:00Z", "TIMESYS": "TDB"}, "TIMESYS says TDB"),
+    ],
+)
+def test_what_is_doubtful_is_said(words: dict[str, object], said: str) -> None:
+    exposure = found(**words)
+    assert exposure.mid is not None
+    assert any(said in note for note in exposure.notes), exposure.notes
+
+
+def test_words_that_agree_say_nothing() -> None:
+    exposure = found(
+        DATE_OBS="2018-06-07T12:00:00.000", MJD_OBS=58276.5, TIMESYS="UTC",
+        DATE_AVG="2018-06-07T12:00:15.000", DATE_END="2018-06-07T12:00:30.200",
+    )  # fmt: skip
+    assert exposure.notes == ()
+    assert seconds_after_noon(exposure.mid) == pytest.approx(15.0, abs=1e-3)
+
+
+def test_digits_of_a_second_word_are_used_where_both_mean_one_instant() -> None:
+    made = header(DATE_OBS="2018-06-07T12:00:00", MJD_OBS=58276.50000463)
+    made.comments["DATE-OBS"] = "end of exposure"
+    exposure = find_exposure(made, GENERIC, 30.0)
+    # 0.00000463 d = 0.400 s; what moment it is, DATE-OBS says.
+    assert seconds_after_noon(exposure.mid) == pytest.approx(-14.6, abs=1e-3)
+
+
+def test_start_and_end_tell_the_exposure() -> None:
+    exposure = found(math.nan, DATE_BEG="2018-06-07T12:00:00", DATE_END="2018-06-07T12:00:30")
+    assert exposure.length_s == pytest.approx(30.0)
+    assert exposure.notes == ()

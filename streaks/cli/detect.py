@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streaks.cli import searching as options
+from streaks.cli.account import print_accounts
 from streaks.cli.allocator import keep_freed_memory
 from streaks.cli.searching import build_search
 
@@ -30,11 +31,11 @@ _log = logging.getLogger(__name__)
 def detect(
     images: Annotated[list[Path], typer.Argument(help="FITS images, or folders of them.")],
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--output", "-o", help="Table to write: .ecsv .csv .parquet .vot .fits .reg .psv .json"
         ),
-    ],
+    ] = None,
     mask: Annotated[Path | None, typer.Option(help="Mask of the one image given.")] = None,
     science: Annotated[Path | None, typer.Option(help="Its science image.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Its reference image.")] = None,
@@ -59,14 +60,21 @@ def detect(
         str | None, typer.Option(help="MID-exposure, UTC, as 2018-06-07T04:12:33.")
     ] = None,
     observatory: options.Observatory = None,
+    hdu: options.Hdu = "",
+    plane: options.Plane = "",
+    dry_run: options.DryRun = False,
     config: options.Config = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
 ) -> int:
     """Find the streaks of one image or a few: measured, named, and matched."""
+    from streaks.errors import ConfigError
     from streaks.reporting import table_suffix
 
-    table_suffix(output)
+    if output is None and not dry_run:
+        raise ConfigError("no table to write to; give --output FILE")
+    if output is not None:
+        table_suffix(output)
     keep_freed_memory()
     search = build_search(
         config=config, threshold=threshold, min_score=min_score, mix=mix,
@@ -75,7 +83,10 @@ def detect(
         fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
         time=time, observatory=observatory,
     )  # fmt: skip
-    frames = _frames(images, {"mask": mask, "science": science, "reference": reference}, profile)
+    beside = {"mask": mask, "science": science, "reference": reference}
+    frames = _frames(images, beside, profile, hdu, plane)
+    if output is None or dry_run:
+        return print_accounts(frames, search.overrides, as_json=as_json)
     searcher = search.prepare()
     results: list[FrameResult] = []
     failures: list[tuple[str, str]] = []
@@ -118,12 +129,16 @@ def _write(results: Sequence[FrameResult], output: Path) -> QTable:
 
 
 def _frames(
-    images: Sequence[Path], beside: dict[str, Path | None], profile: str
+    images: Sequence[Path],
+    beside: dict[str, Path | None],
+    profile: str,
+    hdu: str = "",
+    plane: str = "",
 ) -> list[FrameFiles]:
     from streaks.errors import ConfigError
     from streaks.readers import find_frames
 
-    frames = find_frames(images, profile=profile)
+    frames = find_frames(images, profile=profile, hdu=hdu, plane=plane)
     given: dict[str, Any] = {what: path for what, path in beside.items() if path is not None}
     if given and len(frames) > 1:
         raise ConfigError(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streaks.cli import searching as options
+from streaks.cli.account import print_accounts
 from streaks.cli.progress import progress_shown
 from streaks.cli.searching import build_search, read_settings, read_toml, worker_count
 
@@ -32,10 +33,12 @@ _REPORT_PATIENCE = 20.0
 
 
 def night(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the night.")],
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(help="Folders, lists of files (.txt, .csv), or images."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the night.")
     ] = None,
     orbits: options.Orbits = None,
     ephemeris: options.Ephemeris = None,
@@ -64,6 +67,7 @@ def night(
     truth: Annotated[
         Path | None, typer.Option(help="Table of true streaks, shown beside what was found.")
     ] = None,
+    dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
     summary: Annotated[
@@ -125,9 +129,14 @@ def night(
     With --part I/N each of N runs, anywhere, does its share in a folder of its own below the
     night's; --merge then makes the night of them, with the same tables as one run.
     """
-    from streaks.readers import read_table
+    from streaks.errors import ConfigError
+    from streaks.readers import find_frames, read_table
     from streaks.reporting import ades_context, table_suffix
 
+    if dry_run:
+        return print_accounts(find_frames(inputs or [], profile=profile), as_json=as_json)
+    if output is None:
+        raise ConfigError("no folder for the night; give --output DIR")
     _require_consistent(inputs, watch=watch, notify=notify, part=part, merge=merge)
     context = None if ades is None else ades_context(read_toml(ades, "--ades"))
     finish = functools.partial(

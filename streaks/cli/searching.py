@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "Config",
+    "DryRun",
     "Ephemeris",
     "Exposure",
     "Gain",
+    "Hdu",
     "MinScore",
     "Mix",
     "Model",
     "Observatory",
     "Orbits",
+    "Plane",
     "Profile",
     "PsfFwhm",
     "Quiet",
@@ -75,6 +78,13 @@ PsfFwhm = Annotated[float | None, typer.Option(help="FWHM of the PSF, px.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.")]
 Threshold = Annotated[float | None, typer.Option(help="Matched-filter S/N of the final cut.")]
 Tle = Annotated[Path | None, typer.Option(help="Two-line elements or OMM, to name satellites by.")]
+Hdu = Annotated[
+    str, typer.Option(help="Image of the file: a name as SCI,2 or an index; default all.")
+]
+Plane = Annotated[str, typer.Option(help="Plane of a cube, from 1; or luminance, superpixel, raw.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be read, from which words; no search.")
+]
 ZeroPoint = Annotated[
     float | None, typer.Option(help="AB magnitude of one count in the whole exposure.")
 ]

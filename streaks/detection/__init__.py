@@ -5,5 +5,6 @@
 
 from streaks.detection.finder import find_streaks
 from streaks.detection.psf import measure_fwhm
+from streaks.detection.width import with_fwhm
 
-__all__ = ["find_streaks", "measure_fwhm"]
+__all__ = ["find_streaks", "measure_fwhm", "with_fwhm"]

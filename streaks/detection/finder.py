@@ -22,7 +22,6 @@ from streaks.detection.pieces import (
     spanning_segment,
     unexplained,
 )
-from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
 from streaks.detection.quality import (
     along_a_mask,
     beside_masks,
@@ -40,9 +39,10 @@ from streaks.detection.quality import (
     worth,
 )
 from streaks.detection.search import Filtered, filter_image, search_lines
-from streaks.detection.sky import magnitudes, sky_columns
+from streaks.detection.sky import magnitudes, sky_columns, warn_of_rates
 from streaks.detection.spikes import MaskedStars, masked_stars, star_behind
-from streaks.frame import Frame, MaskPlane
+from streaks.detection.width import settle_width
+from streaks.frame import AnyImage, Frame, MaskPlane, as_frame
 from streaks.geometry import Segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
@@ -90,13 +90,14 @@ class _Streak:
     flags: StreakFlag
 
 
-def find_streaks(frame: Frame, config: DetectionConfig | None = None) -> QTable:
+def find_streaks(frame: AnyImage, config: DetectionConfig | None = None) -> QTable:
     """The streaks of one frame, measured.
 
     Parameters
     ----------
     frame
-        A difference image is best; any image will do.
+        A difference image is best; any image will do: a `Frame`, an array, a masked array, an
+        NDData or CCDData (see `streaks.frame.as_frame`).
     config
         Thresholds.
 
@@ -111,11 +112,14 @@ def find_streaks(frame: Frame, config: DetectionConfig | None = None) -> QTable:
         If no pixel is usable, or all have one value.
     """
     config = DetectionConfig() if config is None else config
+    frame = as_frame(frame)
     # Any number will do in a frame, of any byte order; compiled loops want one kind.
     frame = replace(frame, data=np.asarray(frame.data, dtype=np.float32))
     noise = estimate_noise(frame.data, frame.mask, frame.variance, config.noise)
     z, usable = standardise(frame.data, noise), ~noise.unusable
-    sigma_px = _psf_sigma(frame, z, usable)
+    # Below 1.2 px the PSF is no longer sampled and the fit has nothing to hold on to.
+    fwhm_px, _ = settle_width(frame, z, usable, noise, config)
+    sigma_px = max(fwhm_px, 1.2) / FWHM_PER_SIGMA
     turned = -z if config.negative else None
     rows = _search(_sheet(z, usable, noise, sigma_px, config), frame, noise, config, negative=False)
     if turned is not None:
@@ -123,22 +127,6 @@ def find_streaks(frame: Frame, config: DetectionConfig | None = None) -> QTable:
         rows += _search(sheet, frame, noise, config, negative=True)
     rows.sort(key=lambda row: -row[0].score)
     return _table(frame, rows[: config.max_streaks])
-
-
-def _psf_sigma(frame: Frame, z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
-    fwhm = frame.fwhm_px
-    if not fwhm > 0:
-        fwhm = measure_fwhm(z, usable)
-        if not fwhm > 0:
-            fwhm = DEFAULT_FWHM_PX
-            _log.warning(
-                "%s: no FWHM in the header and too few stars to measure it; using %.1f px "
-                "(give --psf-fwhm to set it)", frame.name, fwhm,
-            )  # fmt: skip
-        else:
-            _log.info("%s: FWHM measured as %.2f px", frame.name, fwhm)
-    # Below 1.2 px the PSF is no longer sampled and the fit has nothing to hold on to.
-    return max(fwhm, 1.2) / FWHM_PER_SIGMA
 
 
 def _sheet(
@@ -403,7 +391,7 @@ def _table(frame: Frame, rows: Sequence[tuple[_Streak, float, float]]) -> QTable
         "flux_err": flux_err,
         "snr": [fit.snr for fit in fits],
         "score": [streak.score for streak, _, _ in rows],
-        **sky_columns(pixels, frame.wcs, frame.exposure_s),
+        **sky_columns(pixels, frame.wcs, frame.exposure_s, frame.pixel_scale_arcsec),
         "mag": mag,
         "mag_err": mag_err,
         "time": [time] * len(rows),
@@ -415,4 +403,6 @@ def _table(frame: Frame, rows: Sequence[tuple[_Streak, float, float]]) -> QTable
         "theta_err": [fit.theta_err_deg for fit in fits],
         "chi2": [fit.chi2 for fit in fits],
     }
+    flags = np.array(values["flags"], dtype=int)
+    warn_of_rates(values["rate"], flags & (StreakFlag.EDGE_0 | StreakFlag.EDGE_1) != 0, frame)
     return build_table(STREAK_COLUMNS, values)

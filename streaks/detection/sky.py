@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-__all__ = ["magnitudes", "sky_columns"]
+from streaks.frame import Frame
+from streaks.sky import separation_and_angle, sky_system, to_icrs
+
+__all__ = ["magnitudes", "sky_columns", "warn_of_rates"]
+
+_log = logging.getLogger(__name__)
 
 Values = dict[str, NDArray[np.float64]]
 
 
-def sky_columns(pixels: Values, wcs: WCS | None, exposure_s: float) -> Values:
+def sky_columns(
+    pixels: Values, wcs: WCS | None, exposure_s: float, scale_arcsec: float = math.nan
+) -> Values:
     """Sky columns of the streak table, in their units.
 
     Parameters
@@ -22,9 +29,11 @@ def sky_columns(pixels: Values, wcs: WCS | None, exposure_s: float) -> Values:
     pixels
         ``x, y, x0, y0, x1, y1``, each (n,).
     wcs
-        Without one every column is NaN.
+        Without one every column is NaN, but for the rate where the scale is known.
     exposure_s
         NaN where unknown: the rate is then NaN.
+    scale_arcsec
+        Size of a pixel, for rates without a WCS.
 
     Returns
     -------
@@ -34,16 +43,19 @@ def sky_columns(pixels: Values, wcs: WCS | None, exposure_s: float) -> Values:
     n = len(pixels["x"])
     names = ("ra", "dec", "ra0", "dec0", "ra1", "dec1", "pa", "rate")
     columns: Values = {name: np.full(n, np.nan) for name in names}
-    if wcs is None or n == 0:
+    if n == 0:
         return columns
-    for end in ("", "0", "1"):
-        columns["ra" + end], columns["dec" + end] = _to_sky(
-            wcs, pixels["x" + end], pixels["y" + end]
-        )
-    first = columns["ra0"], columns["dec0"]
-    second = columns["ra1"], columns["dec1"]
-    separation, angle = _separation_and_angle(*first, *second)
-    columns["pa"] = np.mod(angle, 180.0)
+    separation = np.hypot(pixels["x1"] - pixels["x0"], pixels["y1"] - pixels["y0"])
+    separation *= scale_arcsec / 3600.0
+    if wcs is not None and _is_usable(wcs):
+        for end in ("", "0", "1"):
+            columns["ra" + end], columns["dec" + end] = to_icrs(
+                wcs, pixels["x" + end], pixels["y" + end]
+            )
+        first = columns["ra0"], columns["dec0"]
+        second = columns["ra1"], columns["dec1"]
+        separation, angle = separation_and_angle(*first, *second)
+        columns["pa"] = np.mod(angle, 180.0)
     if exposure_s > 0:
         columns["rate"] = separation * 3600.0 / exposure_s
     return columns
@@ -58,22 +70,35 @@ def magnitudes(
         return zero_point_mag - 2.5 * np.log10(good), 2.5 / math.log(10.0) * flux_err / good
 
 
-def _to_sky(wcs: WCS, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """ICRS degrees; frames of other systems are turned, once, here."""
-    sky = wcs.pixel_to_world(x, y)
-    icrs = sky.icrs
-    return np.asarray(icrs.ra.deg, dtype=float), np.asarray(icrs.dec.deg, dtype=float)
+def _is_usable(wcs: WCS) -> bool:
+    """Whether coordinates turn to ICRS; the log says why not."""
+    system = sky_system(wcs)
+    if not system.kind:
+        _log.warning("the sky coordinates of this frame are left out: %s", system.note)
+    return bool(system.kind)
 
 
-def _separation_and_angle(
-    ra0: NDArray[np.float64],
-    dec0: NDArray[np.float64],
-    ra1: NDArray[np.float64],
-    dec1: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Separation, deg, and position angle from the first to the second, deg east of north."""
-    from astropy.coordinates import angular_separation, position_angle
+def warn_of_rates(rates: NDArray[np.float64], at_edge: NDArray[np.bool_], frame: Frame) -> None:
+    """Say in the log that a trail within the frame moves as no asteroid does.
 
-    a0, d0, a1, d1 = (np.radians(v) for v in (ra0, dec0, ra1, dec1))
-    separation = np.degrees(angular_separation(a0, d0, a1, d1))
-    return separation, np.asarray(position_angle(a0, d0, a1, d1).to_value("deg"))
+    Mostly the exposure or the size of a pixel is in another unit than was thought.
+
+    Parameters
+    ----------
+    rates : (n,) arcsec/s
+    at_edge : (n,) bool
+        Streaks that an edge cuts: satellites.
+    frame
+        They were found in.
+    """
+    # 100 deg/day in arcsec/s.
+    fast = rates[(rates > 100.0 * 3600.0 / 86400.0) & ~at_edge]
+    if fast.size == 0:
+        return
+    _log.warning(
+        "%s: a streak moves %.3g deg/day, faster than any asteroid: a satellite, or the exposure "
+        "(%g s%s) or the size of a pixel (%.3g arcsec) is not what its words seem to say",
+        frame.name, float(fast.max()) * 24.0, frame.exposure_s,
+        f", {frame.told['exposure_s']}" if "exposure_s" in frame.told else "",
+        frame.pixel_scale_arcsec,
+    )  # fmt: skip

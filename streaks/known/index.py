@@ -36,6 +36,7 @@ from streaks.known.places import (
 )
 from streaks.known.shipped import default_ephemeris
 from streaks.known.solar_system import Ephemeris
+from streaks.sky import circle_around
 
 __all__ = ["NightIndex", "index_of_states", "prepare_night"]
 
@@ -190,7 +191,7 @@ class NightIndex:
         """
         if frame.wcs is None or frame.time is None:
             return self.near(0.0, 0.0, -1.0, Time(self.jd_tdb, format="jd", scale="tdb"))
-        ra_deg, dec_deg, radius_arcsec = _circle_around(frame)
+        ra_deg, dec_deg, radius_arcsec = circle_around(frame.wcs, frame.shape)
         reach = radius_arcsec + margin_arcsec
         found = self.near(
             ra_deg,
@@ -448,16 +449,3 @@ def index_of_states(
         ephemeris,
         dynamics,
     )
-
-
-def _circle_around(frame: Frame) -> tuple[float, float, float]:
-    """Centre (deg) and radius (arcsec) of the circle through an image's farthest corner."""
-    from streaks.matching import separation_arcsec
-
-    assert frame.wcs is not None
-    ny, nx = frame.shape
-    x = np.array([(nx - 1) / 2, -0.5, nx - 0.5, -0.5, nx - 0.5])
-    y = np.array([(ny - 1) / 2, -0.5, -0.5, ny - 0.5, ny - 0.5])
-    ra, dec = (np.asarray(axis, dtype=float) for axis in frame.wcs.pixel_to_world_values(x, y))
-    distance = separation_arcsec(ra[1:], dec[1:], ra[0], dec[0])
-    return float(ra[0]), float(dec[0]), float(distance.max())

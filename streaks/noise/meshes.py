@@ -8,6 +8,7 @@ low adds a whole sigma to a line of 300 px.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,15 @@ _LEAST_SHARE = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Meshes:
-    """Background and noise of each box, (rows, columns) float32, counts, and its side in px."""
+    """Background and noise of each box, (rows, columns) float32, counts, and its side in px.
+
+    Of coarse counts more than half have one value: their sigma is no Gaussian's.
+    """
 
     background: NDArray[np.float32]
     sigma: NDArray[np.float32]
     box_px: tuple[int, int]
+    coarse: bool = False
 
 
 def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: int) -> Meshes:
@@ -80,10 +85,28 @@ def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: i
     rms = np.asarray(meshes.background_rms_mesh, dtype=np.float32)
     positive = rms[np.isfinite(rms) & (rms > 0)]
     if positive.size == 0:
-        raise FrameError("no noise: all usable pixels of a neighbourhood have one value")
+        # Few photons are all clipped as outliers; their scatter is what they have.
+        sample = data[::step, ::step][~hidden]
+        scatter = float(np.std(sample, dtype=np.float64)) if sample.size else 0.0
+        if not scatter > 0:
+            raise FrameError("no noise: all usable pixels of the image have one value")
+        positive = np.array([scatter], np.float32)
     rms = np.where(np.isfinite(rms) & (rms > 0), rms, np.median(positive)).astype(np.float32)
     # photutils' own filter asks NumPy for each median.
-    return Meshes(_smooth(low), _smooth(rms), (box[0] * step, box[1] * step))
+    return Meshes(
+        _smooth(low), _smooth(rms), (box[0] * step, box[1] * step), _is_coarse(data, hidden, step)
+    )
+
+
+def _is_coarse(data: NDArray[np.float32], hidden: NDArray[np.bool_], step: int) -> bool:
+    """Whether more than half of the pixels share one value; a few thousand of them tell."""
+    every = max(1, int(math.sqrt(hidden.size / 8000)))
+    some = data[:: step * every, :: step * every][~hidden[::every, ::every]]
+    return bool(some.size) and float(_mad_of(some)) == 0.0
+
+
+def _mad_of(values: NDArray[np.float32]) -> float:
+    return float(np.median(np.abs(values - np.median(values))))
 
 
 def _median(values: NDArray[np.float32], axis: int | None = None) -> Any:
@@ -101,11 +124,22 @@ def _median(values: NDArray[np.float32], axis: int | None = None) -> Any:
 
 
 def _mad_std(values: NDArray[np.float32], axis: int | None = None) -> Any:
-    """Standard deviation from the median absolute deviation, as `_median`."""
+    """Standard deviation from the median absolute deviation, as `_median`.
+
+    Counts so coarse that one value has half of the pixels have no such deviation, or a whole
+    count; there it is what it is by definition.
+    """
     middle = _median(values, axis)
     if axis is not None:
         middle = np.expand_dims(middle, axis)
-    return _MAD_TO_STD * _median(np.abs(values - middle), axis)
+    away = np.abs(values - middle)
+    rms = np.asarray(_MAD_TO_STD * _median(away, axis))
+    coarse = rms == 0
+    if coarse.any():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # boxes without a usable pixel
+            rms = np.where(coarse, np.nanstd(values, axis=axis), rms).astype(np.float32)
+    return rms
 
 
 def refine_meshes(
@@ -135,10 +169,10 @@ def refine_meshes(
     )  # fmt: skip
     known = share > _LEAST_SHARE
     shift = np.where(known, mean, 0.0)
-    scale = np.where(known, _scale_of(square), 1.0)
+    scale = np.where(known & ~np.bool_(meshes.coarse), _scale_of(square), 1.0)
     low = meshes.background + (shift * meshes.sigma).astype(np.float32)
     rms = meshes.sigma * scale.astype(np.float32)
-    return Meshes(_smooth(low), _smooth(rms), meshes.box_px)
+    return Meshes(_smooth(low), _smooth(rms), meshes.box_px, meshes.coarse)
 
 
 def mesh_bands(mesh: NDArray[np.float32], nx: int, width: int) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ from streaks.plotting.drawing import (
 )
 from streaks.plotting.grey import stretch, tinted
 from streaks.plotting.rows import segments_of
+from streaks.sky import compass
 from streaks.tables import CLASSES, SKIP
 
 __all__ = ["frame_overview", "mark_truth"]
@@ -247,7 +248,7 @@ def _draw_compass(picture: Picture, view: _View, frame: Frame) -> None:
     """North and east in a corner, where the frame knows them."""
     if frame.wcs is None:
         return
-    axes = _sky_axes(frame)
+    axes = compass(frame.wcs, frame.shape)
     if axes is None:
         return
     origin = np.array([picture.shape[1] - 46.0, picture.shape[0] - 46.0])
@@ -256,24 +257,6 @@ def _draw_compass(picture: Picture, view: _View, frame: Frame) -> None:
         draw_line(picture, origin, tip, INK)
         place = origin + 36 * np.array([dx, -dy]) + (-5, 5)
         draw_text(picture, name, (int(place[0]), int(place[1])), INK, scale=0.45)
-
-
-def _sky_axes(frame: Frame) -> list[NDArray[np.float64]] | None:
-    """Unit vectors of north and east in pixels at the frame's centre; None without a solution."""
-    assert frame.wcs is not None
-    ny, nx = frame.shape
-    x, y = (nx - 1) / 2, (ny - 1) / 2
-    try:
-        ra, dec = (float(v) for v in frame.wcs.all_pix2world(x, y, 0))
-        step = 0.005
-        shifted = [(ra, dec + step), (ra + step / max(np.cos(np.radians(dec)), 1e-6), dec)]
-        ends = [np.array(frame.wcs.all_world2pix(*place, 0), dtype=float) for place in shifted]
-    except Exception:  # a broken solution raises whatever its projection raises
-        return None
-    axes = [end - (x, y) for end in ends]
-    if not all(np.isfinite(axis).all() and np.hypot(*axis) > 0 for axis in axes):
-        return None
-    return [axis / np.hypot(*axis) for axis in axes]
 
 
 def _legend(frame: Frame, labels: list[str], width: int) -> Picture:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streaks.errors import FrameError
 from streaks.frame import Image
+from streaks.sky import to_icrs, to_pixels
 
 __all__ = ["aligned"]
 
@@ -66,7 +67,8 @@ def _same(wcs: WCS, other: WCS) -> bool:
         [getattr(one.sip, name, None) for name in ("a", "b", "ap", "bp", "crpix")]
         for one in (wcs, other)
     ]
-    return bool(wcs.wcs == other.wcs) and all(map(np.array_equal, *sips))
+    tables = any(one.cpdis1 is not None or one.det2im1 is not None for one in (wcs, other))
+    return bool(wcs.wcs == other.wcs) and not tables and all(map(np.array_equal, *sips))
 
 
 def _nodes(n: int) -> NDArray[np.float64]:
@@ -79,9 +81,7 @@ def _mapping(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pixels of the companion under grid nodes of the frame."""
     x, y = np.meshgrid(_nodes(shape[1]), _nodes(shape[0]))
-    sky = frame_wcs.all_pix2world(x.ravel(), y.ravel(), 0)
-    there = wcs.all_world2pix(*sky, 0, quiet=True)
-    return there[0].reshape(x.shape), there[1].reshape(x.shape)
+    return to_pixels(wcs, *to_icrs(frame_wcs, x, y))
 
 
 def _is_identity(x: NDArray[Any], y: NDArray[Any], shape: tuple[int, int]) -> bool:

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streaks.errors import ReadError
-from streaks.readers.profile import FITS_SUFFIXES, Profile, builtin_profiles, load_profile, stem_of
+from streaks.readers.images import image_choices
+from streaks.readers.profile import (
+    FITS_SUFFIXES,
+    Profile,
+    builtin_profiles,
+    load_profile,
+    split_choice,
+    stem_of,
+)
 
 __all__ = ["FrameFiles", "companions", "fetch_ahead", "find_frames", "profile_of_name"]
 
@@ -34,7 +42,7 @@ class FrameFiles:
     Parameters
     ----------
     image
-        The image to search.
+        The image to search; ``FILE[SCI,2]`` for one of a file that holds several.
     name
         Of the image, unique in its night.
     mask, science, reference, variance
@@ -52,10 +60,15 @@ class FrameFiles:
     profile: str = ""
 
     @property
+    def file(self) -> Path:
+        """The file that the image lies in."""
+        return split_choice(self.image)[0]
+
+    @property
     def paths(self) -> tuple[Path, ...]:
-        """All files, the image first."""
+        """All files, the image's first."""
         beside = (getattr(self, what) for what in _BESIDE)
-        return (self.image, *(path for path in beside if path is not None))
+        return (self.file, *(path for path in beside if path is not None))
 
 
 def fetch_ahead(*paths: Path | None) -> None:
@@ -68,15 +81,36 @@ def fetch_ahead(*paths: Path | None) -> None:
 
 
 def find_frames(
-    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, profile: str = ""
+    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    profile: str = "",
+    hdu: str = "",
+    plane: str = "",
 ) -> list[FrameFiles]:
     """The frames in folders, globs, lists and files, sorted, each once.
+
+    A file of several science images is as many frames: ``FILE[SCI,1]``, ``FILE[SCI,2]``.
 
     A folder is searched with all below it for FITS files; masks, science and reference images
     and hidden files are never frames. A list (``.txt .lst .list``) names a file a line; a
     ``.csv`` has a column ``image`` and may have ``mask, science, reference, variance``. A file
     named outright or in a list is always a frame, whatever its name; a FITS file that is missing
     is one too, and reading it says so.
+
+    Parameters
+    ----------
+    inputs
+        Folders, globs, lists and files.
+    profile
+        Name or path of a survey's profile; by default each file tells.
+    hdu
+        The image to take of every file, as ``SCI,2`` or an index from 0.
+    plane
+        The plane to take of every image, as `read_frame` takes it.
+
+    Returns
+    -------
+    list of FrameFiles
 
     Raises
     ------
@@ -86,7 +120,8 @@ def find_frames(
     found: dict[Path, dict[str, Path]] = {}
     for one in [inputs] if isinstance(inputs, str | os.PathLike) else inputs:
         for image, beside in _expand(os.fspath(one)):
-            found.setdefault(image.absolute(), {}).update(beside)
+            for part in _images_in(image, hdu, plane, profile):
+                found.setdefault(part.absolute(), {}).update(beside)
     chosen = load_profile(profile) if profile else None
     images = sorted(found)
     names = _unique_names(images)
@@ -96,8 +131,34 @@ def find_frames(
     ]
 
 
+def _images_in(image: Path, hdu: str, plane: str, profile: str) -> Iterable[Path]:
+    """An image, or those that its file holds."""
+    file, chosen, chosen_plane = split_choice(image)
+    plane = plane or chosen_plane
+    # A survey's file, known by its name, has one; it is not opened.
+    by_name = profile_of_name(file)
+    survey = load_profile(profile) if profile else by_name
+    one = survey is not None and (survey.name != "generic" or bool(survey.extensions))
+    if hdu or chosen or one:
+        labels: Sequence[str] = [hdu or chosen]
+    else:
+        labels = image_choices(file) or [""]
+    for label in labels:
+        choice = f"{label};{plane}" if plane else label
+        yield file.with_name(f"{file.name}[{choice}]") if choice else file
+
+
 def companions(image: Path, profile: Profile) -> dict[str, Path]:
-    """Files beside an image that its survey's names tell: mask, science, reference, variance."""
+    """Files beside an image that its survey's names tell: mask, science, reference, variance.
+
+    Parameters
+    ----------
+    image
+        Which need not be there.
+    profile
+        Of the survey.
+    """
+    image = split_choice(image)[0]
     groups = profile.groups(image)
     if groups is None:
         return {}
@@ -126,6 +187,8 @@ def _expand(given: str) -> Iterable[tuple[Path, dict[str, Path]]]:
     if path.suffix.lower() in _LIST_SUFFIXES:
         return _list_images(path)
     if path.exists() or (given.lower().endswith(FITS_SUFFIXES) and not glob.has_magic(given)):
+        return [(path, {})]
+    if split_choice(path)[0].is_file():
         return [(path, {})]
     if not glob.has_magic(given):
         raise ReadError(f"{given} does not exist; check the name")
@@ -188,7 +251,7 @@ def _from_list(path: Path, entry: str) -> Path:
 
 def _unique_names(images: Sequence[Path]) -> list[str]:
     """Names safe as file names; those that would clash carry a hash of their path."""
-    names = [_UNSAFE.sub("_", stem_of(image))[:_MAX_NAME] for image in images]
+    names = [_safe_name(image) for image in images]
     twice = {name for name, n in Counter(names).items() if n > 1}
     return [
         f"{name}-{hashlib.sha256(str(image).encode(errors='replace')).hexdigest()[:8]}"
@@ -196,6 +259,12 @@ def _unique_names(images: Sequence[Path]) -> list[str]:
         else name
         for image, name in zip(images, names, strict=True)
     ]
+
+
+def _safe_name(image: Path) -> str:
+    """``FILE[SCI,2]`` is FILE_SCI_2."""
+    stem = stem_of(image).replace("[;", "[")
+    return _UNSAFE.sub("_", stem.rstrip("]") if "[" in stem else stem)[:_MAX_NAME]
 
 
 def _frame_files(

@@ -7,6 +7,7 @@ by example what can be set; `Profile` says what it means.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ __all__ = [
     "TimeWords",
     "builtin_profiles",
     "load_profile",
+    "split_choice",
     "stem_of",
 ]
 
@@ -32,17 +34,40 @@ __all__ = [
 FITS_SUFFIXES = (
     ".fits.fz", ".fits.gz", ".fit.gz", ".fts.gz", ".fit.fz", ".fits", ".fit", ".fts",
 )  # fmt: skip
+_ANY_SUFFIX = (*FITS_SUFFIXES, ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_CHOICE = re.compile(r"(.+)\[([^\[\]/]*)\]")
 _GENERIC = "generic"
 _FOLDER = Path(__file__).parent / "profiles"
 
 
-def stem_of(path: str | Path) -> str:
-    """File name without folder and FITS suffix."""
-    name = Path(path).name
+def split_choice(path: str | os.PathLike[str]) -> tuple[Path, str, str]:
+    """A file, the image chosen in it, and the plane of that: ``FILE[SCI,2]``, ``FILE[1;mean]``.
+
+    A file that has such a name itself is taken as it is.
+
+    Returns
+    -------
+    file, image, plane
+        The last two empty where none was chosen.
+    """
+    text = os.fspath(path)
+    match = _CHOICE.fullmatch(text)
+    if match is None or os.path.exists(text):
+        return Path(path), "", ""
+    image, _, plane = match[2].partition(";")
+    return Path(match[1]), image.strip(), plane.strip()
+
+
+def stem_of(path: str | os.PathLike[str]) -> str:
+    """File name without folder and FITS suffix; the name of an image chosen in it stays."""
+    name, chosen = Path(path).name, ""
+    match = _CHOICE.fullmatch(name)
+    if match is not None and match[1].lower().endswith(_ANY_SUFFIX):
+        name, chosen = match[1], f"[{match[2]}]"
     for suffix in FITS_SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return name
+            return name[: -len(suffix)] + chosen
+    return name + chosen
 
 
 @dataclass(frozen=True)
@@ -55,6 +80,11 @@ class TimeWords:
         Words for these moments of the exposure; `start` and `end` together need both.
     clock
         Words with the time of day, where the date's word may have none.
+    clock_needed
+        Only the date's word with a time of day from `clock` counts.
+    date_only
+        Only where the word holds a date without a time of day: DATE with one is when the file was
+        written.
     scale
         Time scale when the header's TIMESYS does not say.
     """
@@ -63,12 +93,22 @@ class TimeWords:
     mid: str = ""
     end: str = ""
     clock: tuple[str, ...] = ()
+    clock_needed: bool = False
+    date_only: bool = False
     scale: str = "utc"
 
 
 @dataclass(frozen=True)
 class FwhmWords:
-    """Header words of the PSF's width; several are averaged."""
+    """Header words of the PSF's width; several are averaged.
+
+    Parameters
+    ----------
+    words
+        Of which all must be there.
+    unit
+        ``pix``, or ``arcsec`` and the like, where the header does not say.
+    """
 
     words: tuple[str, ...]
     unit: str = "pix"
@@ -101,9 +141,14 @@ class Profile:
     ----------
     name, title
         What `load_profile` knows it by, and in words.
+    observatory
+        MPC code, where the header gives none.
     file_name
         Pattern of a difference image's name, without suffix; its groups fill `companions`.
         Empty when the survey is not known by its names.
+    marks
+        Header words that tell the survey's files where neither name nor extensions do; all must
+        be in the image's header.
     not_frames
         Pattern of names that lie beside and are never searched themselves.
     companions
@@ -112,6 +157,8 @@ class Profile:
         EXTNAME of image, mask, variance, where one file holds them all.
     words
         Header words of each number or text, first that is there wins.
+    ctype
+        CTYPE1 and CTYPE2 of files that have none.
     unit_zero_point_mag
         Zero point by BUNIT, when no header word gives one.
     no_data_floor
@@ -126,11 +173,13 @@ class Profile:
     pixel_scale_arcsec: float = float("nan")
     no_data_floor: float = float("nan")
     file_name: str = ""
+    marks: tuple[str, ...] = ()
     not_frames: str = ""
     companions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extensions: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fwhm: tuple[FwhmWords, ...] = ()
+    ctype: tuple[str, ...] = ()
     unit_zero_point_mag: Mapping[str, float] = field(default_factory=dict)
     bands: Mapping[str, str] = field(default_factory=dict)
     times: tuple[TimeWords, ...] = ()
@@ -197,6 +246,8 @@ def _profile(name: str, values: Mapping[str, Any]) -> Profile:
         name=values.pop("name", name),
         words=_tuples(words),
         fwhm=fwhm,
+        marks=tuple(values.pop("marks", ())),
+        ctype=tuple(values.pop("ctype", ())),
         companions=_tuples(values.pop("companions", {})),
         times=tuple(_time_words(entry) for entry in values.pop("times", ())),
         mask=_mask_bits(values.pop("mask", {})),

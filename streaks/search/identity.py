@@ -37,7 +37,7 @@ def content_digest(files: FrameFiles) -> str:
     """
     digest = hashlib.sha256()
     for path in files.paths:
-        if path in (files.image, files.mask, files.variance):
+        if path in (files.file, files.mask, files.variance):
             _feed(digest, path)
         else:
             status = path.stat()

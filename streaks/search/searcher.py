@@ -153,12 +153,13 @@ class Searcher:
         watch: Stopwatch | None = None,
     ) -> FrameResult:
         """As `search_files`, for a frame in memory."""
-        from streaks.detection import find_streaks
+        from streaks.detection import find_streaks, with_fwhm
         from streaks.matching import match_known
         from streaks.plotting import frame_overview
 
         watch = watch or Stopwatch()
         with watch("find"):
+            frame = with_fwhm(frame, self.settings.detection)
             streaks = find_streaks(frame, self.settings.detection)
         with watch("cutouts"):
             cutouts = extract_cutouts(frame, streaks, self.settings.cutouts)
@@ -224,6 +225,7 @@ def _about(frame: Frame) -> dict[str, Any]:
         "time": "" if frame.time is None else str(frame.time.isot),
         "exposure_s": frame.exposure_s,
         "fwhm_px": frame.fwhm_px,
+        "fwhm_source": frame.fwhm_source,
         "zero_point_mag": frame.zero_point_mag,
         "band": frame.band,
         "observatory": frame.observatory,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from streaks.errors import ConfigError, FrameError, ReadError, StreaksError
 from streaks.frame import Frame
 from streaks.geometry import Segment
+from streaks.sky import to_icrs
 from streaks.synth.drawing.artifact import draw_artifact
 from streaks.synth.drawing.populations import log_uniform
 from streaks.synth.drawing.psf import Psf, render_trail
@@ -286,7 +287,7 @@ def _draw_any_segment(
     assert population.rate_arcsec_per_s is not None  # Population holds exactly one of the two
     assert frame.wcs is not None  # as _check_frame has seen
     pa_deg = float(rng.uniform(0, 360))
-    ra, dec = (float(v) for v in frame.wcs.all_pix2world(x, y, 0))
+    ra, dec = (float(v) for v in to_icrs(frame.wcs, x, y))
     rate = log_uniform(rng, *population.rate_arcsec_per_s)
     return segment_of_motion(frame.wcs, ra, dec, rate, pa_deg, frame.exposure_s), pa_deg
 

@@ -201,12 +201,10 @@ def _draw_block(
     x, y = np.arange(nx)[None, :] - place[0], np.arange(ny)[:, None] - place[1]
     kind = rng.choice(["rectangle", "column", "slab"], p=[0.5, 0.2, 0.3])
     if kind == "rectangle":
-        result: Mask = (np.abs(x) < rng.uniform(2, 9)) & (np.abs(y) < rng.uniform(2, 9))
-        return result
+        return np.asarray((np.abs(x) < rng.uniform(2, 9)) & (np.abs(y) < rng.uniform(2, 9)))
     if kind == "column":
         half = rng.uniform(1, 9)
-        result = (np.abs(x) < half) & (y * rng.choice([-1, 1]) > rng.uniform(-40, 20))
-        return result
+        return np.asarray((np.abs(x) < half) & (y * rng.choice([-1, 1]) > rng.uniform(-40, 20)))
     return _draw_slab(rng, shape, place)
 
 

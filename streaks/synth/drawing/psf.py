@@ -159,14 +159,12 @@ def _pixel_shares(pixel: NDArray[Any], centre: NDArray[Any], sigma: float) -> ND
     """Share of a one-dimensional Gaussian in each pixel, (n points, n pixels)."""
     offset = pixel[None, :] - centre[:, None]
     if sigma < _SAMPLED_SIGMA_PX:
-        result: NDArray[np.float32] = (
-            ndtr((offset + 0.5) / sigma) - ndtr((offset - 0.5) / sigma)
-        ).astype(np.float32)
-        return result
+        shares = ndtr((offset + 0.5) / sigma) - ndtr((offset - 0.5) / sigma)
+        return np.asarray(shares, dtype=np.float32)
     variance = sigma**2 + _PIXEL_VARIANCE
     scaled = (offset * (1.0 / math.sqrt(2 * variance))).astype(np.float32)
-    result = np.exp(-scaled * scaled) * np.float32(1.0 / math.sqrt(2 * math.pi * variance))
-    return result
+    height = np.float32(1.0 / math.sqrt(2 * math.pi * variance))
+    return np.asarray(np.exp(-scaled * scaled) * height, dtype=np.float32)
 
 
 def trail_points(

@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 
 from streaks.errors import CatalogueError, ConfigError
 from streaks.geometry import Segment
+from streaks.sky import to_icrs
 from streaks.synth.drawing.populations import log_uniform
 from streaks.synth.nights.frames import NightConfig, trail_flux
 from streaks.synth.nights.sky_geometry import moved
@@ -90,7 +91,7 @@ def _draw_mover(
         margin = min(margin + length * GAP_S / config.exposure_s, 0.45 * min(shape))
     ny, nx = shape
     x, y = rng.uniform(margin, nx - 1 - margin), rng.uniform(margin, ny - 1 - margin)
-    ra, dec = (float(v) for v in wcs.all_pix2world(x, y, 0))
+    ra, dec = (float(v) for v in to_icrs(wcs, x, y))
     snr = log_uniform(rng, *config.asteroid_snr)
     theta = rng.uniform(0, 180)
     flux = snr * trail_flux(Segment.from_midpoint(x, y, length, theta), visit.conditions)

@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from streaks.geometry import Segment, image_centre
+from streaks.sky import to_icrs, to_pixels
 
 __all__ = ["ends_on_sky", "moved", "pointing_header", "segment_of_motion"]
 
@@ -96,7 +97,7 @@ def segment_of_motion(
     half = 0.5 * rate_arcsec_per_s * exposure_s
     first = moved(ra_deg, dec_deg, pa_deg + 180.0, half)
     last = moved(ra_deg, dec_deg, pa_deg, half)
-    x, y = wcs.all_world2pix([first[0], last[0]], [first[1], last[1]], 0)
+    x, y = to_pixels(wcs, [first[0], last[0]], [first[1], last[1]])
     return Segment(float(x[0]), float(y[0]), float(x[1]), float(y[1]))
 
 
@@ -113,7 +114,7 @@ def ends_on_sky(wcs: WCS, segment: Segment) -> tuple[np.ndarray, np.ndarray, flo
         From the first end to the second, east of north, in [0, 360).
     """
     xm, ym = segment.midpoint
-    ra, dec = wcs.all_pix2world([xm, segment.x0, segment.x1], [ym, segment.y0, segment.y1], 0)
+    ra, dec = to_icrs(wcs, [xm, segment.x0, segment.x1], [ym, segment.y0, segment.y1])
     sky = SkyCoord(ra, dec, unit="deg")
     return (
         np.asarray(ra),

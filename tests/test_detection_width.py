@@ -1,0 +1,114 @@
+"""The FWHM where no header tells it, and rates that no body has."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from streaks.detection import find_streaks, with_fwhm
+from streaks.frame import Frame
+from tests.rendering import add_star, add_trail, flux_for_snr
+from tests.test_readers_coordinates import header as wcs_header
+
+SHAPE = (301, 402)
+NOISE = 10.0
+TRAIL = (60.0, 60.0, 140.0, 110.0)
+
+
+def with_trail(fwhm_px: float, snr: float = 48.0) -> NDArray[np.float64]:
+    sigma = fwhm_px / 2.3548
+    image = np.random.default_rng(1).normal(0.0, NOISE, SHAPE)
+    add_trail(image, TRAIL, flux_for_snr(TRAIL, snr, sigma_px=sigma, noise=NOISE), sigma)
+    return image
+
+
+def add_stars(image: NDArray[np.float64], fwhm_px: float, n: int = 25) -> None:
+    rng = np.random.default_rng(2)
+    step = int(np.sqrt(SHAPE[0] * SHAPE[1] / n))
+    for y in range(step // 2, SHAPE[0], step):
+        for x in range(step // 2, SHAPE[1], step):
+            flux = rng.uniform(60, 200) * NOISE * 2 * np.sqrt(np.pi) * fwhm_px / 2.3548
+            add_star(image, x + rng.random(), y + rng.random(), flux, fwhm_px / 2.3548)
+
+
+def frame_of(data: NDArray[np.float64], **values: object) -> Frame:
+    return Frame(data=data, mask=np.zeros(SHAPE, bool), **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fwhm_px", [1.3, 2.0, 4.0, 7.0, 10.0, 12.0])
+def test_a_lone_trail_is_found_at_its_own_width(
+    fwhm_px: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = with_fwhm(frame_of(with_trail(fwhm_px)))
+    assert frame.fwhm_source == "the sharpest line of the image"
+    assert frame.fwhm_px == pytest.approx(fwhm_px, rel=0.2)
+    assert "no FWHM in the header" in caplog.text
+    streaks = find_streaks(frame)
+    assert len(streaks) == 1
+    ends = [float(streaks[0][name].value) for name in ("x0", "y0", "x1", "y1")]
+    np.testing.assert_allclose(ends, TRAIL, atol=max(1.5, 0.5 * fwhm_px))
+
+
+@pytest.mark.parametrize("fwhm_px", [1.5, 2.5, 5.0, 9.0])
+def test_stars_of_the_science_image_tell_it_first(fwhm_px: float) -> None:
+    science = np.random.default_rng(3).normal(1000.0, NOISE, SHAPE)
+    add_stars(science, fwhm_px)
+    frame = with_fwhm(frame_of(with_trail(2.5, snr=0.0), science=science))
+    assert frame.fwhm_source == "stars of the science image"
+    assert frame.fwhm_px == pytest.approx(fwhm_px, rel=0.1)
+
+
+@pytest.mark.parametrize("fwhm_px", [1.5, 2.5, 5.0, 9.0])
+def test_stars_of_the_image_tell_it_next(fwhm_px: float) -> None:
+    image = with_trail(fwhm_px, snr=0.0)
+    add_stars(image, fwhm_px)
+    frame = with_fwhm(frame_of(image))
+    assert frame.fwhm_source == "stars of the image"
+    assert frame.fwhm_px == pytest.approx(fwhm_px, rel=0.1)
+
+
+def test_noise_alone_tells_nothing_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    frame = with_fwhm(frame_of(with_trail(2.5, snr=0.0)))
+    assert (frame.fwhm_px, frame.fwhm_source) == (2.5, "a guess")
+    assert "no line that tells it; using 2.5 px" in caplog.text
+
+
+def test_a_fwhm_that_is_known_stays() -> None:
+    frame = frame_of(with_trail(2.5), fwhm_px=3.0, fwhm_source="header")
+    assert with_fwhm(frame) is frame
+
+
+# ----------------------------------------------------------------------------------------- rates
+
+
+def test_a_rate_without_coordinates_is_by_the_stated_scale() -> None:
+    frame = frame_of(with_trail(2.5), fwhm_px=2.5, exposure_s=30.0, scale_arcsec=2.0)
+    row = find_streaks(frame)[0]
+    # 94.3 px of 2 arcsec in 30 s.
+    assert row["rate"].value == pytest.approx(2.0 * np.hypot(80, 50) / 30.0, rel=0.02)
+    assert np.isnan(row["ra"].value)
+
+
+def test_a_rate_that_no_asteroid_has_prompts_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    values = {"fwhm_px": 2.5, "wcs": WCS(wcs_header()), "told": {"exposure_s": "EXPTIME = 0.5 s"}}
+    find_streaks(frame_of(with_trail(2.5), exposure_s=30.0, **values))
+    assert "deg/day" not in caplog.text
+    find_streaks(frame_of(with_trail(2.5), exposure_s=0.5, **values))
+    # 94.3 arcsec in 0.5 s: 189 arcsec/s, 4530 deg/day.
+    assert "4.5" in caplog.text
+    assert "deg/day, faster than any asteroid" in caplog.text
+    assert "EXPTIME = 0.5 s" in caplog.text
+
+
+def test_coordinates_that_are_no_sky_are_left_out_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wcs = WCS(wcs_header(CTYPE1="HPLN-TAN", CTYPE2="HPLT-TAN"))
+    with caplog.at_level(logging.WARNING):
+        row = find_streaks(frame_of(with_trail(2.5), fwhm_px=2.5, wcs=wcs))[0]
+    assert np.isnan(row["ra"].value)
+    assert "HPLN" in caplog.text
