@@ -19,7 +19,6 @@ import io
 import json
 import math
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
@@ -28,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from streaks.errors import CatalogueError
+from streaks.disk import written_whole
+from streaks.errors import CatalogueError, OutputError
 from streaks.known import mpcorb
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.names import normalise_name
@@ -317,15 +317,10 @@ def write_catalogue(orbits: Orbits, path: str | Path, notes: Mapping[str, Any]) 
     about = {"format": _FORMAT, "orbits": len(orbits), **notes}
     columns["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part") as beside:
-            np.savez(Path(beside) / "orbits.npz", **columns)
-            (Path(beside) / "orbits.npz").replace(path)
-    except OSError as error:
-        raise CatalogueError(
-            f"cannot write the catalogue {path}: {error.strerror or error}; give a path in a "
-            "folder that may be written to"
-        ) from None
+        with written_whole(path) as part, part.open("wb") as stream:
+            np.savez(stream, **columns)
+    except OutputError as error:
+        raise CatalogueError(f"the catalogue is not kept: {error}") from None
 
 
 def _read_compact(path: Path) -> Orbits:

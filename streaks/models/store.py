@@ -13,8 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from streaks.classification import OUTPUTS, LabelRule
+from streaks.disk import folder_written_whole
 from streaks.errors import ConfigError, ModelError
 from streaks.models.inputs import input_description
 
@@ -188,19 +187,11 @@ def save_model(
         **dict(model.pool),
         **(_of_file(model) if model.onnx else {}),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed: a folder of this name is always a whole model.
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    # A folder of this name is always a whole model.
+    with folder_written_whole(folder, replace=True) as part:
         if model.onnx:
-            (beside / _MODEL).write_bytes(model.onnx)
-        (beside / _CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-        beside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            (part / _MODEL).write_bytes(model.onnx)
+        (part / _CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def _of_rule(rule: LabelRule | None) -> dict[str, Any]:

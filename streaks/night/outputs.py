@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
+from streaks.disk import written_whole
 from streaks.errors import OutputError, ReadError, StreaksError
 from streaks.night.folder import NightFolder
 from streaks.night.frame_path import FrameResult
 from streaks.reporting import streak_plane, write_streak_mask, write_table
-from streaks.reporting.files import written_whole
 
 __all__ = ["load_cutouts", "read_record", "save_cutouts", "save_result"]
 

@@ -19,6 +19,7 @@ from typing import Any
 from streaks import __version__
 from streaks.classification import Classifier
 from streaks.config import Settings
+from streaks.disk import written_whole
 from streaks.errors import InputError, LedgerError, OutputError
 from streaks.night.custody import FolderWatch, held_folder
 from streaks.night.engine import Engine, local_engine
@@ -33,7 +34,6 @@ from streaks.night.records import RunLog, opened_log, write_metrics
 from streaks.night.work import FrameWork, WorkDone, prepare_work
 from streaks.readers import FrameFiles, find_frames
 from streaks.reporting import AdesContext
-from streaks.reporting.files import written_whole
 
 __all__ = ["NightRun", "Progress", "run_night"]
 

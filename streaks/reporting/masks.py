@@ -10,8 +10,8 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from streaks.disk import written_whole
 from streaks.geometry import Segment, distance_to_segment
-from streaks.reporting.files import written_whole
 
 __all__ = ["STREAK_BIT", "streak_plane", "write_streak_mask"]
 

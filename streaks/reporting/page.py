@@ -18,8 +18,8 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from streaks.disk import written_whole
 from streaks.palette import CLASS_COLOURS, class_colour
-from streaks.reporting.files import written_whole
 from streaks.reporting.rows import bare_columns, finite, frame_row, number, streak_row, text
 from streaks.reporting.truth import truth_section
 from streaks.tables import CLASSES, PROBABILITY_COLUMNS, SKIP
@@ -134,7 +134,7 @@ def write_report(
     for section in ("unknown", "known"):
         view[section] = _grouped(view[section], about)
     view["n_tracklets"] = sum(line["kind"] == "motion" for line in about.values())
-    with written_whole(path) as beside, beside.open("w", encoding="utf-8") as file:
+    with written_whole(path) as part, part.open("w", encoding="utf-8") as file:
         # Piece by piece: a page with its pictures in one text would be in memory three times.
         for piece in _template().generate(view):
             file.write(piece)

@@ -15,9 +15,9 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
+from streaks.disk import written_whole
 from streaks.errors import ConfigError
 from streaks.reporting.ades import AdesContext, ades_psv
-from streaks.reporting.files import written_whole
 from streaks.reporting.regions import ds9_regions
 from streaks.tables import order_columns
 
@@ -79,11 +79,11 @@ def write_table(
     suffix = table_suffix(path)
     ordered = order_columns(table)
     text = ades_psv(ordered, ades) if suffix == ".psv" else None
-    with written_whole(path) as beside:
+    with written_whole(path) as part:
         if text is not None:
-            beside.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
         else:
-            _WRITERS[suffix](ordered, beside)
+            _WRITERS[suffix](ordered, part)
 
 
 def _write_ecsv(table: QTable, path: Path) -> None:

@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.table import QTable, vstack
 from numpy.typing import NDArray
 
+from streaks.disk import folder_written_whole
 from streaks.errors import ConfigError, FrameError, ReadError, StreaksError
 from streaks.frame import Frame
 from streaks.geometry import Segment
@@ -21,7 +22,7 @@ from streaks.synth.injected import draw_artifact
 from streaks.synth.populations import log_uniform
 from streaks.synth.psf import Psf, render_trail
 from streaks.synth.sky_geometry import segment_of_motion
-from streaks.synth.storage import staged_folder, write_json
+from streaks.synth.storage import write_json
 from streaks.synth.truth import STREAK_TRUTH_COLUMNS, streak_row, table_of
 from streaks.tables import CLASSES
 
@@ -411,7 +412,7 @@ def inject_files(
         raise ConfigError(f"several images are called {', '.join(twice)}; inject them apart")
     truths: list[QTable] = []
     failures: list[tuple[Path, str]] = []
-    with staged_folder(out_dir) as stage:
+    with folder_written_whole(out_dir) as stage:
         for path in map(Path, paths):
             try:
                 frame = read(path)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.wcs import WCS
 
+from streaks.disk import folder_written_whole
 from streaks.errors import ConfigError
 from streaks.synth.frames import FramePlan, FrameTruth, NightConfig, Streak, render_frame
 from streaks.synth.movers import EDGE_PX, Mover, follow_orbits, invent_movers, is_inside, where
 from streaks.synth.sky_geometry import segment_of_motion
-from streaks.synth.storage import staged_folder, write_json
+from streaks.synth.storage import write_json
 from streaks.synth.survey_files import write_frame
 from streaks.synth.truth import CLUTTER_COLUMNS, STREAK_TRUTH_COLUMNS, streak_row, table_of
 from streaks.synth.visits import Visit, header_of, image_name, middle_of, plan_visits, seed_of
@@ -95,7 +96,7 @@ def make_night(
     config = NightConfig() if config is None else config
     _check(frames, seed, shape, workers, config)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    with staged_folder(out_dir) as stage:
+    with folder_written_whole(out_dir) as stage:
         visits = plan_visits(rng, frames)
         if orbits is None:
             movers, known = invent_movers(rng, visits, shape, config)

@@ -1,60 +1,27 @@
-"""Folders that appear whole or not at all, and labelled sets of cutouts on disk."""
+"""Labelled sets of cutouts on disk."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
-from streaks.errors import InputError, ReadError
+from streaks.disk import folder_written_whole, load_arrays
+from streaks.errors import ReadError
 from streaks.synth.cutout_sets import iter_cutouts, iter_pictures, parse_mix, truth_table
 
-__all__ = ["load_set", "staged_folder", "write_json", "write_pictures", "write_set"]
+__all__ = ["load_set", "write_json", "write_pictures", "write_set"]
 
 #: Cutouts in one file: 128 px float and mask make 80 MB before compression.
 _SHARD = 1000
 _TRUTH = "truth.ecsv"
 _PROVENANCE = "provenance.json"
-
-
-@contextmanager
-def staged_folder(out_dir: str | Path) -> Iterator[Path]:
-    """A folder to write into, renamed to its own name once all is written.
-
-    Raises
-    ------
-    InputError
-        If the folder exists and holds something, or cannot be written.
-    """
-    out = Path(out_dir)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not empty; give a new folder or empty it first")
-    stage: Path | None = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-        yield stage
-        # mkdtemp's folders are for the owner only; a set is for whoever may read its parent.
-        stage.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        stage.replace(out)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {out}: {error.strerror or error}; nothing was left there, "
-            "give a folder with room that may be written to"
-        ) from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -100,7 +67,7 @@ def write_set(
     cutouts = iter_cutouts(
         n, seed=seed, mix=shares, size_px=size_px, look=look, workers=workers, progress=progress
     )
-    with staged_folder(out_dir) as stage:
+    with folder_written_whole(out_dir) as stage:
         rows: list[Mapping[str, Any]] = []
         for number, shard in enumerate(_in_shards(cutouts, _SHARD)):
             np.savez_compressed(
@@ -165,7 +132,7 @@ def write_pictures(
         n, seed=seed, mix=shares, size_px=size_px, workers=workers, progress=progress,
         doubtful=doubtful,
     )  # fmt: skip
-    with staged_folder(out_dir) as stage:
+    with folder_written_whole(out_dir) as stage:
         rows: list[Mapping[str, Any]] = []
         (stage / "jpg").mkdir()
         for coded, row in pictures:
@@ -231,9 +198,14 @@ def load_set(folder: str | Path) -> tuple[Cutouts, QTable]:
     return cutouts, truth
 
 
-def _load_shard(path: Path) -> dict[str, Any]:
+def _load_shard(path: Path) -> dict[str, NDArray[Any]]:
+    names = ("difference", "mask", "names")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in ("difference", "mask", "names")}
-    except Exception as error:  # zip, zlib, header and key errors alike: the shard is unusable
-        raise ReadError(f"{path} is no shard of cutouts ({error}); make the set again") from error
+        arrays = load_arrays(path, names)
+    except ReadError as error:
+        raise ReadError(f"{path} is no shard of cutouts ({error}); make the set again") from None
+    if missing := [name for name in names if name not in arrays]:
+        raise ReadError(
+            f"{path} is no shard of cutouts (no {', '.join(missing)}); make the set again"
+        )
+    return arrays
