@@ -5,7 +5,6 @@ Sizes are checked before anything is allocated: a header may promise 100 GB.
 
 from __future__ import annotations
 
-import gzip
 import io
 import math
 import os
@@ -20,6 +19,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from streaks.disk import GZIP_MAGIC, Limits, open_regular, read_bytes
 from streaks.errors import ReadError, StreaksError
 from streaks.readers.structure import check_structure
 
@@ -28,10 +28,9 @@ __all__ = ["FitsImage", "has_extensions", "read_image"]
 #: More pixels than any detector or mosaic tile searched in one piece: 4 GB as float32.
 _MAX_PIXELS = 2**30
 #: A gzipped file that unpacks to more is to be unpacked on disk, not in memory.
-_MAX_UNPACKED_BYTES = 2**30
+_UNPACKED = Limits(max_bytes=2**30)
 #: No tile compression does better: gzip's limit is 1032, Rice's about 230.
 _MAX_RATIO = 2048
-_GZIP_MAGIC = b"\x1f\x8b"
 _BLOCK = 2880
 
 
@@ -51,8 +50,23 @@ class FitsImage:
     header: fits.Header
 
 
-def read_image(path: str | os.PathLike[str], extension: str = "") -> FitsImage:
+def read_image(
+    path: str | os.PathLike[str], extension: str = "", *, max_pixels: int = _MAX_PIXELS
+) -> FitsImage:
     """The first 2-D image of a FITS file, or that of a named extension.
+
+    Parameters
+    ----------
+    path
+        Plain, gzipped or tile-compressed.
+    extension
+        Its name; empty for the first image.
+    max_pixels
+        Larger images are refused before anything is allocated.
+
+    Returns
+    -------
+    FitsImage
 
     Raises
     ------
@@ -60,10 +74,10 @@ def read_image(path: str | os.PathLike[str], extension: str = "") -> FitsImage:
         If the file is missing, empty, cut short, no FITS file, or holds no such image.
     """
     path = Path(path)
-    with _opened(path) as (hdus, size):
+    with _opened(path) as (hdus, size, unpacked):
         index = _find_image(hdus, path, extension, size)
-        _check_size(hdus[index], path, size)
-        return FitsImage(_data_of(hdus[index], path, size), _joined_header(hdus, index))
+        _check_size(hdus[index], path, size, max_pixels)
+        return FitsImage(_data_of(hdus[index], path, size, unpacked), _joined_header(hdus, index))
 
 
 def has_extensions(path: str | os.PathLike[str], names: tuple[str, ...]) -> bool:
@@ -74,22 +88,25 @@ def has_extensions(path: str | os.PathLike[str], names: tuple[str, ...]) -> bool
     ReadError
         If the file cannot be read.
     """
-    with _opened(Path(path)) as (hdus, _):
+    with _opened(Path(path)) as (hdus, _, _):
         return set(names) <= {hdu.name for hdu in hdus}
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int]]:
-    """The file's HDUs, not yet read, and its size in bytes; any trouble as a `ReadError`."""
+def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int, bytes]]:
+    """The file's HDUs, not yet read, its size in bytes, and its bytes where it was packed.
+
+    Any trouble is a `ReadError`.
+    """
     try:
         with warnings.catch_warnings():
             # What astropy only warns of (odd cards, a short file) is harmless or found below.
             warnings.simplefilter("ignore")
             with (
-                _stream(path) as (stream, size),
+                _stream(path) as (stream, size, unpacked),
                 fits.open(stream, lazy_load_hdus=True) as hdus,
             ):
-                yield hdus, size
+                yield hdus, size, unpacked
     except StreaksError:
         raise
     except MemoryError:
@@ -101,34 +118,27 @@ def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int]]:
 
 
 @contextmanager
-def _stream(path: Path) -> Iterator[tuple[str | IO[bytes], int]]:
+def _stream(path: Path) -> Iterator[tuple[str | IO[bytes], int, bytes]]:
     """What astropy shall open: the path itself, or unpacked bytes of a gzipped file."""
     size, magic = _size_and_magic(path)
-    if not magic.startswith(_GZIP_MAGIC):
+    if not magic.startswith(GZIP_MAGIC):
         _check_magic(path, magic)
         with path.open("rb") as file:
             check_structure(file, str(path))
-        yield str(path), size
+        yield str(path), size, b""
         return
-    unpacked = _unpack(path)
-    if unpacked.startswith(_GZIP_MAGIC):
+    unpacked = read_bytes(path, _UNPACKED)
+    if unpacked.startswith(GZIP_MAGIC):
         raise ReadError(f"{path} is gzip inside gzip; unpack it once")
     _check_magic(path, unpacked[:16])
     check_structure(io.BytesIO(unpacked), str(path))
-    yield io.BytesIO(unpacked), len(unpacked)
+    yield io.BytesIO(unpacked), len(unpacked), unpacked
 
 
 def _size_and_magic(path: Path) -> tuple[int, bytes]:
-    if path.is_dir():
-        raise ReadError(f"{path} is a folder; expected a FITS file")
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            magic = file.read(16)
-    except FileNotFoundError:
-        raise ReadError(f"{path} does not exist; check the name") from None
-    except (OSError, ValueError) as error:
-        raise ReadError(f"{path} cannot be opened: {error}") from None
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        magic = file.read(16)
     if size == 0:
         raise ReadError(f"{path} is empty (0 bytes); fetch it again")
     return size, magic
@@ -140,26 +150,15 @@ def _check_magic(path: Path, magic: bytes) -> None:
         raise ReadError(f"{path} is not a FITS file: it begins with {magic!r}, expected 'SIMPLE'")
 
 
-def _unpack(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            unpacked = file.read(_MAX_UNPACKED_BYTES + 1)
-    except (EOFError, OSError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
-        raise ReadError(f"{path} is cut short or damaged ({error}); fetch it again") from None
-    if len(unpacked) > _MAX_UNPACKED_BYTES:
-        raise ReadError(
-            f"{path} unpacks to more than {_MAX_UNPACKED_BYTES >> 20} MB; unpack it on disk"
-        )
-    return unpacked
-
-
-def _data_of(hdu: Any, path: Path, size: int) -> NDArray[Any]:
+def _data_of(hdu: Any, path: Path, size: int, unpacked: bytes) -> NDArray[Any]:
     """An HDU's pixels: by the short way where its compression is the common one."""
     info = hdu.fileinfo()
-    if isinstance(hdu, fits.CompImageHDU) and info and size == path.stat().st_size:
+    if isinstance(hdu, fits.CompImageHDU) and info:
+        from streaks.readers.compressed import check_compressed
         from streaks.readers.rice import read_rice_floats
 
-        with path.open("rb") as file:
+        with io.BytesIO(unpacked) if unpacked else path.open("rb") as file:
+            check_compressed(file, info["hdrLoc"], info["datLoc"], size, str(path))
             data = read_rice_floats(file, info["hdrLoc"], info["datLoc"], size)
         if data is not None:
             return data
@@ -184,7 +183,7 @@ def _described(hdu: Any) -> str:
     return f"{len(hdu.shape)}-D" if hdu.shape else "without data"
 
 
-def _check_size(hdu: Any, path: Path, size: int) -> None:
+def _check_size(hdu: Any, path: Path, size: int, max_pixels: int) -> None:
     """Refuse what the file cannot hold, before it is allocated."""
     promised = math.prod(hdu.shape) * abs(int(hdu.header["BITPIX"])) // 8
     text = (
@@ -193,8 +192,8 @@ def _check_size(hdu: Any, path: Path, size: int) -> None:
     compressed = isinstance(hdu, fits.CompImageHDU)
     if _ends_beyond(hdu, size) or (compressed and promised > _MAX_RATIO * size):
         raise ReadError(f"{text}, the file has {size} bytes: it is cut short or damaged")
-    if math.prod(hdu.shape) > _MAX_PIXELS:
-        raise ReadError(f"{text}; the most that is read in one piece is {_MAX_PIXELS} pixels")
+    if math.prod(hdu.shape) > max_pixels:
+        raise ReadError(f"{text}; the most that is read in one piece is {max_pixels} pixels")
 
 
 def _ends_beyond(hdu: Any, size: int) -> bool:
