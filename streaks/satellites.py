@@ -12,10 +12,8 @@ Flohrer, Krag & Klinkrad 2008, AMOS Conference (errors of two-line elements).
 
 from __future__ import annotations
 
-import gzip
 import logging
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +24,8 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from streaks.config import SatelliteConfig
-from streaks.errors import CatalogueError
+from streaks.disk import Limits, read_bytes
+from streaks.errors import CatalogueError, ReadError
 from streaks.geometry import angle_difference_deg
 from streaks.matching import separation_arcsec
 from streaks.tables import NIGHT_COLUMNS, ColumnSpec, build_table
@@ -46,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
+#: All satellites of the Earth take 5 MB.
+_LIMITS = Limits(max_bytes=1 << 28, max_ratio=50.0)
 _EARTH_RADIUS_KM = 6378.137
 _AU_KM = 149_597_870.7
 _LIGHT_KM_PER_S = 299_792.458
@@ -181,13 +182,10 @@ def read_tles(path: str | Path) -> Satellites:
 
 def _lines(path: Path) -> list[str]:
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
+        content = read_bytes(path, _LIMITS)
+    except ReadError as error:
         raise CatalogueError(
-            f"cannot read the satellites {path}: {reason}; give a file of two-line elements"
+            f"cannot read the satellites {path}: {error}; give a file of two-line elements"
         ) from None
     return [line.rstrip() for line in content.decode("ascii", "replace").splitlines()]
 

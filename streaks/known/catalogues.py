@@ -19,7 +19,6 @@ import io
 import json
 import math
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -27,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from streaks.disk import written_whole
-from streaks.errors import CatalogueError, OutputError
+from streaks.disk import Limits, load_arrays, open_regular, written_whole
+from streaks.errors import CatalogueError, OutputError, ReadError
 from streaks.known import mpcorb
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.names import normalise_name
@@ -37,6 +36,8 @@ from streaks.known.orbits import BadLine, Orbits, stack_orbits
 __all__ = ["catalogue_notes", "read_orbits", "write_catalogue"]
 
 _FORMAT = "streaks orbits 1"
+#: 1.45 million orbits take 0.3 GB.
+_LIMITS = Limits(max_bytes=1 << 31)
 #: Entries held as single values at once.
 _CHUNK = 50_000
 _TEXT_WIDTH = {"designation": 24, "name": 48}
@@ -82,16 +83,16 @@ def _first_bytes(path: Path) -> bytes:
     import gzip
 
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             start = stream.read(4096)
         if start[:2] == b"\x1f\x8b":
             with gzip.open(path, "rb") as packed:
                 return packed.read(4096)
     except EOFError:
         return b""
-    except OSError as error:
+    except (OSError, ReadError) as error:
         raise CatalogueError(
-            f"cannot read the orbit catalogue {path}: {error.strerror or error}; give a file in "
+            f"cannot read the orbit catalogue {path}: {error}; give a file in "
             "MPCORB columns, or one written by `streaks known update`"
         ) from None
     return start
@@ -325,10 +326,10 @@ def write_catalogue(orbits: Orbits, path: str | Path, notes: Mapping[str, Any]) 
 
 def _read_compact(path: Path) -> Orbits:
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            _about(kept)
-            columns = {f.name: kept[f.name] for f in fields(Orbits) if f.name != "failures"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        kept = load_arrays(path, limits=_LIMITS)
+        _about(kept)
+        columns = {f.name: kept[f.name] for f in fields(Orbits) if f.name != "failures"}
+    except (ReadError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CatalogueError(
             f"{path} is no whole catalogue of `streaks known update` ({error}); make it again"
         ) from None
@@ -343,9 +344,8 @@ def catalogue_notes(path: str | Path) -> dict[str, Any]:
     Empty for a file of another form.
     """
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            return _about(kept)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError):
+        return _about(load_arrays(path, ("about",), _LIMITS))
+    except (ReadError, ValueError, KeyError, AttributeError, TypeError):
         return {}
 
 

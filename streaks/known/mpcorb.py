@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.errors import CatalogueError
+from streaks.disk import Limits, open_regular
+from streaks.errors import CatalogueError, ReadError
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.orbits import BadLine, Orbits, stack_orbits
 from streaks.known.packed import (
@@ -36,6 +37,9 @@ from streaks.known.packed import (
 __all__ = ["read_bytes", "read_orbits", "write_mpcorb"]
 
 _log = logging.getLogger(__name__)
+
+#: The full catalogue has 0.3 GB, as JSON 1.4, and packs to a fourth or an eighth of it.
+_LIMITS = Limits(max_bytes=1 << 31, max_ratio=50.0)
 
 Floats = NDArray[np.float64]
 
@@ -111,13 +115,13 @@ def read_orbits(path: str | Path) -> Orbits:
 def read_bytes(path: Path) -> tuple[bytes, str]:
     """A file's content, unzipped, and what is wrong with its end (empty for nothing)."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             if stream.read(2) != b"\x1f\x8b":
                 stream.seek(0)
                 return stream.read(), ""
         return _unzip(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ReadError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise CatalogueError(
             f"cannot read the orbit catalogue {path}: {reason}; give a file in MPCORB columns"
         ) from None
@@ -125,10 +129,13 @@ def read_bytes(path: Path) -> tuple[bytes, str]:
 
 def _unzip(path: Path) -> tuple[bytes, str]:
     """What a gzipped file still holds where it was cut."""
-    pieces = []
+    pieces: list[bytes] = []
+    total, packed = 0, path.stat().st_size
     with gzip.open(path, "rb") as stream:
         try:
             while piece := stream.read(1 << 24):
+                total += len(piece)
+                _LIMITS.check(total, packed, str(path))
                 pieces.append(piece)
         except (EOFError, zlib.error) as error:
             return b"".join([*pieces, _last_piece(path, sum(map(len, pieces)))]), (

@@ -68,6 +68,11 @@ def read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
                 return _grey(picture), _transparent(picture)
     except ReadError:
         raise
+    except Image.DecompressionBombError:
+        raise ReadError(
+            f"{path} has more pixels than Pillow takes: no cutout, which has at most "
+            f"{_MAX_SIDE_PX} px a side"
+        ) from None
     except Image.UnidentifiedImageError:
         raise ReadError(
             f"{path} cannot be read as a picture: it is neither PNG nor JPEG, whatever its name "
