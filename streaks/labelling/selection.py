@@ -82,7 +82,7 @@ def _negative(streaks: QTable) -> NDArray[np.bool_]:
     if "flags" not in streaks.colnames:
         return np.zeros(len(streaks), bool)
     flags = np.asarray(streaks["flags"]).astype(np.int64)
-    return (flags & int(StreakFlag.NEGATIVE)) != 0
+    return np.asarray((flags & int(StreakFlag.NEGATIVE)) != 0)
 
 
 def _labels(streaks: QTable) -> NDArray[np.str_]:

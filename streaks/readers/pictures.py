@@ -53,7 +53,7 @@ def read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     ReadError
         If the file is missing, damaged, no PNG or JPEG, or larger than any cutout.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     content = read_bytes(path, _LIMITS)
     try:
@@ -73,7 +73,7 @@ def read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
             f"{path} has more pixels than Pillow takes: no cutout, which has at most "
             f"{_MAX_SIDE_PX} px a side"
         ) from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ReadError(
             f"{path} cannot be read as a picture: it is neither PNG nor JPEG, whatever its name "
             f"says (it begins with {content[:8]!r})"
@@ -92,7 +92,7 @@ def _grey(picture: Any) -> NDArray[np.float32]:
 
 def _transparent(picture: Any) -> NDArray[np.bool_]:
     if "A" in picture.getbands() or "transparency" in picture.info:
-        return np.asarray(picture.convert("RGBA"))[..., 3] == 0
+        return np.asarray(np.asarray(picture.convert("RGBA"))[..., 3] == 0)
     return np.zeros(picture.size[::-1], bool)
 
 
@@ -183,7 +183,7 @@ def _is_solid(area: NDArray[np.uint8], saturated: bool) -> bool:
         return min(width, height) >= _MIN_BOX_PX and n >= _MIN_BOX_FILL * width * height
     outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(area), outlines, -1, 1, cv2.FILLED)
-    return n >= _MIN_SOLID * int(filled.sum())
+    return bool(n >= _MIN_SOLID * int(filled.sum()))
 
 
 def _with_ringing(

@@ -298,7 +298,7 @@ def _rice_integers(stored: Any, length: int, block_px: int, out: Any) -> bool:
                 last = _stepped(last, number)
                 out[first + i] = np.int32(last)
                 i += np.uint64(1)
-    return at <= end
+    return bool(at <= end)
 
 
 @njit(cache=True, inline="always")
