@@ -44,7 +44,7 @@ FRAMEWORKS = {"sklearn", "tensorflow", "keras", "onnxruntime", "onnx", "skops", 
 #: Libraries that wait for the function that needs them.
 WAITING = (
     "tensorflow", "keras", "onnxruntime", "skops", "sklearn", "skimage", "cv2", "photutils",
-    "sbpy", "matplotlib", "dask", "panoptes_client", "pyarrow", "fastavro", "regions",
+    "sbpy", "matplotlib", "dask", "panoptes_client", "pyarrow", "fastavro", "regions", "pandas",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from streaks.errors import ReadError
 
-__all__ = ["check_compressed"]
+__all__ = ["check_compressed", "check_table_layout"]
 
 #: Bytes of one value of a table's column, by its letter (section 7.3.1).
 _WIDTHS = {"L": 1, "B": 1, "A": 1, "I": 2, "J": 4, "K": 8, "E": 4, "D": 8, "C": 8, "M": 16}
@@ -88,6 +88,28 @@ def check_compressed(file: IO[bytes], header_at: int, data_at: int, size: int, n
                 raise _damaged(name, "a tile of fewer than 4 bytes")
         elif column.name == "COMPRESSED_DATA" and kind in ("HCOMPRESS_1", "PLIO_1"):
             _check_codes(heap, lengths * column.item_bytes, starts, kind, tile_px, name)
+
+
+def check_table_layout(header: fits.Header, name: str) -> None:
+    """Refuse a table whose columns do not fit its rows, or whose cells lie in a heap.
+
+    Parameters
+    ----------
+    header
+        Of a binary table.
+    name
+        What an error calls it.
+
+    Raises
+    ------
+    ReadError
+        Names the word.
+    """
+    table = _table(header, name)
+    if table.pointers:
+        raise ReadError(
+            f"{name} has cells of varying length ({table.pointers[0].name}), which are not read"
+        )
 
 
 @dataclass(frozen=True)

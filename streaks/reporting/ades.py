@@ -24,6 +24,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.errors import ConfigError, TableError
+from streaks.reporting.bands import mpc_band
 from streaks.tables import StreakFlag
 
 __all__ = [
@@ -62,7 +63,8 @@ class AdesContext:
     observatory
         MPC code; empty to take each streak's own (column or ``meta`` ``observatory``).
     band
-        Magnitude band in the MPC's list; empty to take each streak's own.
+        Magnitude band in the MPC's list; empty to take each streak's own filter, by
+        `streaks.reporting.bands.mpc_band`.
     astrometric_catalogue, photometric_catalogue
         In the MPC's list; ``UNK`` when the image does not say.
     astrometric_floor_arcsec
@@ -236,6 +238,7 @@ def ades_psv(table: QTable, context: AdesContext | None = None) -> str:
     _check_rows(table, rows)
     stations = [_text(table, row, "observatory", context.observatory) for row in rows]
     _check_stations(table, rows, stations)
+    _say_unknown_bands(table, rows, context)
     blocks = ["# version=2022"]
     for station in sorted(set(stations)):
         records = [
@@ -247,6 +250,17 @@ def ades_psv(table: QTable, context: AdesContext | None = None) -> str:
     if len(rows) == 0:
         blocks += ["# comment", "! line no candidates"]
     return "\n".join(blocks) + "\n"
+
+
+def _say_unknown_bands(table: QTable, rows: list[int], context: AdesContext) -> None:
+    names = {_text(table, row, "band", "") for row in rows} if not context.band else set()
+    unknown = sorted(name for name in names if name and not mpc_band(name))
+    if unknown:
+        _log.warning(
+            "magnitudes are left out of the ADES file: the MPC's list has no band for the filter "
+            "%s; give one with --ades (band = ...)",
+            ", ".join(unknown[:_NAMED]),
+        )
 
 
 def _reportable(table: QTable) -> NDArray[np.bool_]:
@@ -313,7 +327,8 @@ def _record(table: QTable, row: int, station: str, context: AdesContext) -> dict
     rms_ra, rms_dec, rms_corr = _position_errors(table, row, context.astrometric_floor_arcsec)
     snr = _number(table, row, "snr")
     mag = _number(table, row, "mag")
-    band = _text(table, row, "band", context.band)
+    # What a person gave is taken at its word: the MPC's list grows.
+    band = context.band or mpc_band(_text(table, row, "band", ""))
     record = dict.fromkeys(_COLUMNS, "")
     record |= {
         "trkSub": _track_name(table, row),
@@ -333,7 +348,7 @@ def _record(table: QTable, row: int, station: str, context: AdesContext) -> dict
         "remarks": _clean(f"{table['streak_id'][row]}{_known(table, row)}")[:200],
     }
     # The schema allows a magnitude only together with its band.
-    if math.isfinite(mag) and re.fullmatch(r"\w{1,3}", band, flags=re.ASCII):
+    if math.isfinite(mag) and band:
         record |= {
             "mag": _fixed(mag, 2),
             "rmsMag": _error(_number(table, row, "mag_err"), 2),
