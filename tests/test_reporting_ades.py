@@ -428,17 +428,15 @@ def test_a_context_of_the_wrong_kind_is_named(values, said):
 @pytest.mark.parametrize(
     ("name", "band"),
     [("r", "r"), ("Red", "R"), ("RED", "R"), ("ZTF_r", "r"), ("zg", "g"), ("r'", "Sr"),
-     ("ip", "Si"), ("SDSS-g", "Sg"), ("Bessell V", "Vj"), ("Cousins R", "Rc"), ("PS1 w", "Pw"), ("Clear", "C"),
-     ("Lum", "C"), ("Gaia G", "G"), ("VR", "VR"), ("Lr", "Lr"), (" V ", "V")],
+     ("ip", "Si"), ("SDSS-g", "Sg"), ("Bessell V", "Vj"), ("Cousins R", "Rc"), ("PS1 w", "Pw"),
+     ("Clear", "C"), ("Lum", "C"), ("Gaia G", "G"), ("VR", "VR"), ("Lr", "Lr"), (" V ", "V")],
 )  # fmt: skip
 def test_filters_are_mapped_to_the_mpcs_bands(name, band):
     assert mpc_band(name) == band
     assert band in MPC_BANDS
 
 
-@pytest.mark.parametrize(
-    "name", ["Ha", "Hα", "OIII", "xyz", "v", "b", "Q", "12", "", "_"]
-)
+@pytest.mark.parametrize("name", ["Ha", "Hα", "OIII", "xyz", "v", "b", "Q", "12", "", "_"])
 def test_a_filter_that_the_mpc_does_not_know_is_left_out_with_its_magnitude(name, caplog):
     assert mpc_band(name) == ""
     streaks = with_station(one_asteroid(), observatory="I41", band=name)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from streaks.cli.compare import compare
+from streaks.cli.terminal import raw
 
 __all__ = ["app", "show_progress"]
 
@@ -44,7 +45,7 @@ def show_progress(total: int, what: str, quiet: bool) -> Iterator[Callable[[int]
     )
 
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(file=raw(sys.stderr))) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
 

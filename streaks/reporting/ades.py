@@ -430,8 +430,8 @@ def _error(value: float, digits: int) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text without the separator, and on one line."""
-    return re.sub(r"[|\r\n\t]+", " ", str(text)).strip()
+    """Text without the separator and control characters, and on one line."""
+    return re.sub(r"[|\x00-\x1f\x7f-\x9f\ud800-\udfff]+", " ", str(text)).strip()
 
 
 def _aligned(records: list[dict[str, str]]) -> list[str]:

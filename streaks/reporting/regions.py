@@ -85,4 +85,4 @@ def _label_text(table: QTable, row: int, label: str) -> str:
     if "snr" in table.colnames and np.isfinite(table["snr"][row]):
         parts.append(f"S/N {float(table['snr'][row]):.1f}")
     # Braces end DS9's text and a line break ends the region.
-    return re.sub(r"[{}\r\n;]+", " ", " ".join(part for part in parts if part))
+    return re.sub(r"[{};\x00-\x1f\x7f-\x9f]+", " ", " ".join(part for part in parts if part))
