@@ -14,9 +14,23 @@ from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
 from streaks.models.inputs import ModelInputs
 from streaks.models.novelty import novelty_of
-from streaks.models.store import read_card, read_weights, rule_of_card, weights_folder
+from streaks.models.onnx_check import check_onnx
+from streaks.models.store import (
+    member_folder,
+    read_card,
+    read_weights,
+    rule_of_card,
+    weights_folder,
+)
 
-__all__ = ["Answer", "OnnxClassifier", "answer_in_batches", "load_classifier", "open_session"]
+__all__ = [
+    "Answer",
+    "OnnxClassifier",
+    "answer_in_batches",
+    "load_classifier",
+    "open_session",
+    "run_session",
+]
 
 #: Probabilities, (n, 8), and novelty, (n,).
 Answer = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -84,10 +98,9 @@ class OnnxClassifier:
         """`predict_with_novelty` of a few cutouts, all at once."""
         scale = self.card.get("novelty")
         wanted = ["probabilities", "distance"] if scale else ["probabilities"]
-        found = self._session.run(wanted, {"input": self._shown(inputs)})
-        p = found[0].astype(np.float64)
-        novelty = novelty_of(found[1], scale) if scale else np.full(len(p), np.nan)
-        return p / p.sum(axis=1, keepdims=True), novelty
+        found = run_session(self._session, wanted, self._shown(inputs), str(self.folder))
+        novelty = novelty_of(found[1], scale) if scale else np.full(len(found[0]), np.nan)
+        return found[0], novelty
 
 
 def _reopen(folder: Path, threads: int) -> OnnxClassifier:
@@ -104,6 +117,7 @@ def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
     """
     import onnxruntime
 
+    check_onnx(data, str(folder))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -121,6 +135,47 @@ def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
             f"['probabilities']"
         )
     return session
+
+
+def run_session(
+    session: Any, wanted: list[str], shown: NDArray[np.float32], name: str
+) -> list[NDArray[np.float64]]:
+    """What a model answers: probabilities that sum to 1, and one number each of what else it gives.
+
+    Parameters
+    ----------
+    session
+        Of ONNX Runtime.
+    wanted
+        Names of outputs, ``probabilities`` first.
+    shown : (n, ...)
+        Its input.
+    name
+        What an error calls the model.
+
+    Returns
+    -------
+    list of arrays
+        (n, n_outputs), and (n,) each.
+
+    Raises
+    ------
+    ModelError
+        If it cannot answer, or answers something else than probabilities.
+    """
+    try:
+        p, *more = (np.asarray(one, float) for one in session.run(wanted, {"input": shown}))
+    except Exception as error:  # the runtime's own errors have no common public base
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name} cannot answer ({reason}); train it again") from None
+    shapes = [p.shape, *(one.shape for one in more)]
+    expected = [(len(shown), len(OUTPUTS)), *((len(shown),) for _ in more)]
+    if shapes != expected:
+        raise ModelError(f"{name} answers in arrays of {shapes}, expected {expected}")
+    total = p.sum(axis=1, keepdims=True)
+    if not (np.isfinite(p).all() and (p >= 0).all() and (total > 0).all()):
+        raise ModelError(f"{name} answers what is no probability; train it again")
+    return [p / total, *more]
 
 
 def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classifier:
@@ -148,7 +203,7 @@ def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classi
     if card["kind"] != "ensemble":
         return OnnxClassifier(folder, threads=threads)
     try:
-        members = [(folder.parent / str(m["name"]), float(m["weight"])) for m in card["members"]]
+        members = [(member_folder(folder, m["name"]), float(m["weight"])) for m in card["members"]]
         sharpness = float(card["sharpness"])
     except (KeyError, TypeError, ValueError):
         raise ModelError(
