@@ -142,7 +142,9 @@ def test_members_lie_beside_the_ensemble(tmp_path: Path, name: Any, kind: str) -
         card["sharpness"] = 1.0
 
     change_card(folder, change)
-    with pytest.raises(ModelError, match=r"expected a folder of the same parent|input differ|lists"):
+    with pytest.raises(
+        ModelError, match=r"expected a folder of the same parent|input differ|lists"
+    ):
         load_classifier(folder)
 
 
