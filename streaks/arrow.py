@@ -41,6 +41,15 @@ def table_to_arrow(table: QTable) -> pyarrow.Table:
     NaN stays NaN and empty text stays empty; masked values become nulls. ``meta`` is kept as far
     as JSON can say it.
 
+    Parameters
+    ----------
+    table
+        Of plain columns, one value a row.
+
+    Returns
+    -------
+    pyarrow.Table
+
     Raises
     ------
     TableError
@@ -66,6 +75,15 @@ def table_to_arrow(table: QTable) -> pyarrow.Table:
 def arrow_to_table(arrow: pyarrow.Table) -> QTable:
     """The table that an Arrow table holds; nulls become NaN, empty text, 0 or False.
 
+    Parameters
+    ----------
+    arrow
+        Of flat columns.
+
+    Returns
+    -------
+    QTable
+
     Raises
     ------
     TableError
@@ -90,13 +108,13 @@ def arrow_to_table(arrow: pyarrow.Table) -> QTable:
     return table
 
 
-def _astropy_metadata(table: QTable, meta: str) -> dict[str, bytes]:
+def _astropy_metadata(table: QTable, meta: str) -> dict[bytes, bytes]:
     """What `astropy.table.QTable.read` looks for: a header in YAML, and lengths of text.
 
     Written by hand, as JSON, which is YAML too: astropy's own writer takes 20 ms a table.
     """
     columns = []
-    lengths = {}
+    lengths: dict[bytes, bytes] = {}
     for name in table.colnames:
         column = table[name]
         about = {"name": name, "datatype": "string" if column.dtype.kind in "US" else "float64"}
@@ -109,9 +127,9 @@ def _astropy_metadata(table: QTable, meta: str) -> dict[str, bytes]:
         columns.append(f"- {json.dumps(about)}")
         if column.dtype.kind in "US":
             width = max(1, column.dtype.itemsize // (4 if column.dtype.kind == "U" else 1))
-            lengths[f"table::len::{name}"] = str(width).encode()
+            lengths[f"table::len::{name}".encode()] = str(width).encode()
     header = "\n".join(["datatype:", *columns, f"meta: {meta}"])
-    return {"table_meta_yaml": header.encode(), **lengths}
+    return {b"table_meta_yaml": header.encode(), **lengths}
 
 
 def _field_metadata(column: Any) -> dict[bytes, bytes]:

@@ -330,7 +330,8 @@ def settings_from_mapping(values: Mapping[str, Any]) -> Settings:
     ConfigError
         For an unknown name, naming those that exist, or a value out of range.
     """
-    return _fill(Settings, values, "settings")
+    settings: Settings = _fill(Settings, values, "settings")
+    return settings
 
 
 def _fill(kind: Any, values: Mapping[str, Any], where: str) -> Any:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,8 @@ def harmed(kind: Kind, goods: list[bytes], seed: int) -> bytes:
             at = rng.randrange(len(content) + 1)
             content = content[:at] + rng.choice(kind.tokens) + content[at:]
         else:
-            content = rng.choice(ways)(rng, content or b"\0")
+            with suppress(ValueError, IndexError):  # too little is left for this harm
+                content = rng.choice(ways)(rng, content or b"\0")
     return content
 
 

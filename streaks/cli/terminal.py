@@ -70,7 +70,12 @@ class _Plain:
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """Within it, what is written to standard output and error goes through `shown`."""
+    """Within it, what is written to standard output and error goes through `shown`.
+
+    Yields
+    ------
+    None
+    """
     outer = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _plain(sys.stdout), _plain(sys.stderr)
     try:
@@ -91,6 +96,10 @@ def raw(stream: TextIO) -> TextIO:
     stream
         ``sys.stdout`` or ``sys.stderr``. What is written to its raw form of texts from files must
         go through `shown` first.
+
+    Returns
+    -------
+    text stream
     """
     found: TextIO = stream._stream if isinstance(stream, _Plain) else stream
     return found

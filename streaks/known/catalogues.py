@@ -328,7 +328,9 @@ def _read_compact(path: Path) -> Orbits:
     try:
         kept = load_arrays(path, limits=_LIMITS)
         _about(kept)
-        columns = {f.name: kept[f.name] for f in fields(Orbits) if f.name != "failures"}
+        columns: dict[str, Any] = {
+            f.name: kept[f.name] for f in fields(Orbits) if f.name != "failures"
+        }
     except (ReadError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CatalogueError(
             f"{path} is no whole catalogue of `streaks known update` ({error}); make it again"

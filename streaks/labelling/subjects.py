@@ -93,6 +93,10 @@ def export_subjects(
     overwrite
         Replace a set that is there. A folder that holds no set is never replaced.
 
+    Returns
+    -------
+    SubjectSummary
+
     Raises
     ------
     InputError
@@ -131,6 +135,16 @@ def subject_filename(streak_id: str) -> str:
 
     Letters, digits, ``._-`` stay; a name that had to change gets some of its hash, so that two
     names never become one.
+
+    Parameters
+    ----------
+    streak_id
+        Any text.
+
+    Returns
+    -------
+    str
+        With the suffix ``.png``.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", streak_id).strip(".-")[:100]
     if safe != streak_id or not safe:

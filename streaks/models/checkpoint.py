@@ -35,13 +35,25 @@ class Checkpoint:
     plan: str
 
     def write(self, done: int, arrays: Sequence[NDArray[Any]]) -> None:
-        """Keep arrays after ``done`` epochs, in place of what was kept before."""
+        """Keep arrays after ``done`` epochs, in place of what was kept before.
+
+        Parameters
+        ----------
+        done
+            Epochs.
+        arrays
+            All that the training needs to go on.
+        """
         named: dict[str, Any] = {f"a{k:04d}": array for k, array in enumerate(arrays)}
         with written_whole(self.path) as part, part.open("wb") as stream:
             np.savez(stream, plan=np.array(self.plan), done=np.array(done), **named)
 
     def read(self) -> tuple[int, list[NDArray[Any]]] | None:
         """Epochs done and arrays; None where nothing was kept yet.
+
+        Returns
+        -------
+        done, arrays, or None
 
         Raises
         ------

@@ -44,7 +44,20 @@ _BATCH = 32
 
 
 def answer_in_batches(answer: Callable[[ModelInputs], Answer], cutouts: Cutouts) -> Answer:
-    """What a classifier answers of cutouts, asked of few at a time."""
+    """What a classifier answers of cutouts, asked of few at a time.
+
+    Parameters
+    ----------
+    answer
+        Of a few cutouts.
+    cutouts
+        Any number.
+
+    Returns
+    -------
+    probabilities, novelty
+        (n, 8) and (n,).
+    """
     parts, novelty = [np.zeros((0, len(OUTPUTS)))], [np.zeros(0)]
     for batch in cutouts.batches(_BATCH):
         p, found = answer(ModelInputs(batch))
@@ -87,15 +100,47 @@ class OnnxClassifier:
         return _reopen, (self.folder, self.threads)
 
     def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
-        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
+        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1.
+
+        Parameters
+        ----------
+        cutouts
+            Of one size.
+
+        Returns
+        -------
+        (n, 8) float
+        """
         return self.predict_with_novelty(cutouts)[0]
 
     def predict_with_novelty(self, cutouts: Cutouts) -> Answer:
-        """Probabilities, and how unlike the training set each cutout is (NaN: not known)."""
+        """Probabilities, and how unlike the training set each cutout is (NaN: not known).
+
+        Parameters
+        ----------
+        cutouts
+            Of one size.
+
+        Returns
+        -------
+        probabilities, novelty
+            (n, 8) and (n,).
+        """
         return answer_in_batches(self.answer, cutouts)
 
     def answer(self, inputs: ModelInputs) -> Answer:
-        """`predict_with_novelty` of a few cutouts, all at once."""
+        """`predict_with_novelty` of a few cutouts, all at once.
+
+        Parameters
+        ----------
+        inputs
+            Of a few cutouts.
+
+        Returns
+        -------
+        probabilities, novelty
+            (n, 8) and (n,).
+        """
         scale = self.card.get("novelty")
         wanted = ["probabilities", "distance"] if scale else ["probabilities"]
         found = run_session(self._session, wanted, self._shown(inputs), str(self.folder))
@@ -109,6 +154,19 @@ def _reopen(folder: Path, threads: int) -> OnnxClassifier:
 
 def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
     """ONNX Runtime's session of a model's checked bytes; ``folder`` is what errors call it.
+
+    Parameters
+    ----------
+    data
+        The file.
+    folder
+        What errors call it.
+    threads
+        That one call may use.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
 
     Raises
     ------
@@ -188,6 +246,10 @@ def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classi
         ``default`` (both, heard by trees), or a folder written by ``streaks train``.
     threads
         Of ONNX Runtime.
+
+    Returns
+    -------
+    Classifier
 
     Raises
     ------

@@ -82,6 +82,15 @@ class TrainedModel:
 def weights_folder(name: str | Path = "default") -> Path:
     """The folder of shipped weights of this name, or the user's own folder.
 
+    Parameters
+    ----------
+    name
+        Of a shipped model, or a folder.
+
+    Returns
+    -------
+    Path
+
     Raises
     ------
     ModelError
@@ -100,7 +109,12 @@ def weights_folder(name: str | Path = "default") -> Path:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """Names of the models that come with the package."""
+    """Names of the models that come with the package.
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(sorted(p.parent.name for p in _shipped_root().glob(f"*/{_CARD}")))
 
 
@@ -110,6 +124,15 @@ def _shipped_root() -> Path:
 
 def read_card(folder: Path) -> dict[str, Any]:
     """The card of a folder of weights, checked for form.
+
+    Parameters
+    ----------
+    folder
+        Of weights.
+
+    Returns
+    -------
+    dict
 
     Raises
     ------
@@ -194,6 +217,17 @@ def _check_fit(folder: Path, card: Mapping[str, Any]) -> None:
 def read_weights(folder: Path, card: Mapping[str, Any]) -> bytes:
     """The model's bytes, once they are those that the card names.
 
+    Parameters
+    ----------
+    folder
+        Of weights.
+    card
+        As `read_card` gives it.
+
+    Returns
+    -------
+    bytes
+
     Raises
     ------
     ModelError
@@ -217,6 +251,15 @@ def save_model(
     model: TrainedModel, folder: Path, *, name: str, recipe: str, created: str, limits: list[str]
 ) -> None:
     """Write weights and card as a whole folder, replacing one of the same name.
+
+    Parameters
+    ----------
+    model
+        As training gives it.
+    folder
+        New, or of a model.
+    name, recipe, created, limits
+        For the card: what it is called, the command that made it, when, and what it cannot do.
 
     Raises
     ------
@@ -258,6 +301,17 @@ def _of_rule(rule: LabelRule | None) -> dict[str, Any]:
 def rule_of_card(folder: Path, card: Mapping[str, Any]) -> LabelRule | None:
     """The rule for labels that a card holds; None without one.
 
+    Parameters
+    ----------
+    folder
+        What an error names.
+    card
+        As `read_card` gives it.
+
+    Returns
+    -------
+    LabelRule or None
+
     Raises
     ------
     ModelError
@@ -286,7 +340,13 @@ def _of_file(model: TrainedModel) -> dict[str, Any]:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what training and running depend on, those that are installed."""
+    """Versions of what training and running depend on, those that are installed.
+
+    Returns
+    -------
+    dict
+        Version by name of the distribution.
+    """
     versions = {}
     libraries = ("streaks", "numpy", "scikit-learn", "tensorflow", "keras", "onnx", "onnxruntime")
     for library in libraries:

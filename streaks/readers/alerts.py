@@ -386,6 +386,15 @@ def _required(candidate: Mapping[str, Any], name: str) -> float:
 def is_positive(value: Any) -> bool | None:
     """Whether ``isdiffpos`` says brighter, in any of its spellings; None where it is null.
 
+    Parameters
+    ----------
+    value
+        Of a packet: text, number or boolean.
+
+    Returns
+    -------
+    bool or None
+
     Raises
     ------
     AlertError

@@ -180,7 +180,7 @@ def _is_solid(area: NDArray[np.uint8], saturated: bool) -> bool:
     _, _, width, height = cv2.boundingRect(area)
     n = int(area.sum())
     if saturated:
-        return min(width, height) >= _MIN_BOX_PX and n >= _MIN_BOX_FILL * width * height
+        return bool(min(width, height) >= _MIN_BOX_PX and n >= _MIN_BOX_FILL * width * height)
     outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(area), outlines, -1, 1, cv2.FILLED)
     return bool(n >= _MIN_SOLID * int(filled.sum()))

@@ -110,6 +110,15 @@ class AdesContext:
 def ades_context(values: Mapping[str, Any]) -> AdesContext:
     """A context from plain values, as a TOML file holds them.
 
+    Parameters
+    ----------
+    values
+        By the names of `AdesContext`.
+
+    Returns
+    -------
+    AdesContext
+
     Raises
     ------
     ConfigError
@@ -142,7 +151,22 @@ _KIND_NAMES = {tuple: "a list of names", float: "a number", str: "a text"}
 
 
 def with_station(streaks: QTable, *, observatory: str, band: str) -> QTable:
-    """The streaks of one image with the columns that an ADES file needs and an image knows."""
+    """The streaks of one image with the columns that an ADES file needs and an image knows.
+
+    Parameters
+    ----------
+    streaks
+        Of one image.
+    observatory
+        MPC code; empty where unknown.
+    band
+        The filter as the image spells it; empty where unknown.
+
+    Returns
+    -------
+    QTable
+        With ``observatory`` and ``band``.
+    """
     told = streaks.copy(copy_data=False)
     told["observatory"] = np.full(
         len(streaks), observatory or "", dtype=f"U{len(observatory) or 1}"
@@ -152,7 +176,17 @@ def with_station(streaks: QTable, *, observatory: str, band: str) -> QTable:
 
 
 def tracklet_name(streak_id: str) -> str:
-    """A name of eight characters for a streak: ``S`` and seven of its hash, always the same."""
+    """A name of eight characters for a streak: ``S`` and seven of its hash, always the same.
+
+    Parameters
+    ----------
+    streak_id
+        Of the streak, or the name of its tracklet.
+
+    Returns
+    -------
+    str
+    """
     digest = hashlib.sha256(streak_id.encode()).digest()
     number = int.from_bytes(digest[:8], "big")
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -177,6 +211,11 @@ def split_submittable(table: QTable) -> tuple[QTable, QTable]:
     The Minor Planet Center asks for three positions an object and night: submittable are streaks
     of a ``tracklet`` that has at least three times of exposure among them. All streaks of a
     tracklet of several times count as the asteroid that one of them was called.
+
+    Parameters
+    ----------
+    table
+        Streaks of a night.
 
     Returns
     -------
@@ -219,6 +258,13 @@ def ades_psv(table: QTable, context: AdesContext | None = None) -> str:
     Asteroids only, where the table has classes; without classes, every streak. Left out, and
     said in the log: streaks cut by an edge or a mask (their midpoint is no position at
     mid-exposure) and negative ones. Streaks of one ``tracklet`` share a ``trkSub``.
+
+    Parameters
+    ----------
+    table
+        Streaks, with sky coordinates and times.
+    context
+        Of the file; one without names when not given.
 
     Returns
     -------

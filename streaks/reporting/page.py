@@ -141,7 +141,20 @@ def write_report(
 
 
 def select_rows(streaks: QTable, max_rows: int) -> list[int]:
-    """Rows that the page shows when not all fit: asteroids, then those of highest score."""
+    """Rows that the page shows when not all fit: asteroids, then those of highest score.
+
+    Parameters
+    ----------
+    streaks
+        Of a night.
+    max_rows
+        That the page shows.
+
+    Returns
+    -------
+    list of int
+        In the table's order of score.
+    """
     labels = _texts(streaks, "label")
     score = np.nan_to_num(_values(streaks, "score"), nan=-np.inf)
     order = sorted(range(len(streaks)), key=lambda i: (labels[i] != "asteroid", -score[i]))
@@ -321,7 +334,17 @@ def _class_counts(labels: list[str]) -> list[dict[str, Any]]:
 
 
 def data_uri(encoded: bytes | None) -> str:
-    """A picture as an address that holds it; empty for none."""
+    """A picture as an address that holds it; empty for none.
+
+    Parameters
+    ----------
+    encoded
+        Bytes of a PNG or JPEG; None for no picture.
+
+    Returns
+    -------
+    str
+    """
     if not encoded:
         return ""
     kind = "jpeg" if encoded[:2] == b"\xff\xd8" else "png"

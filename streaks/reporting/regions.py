@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -22,6 +23,16 @@ def ds9_regions(table: QTable) -> str:
     Lines are on the sky (ICRS) when every streak has both ends there, so that one file serves a
     whole night; else in image coordinates, which needs all streaks to be of one image. The
     `regions` package turns 0-based pixels into DS9's, which count from 1.
+
+    Parameters
+    ----------
+    table
+        Streaks, with the columns that `find_streaks` gives.
+
+    Returns
+    -------
+    str
+        The whole file.
 
     Raises
     ------
@@ -52,7 +63,7 @@ def _all_on_sky(table: QTable) -> bool:
     )
 
 
-def _sky_lines(table: QTable) -> list:
+def _sky_lines(table: QTable) -> list[Any]:
     from astropy.coordinates import SkyCoord
     from regions import LineSkyRegion
 
@@ -61,7 +72,7 @@ def _sky_lines(table: QTable) -> list:
     return [LineSkyRegion(start[i], end[i]) for i in range(len(table))]
 
 
-def _pixel_lines(table: QTable) -> list:
+def _pixel_lines(table: QTable) -> list[Any]:
     from regions import LinePixelRegion, PixCoord
 
     x0, y0, x1, y1 = (table[name].to_value("pix") for name in _ENDS)
@@ -70,7 +81,7 @@ def _pixel_lines(table: QTable) -> list:
     ]
 
 
-def _serialised(table: QTable, lines: list) -> str:
+def _serialised(table: QTable, lines: list[Any]) -> str:
     from regions import Regions
 
     for i, line in enumerate(lines):

@@ -33,6 +33,16 @@ def table_suffix(path: str | os.PathLike[str]) -> str:
 
     Commands call this before they begin, so that hours of work do not end at a misspelt name.
 
+    Parameters
+    ----------
+    path
+        Of the table to be.
+
+    Returns
+    -------
+    str
+        As ``.parquet``.
+
     Raises
     ------
     ConfigError
