@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,71 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+#: What each setting may be, ends included: beyond lies a slip of the keyboard, or a run that never
+#: ends. Lower ends that are excluded, and what depends on other settings, are checked one by one.
+_RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "noise": {"box_px": (8, 4096)},
+    "detection": {
+        "threshold_snr": (3, 1000),
+        "min_score": (0, 1000),
+        "min_length_px": (0, 10_000),
+        "max_streaks": (1, 100_000),
+    },
+    "match": {
+        "radius_arcsec": (0, 3600),
+        "limiting_mag": (-30, 99),
+        "rate_tolerance": (0, 10),
+        "angle_tolerance_deg": (0, 180),
+        "end_error_arcsec": (0, 3600),
+        "across_error_arcsec": (0, 3600),
+        "mag_error": (0, 50),
+        "density_per_deg2": (0, 1e7),
+    },
+    "satellite": {
+        "max_age_days": (0, 36_525),
+        "search_radius_deg": (0, 90),
+        "across_km": (0, 1e5),
+        "across_km_per_day": (0, 1e5),
+        "along_km": (0, 1e5),
+        "along_km_per_day": (0, 1e5),
+        "across_error_arcsec": (0, 3600),
+        "turn_error_deg": (1e-6, 90),
+        "max_across_arcsec": (0, 36_000),
+        "max_turn_deg": (0, 180),
+        "max_candidates": (1, 1000),
+        "max_chi2": (0, 1e6),
+        "dark_penalty": (0, 1e6),
+    },
+    "tracklet": {
+        "max_gap_s": (0, 172_800),
+        "max_rate_arcsec_per_s": (0, 10_000),
+        "max_distance_arcsec": (0, 1e6),
+        "rate_tolerance": (0, 10),
+        "angle_tolerance_deg": (0, 180),
+        "max_angle_deg": (0, 180),
+        "mag_tolerance": (0, 50),
+        "curvature_per_h": (0, 100),
+        "max_piece_gap_arcsec": (0, 36_000),
+        "piece_angle_deg": (0, 90),
+        "piece_offset_arcsec": (0, 3600),
+        "repeat_px": (0, 1000),
+        "repeat_angle_deg": (0, 90),
+        "repeat_images": (3, 1_000_000),
+    },
+    "label": {"limit": (0, 10_000_000), "panel_px": (128, 1024)},
+}
+
+
+def _check_ranges(settings: Any, what: str) -> None:
+    """Raise where a setting lies outside its range; NaN lies outside of all."""
+    for name, (low, high) in _RANGES[what].items():
+        value = getattr(settings, name)
+        _require(
+            low <= value <= high,
+            f"{what} setting {name} is {value}; it must be {low:g} to {high:g}",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
     """How background and noise are measured."""
@@ -46,6 +112,10 @@ class NoiseConfig:
 
     def __post_init__(self) -> None:
         _require(self.box_px >= 8, f"noise box_px is {self.box_px}; it must be at least 8")
+        _require(
+            not math.isinf(self.floor), f"noise floor is {self.floor}; give counts, or nan for none"
+        )
+        _check_ranges(self, "noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +144,7 @@ class DetectionConfig:
         _require(self.min_score >= 0, f"min_score is {self.min_score}; it must not be negative")
         _require(self.min_length_px >= 0, f"min_length_px is {self.min_length_px}; not negative")
         _require(self.max_streaks >= 1, f"max_streaks is {self.max_streaks}; at least 1")
+        _check_ranges(self, "detection")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +208,7 @@ class MatchConfig:
             "rate_tolerance and angle_tolerance_deg must be > 0; "
             f"they are {self.rate_tolerance} and {self.angle_tolerance_deg}",
         )
+        _check_ranges(self, "match")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +244,7 @@ class SatelliteConfig:
             f"{self.max_age_days}, {self.search_radius_deg}, {self.across_error_arcsec}",
         )
         _require(self.max_candidates >= 1, f"max_candidates is {self.max_candidates}; at least 1")
+        _check_ranges(self, "satellite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +273,7 @@ class LabelConfig:
             128 <= self.panel_px <= 1024, f"panel_px is {self.panel_px}; it must be 128 to 1024"
         )
         _require(self.limit >= 0, f"limit is {self.limit}; it must be 0 (all) or more")
+        _check_ranges(self, "label")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +315,7 @@ class TrackletConfig:
             self.repeat_images >= 3,
             f"repeat_images is {self.repeat_images}; at least 3, two may be chance",
         )
+        _check_ranges(self, "tracklet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,9 +366,9 @@ def _fill(kind: Any, values: Mapping[str, Any], where: str) -> Any:
             continue
         try:
             filled[name] = _convert(value, type(current))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ConfigError(
-                f"{where}.{name} is {value!r}; expected {type(current).__name__}"
+                f"{where}.{name} is {value!r:.60}; expected {type(current).__name__}"
             ) from None
     return kind(**filled)
 
@@ -305,7 +380,7 @@ def _convert(value: Any, kind: type) -> Any:
         return value
     if isinstance(value, bool) or (kind is int and isinstance(value, float)):
         raise TypeError
-    # A lone text would fall into its letters.
-    if kind is tuple and isinstance(value, str):
+    # A lone text would fall into its letters, and "nan" into a number.
+    if kind in (tuple, int, float) and isinstance(value, str):
         raise TypeError
     return kind(value)

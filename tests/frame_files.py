@@ -17,6 +17,7 @@ __all__ = [
     "add_trail",
     "noise_image",
     "real_data",
+    "shared_case",
     "write_rubin_frame",
     "write_ztf_frame",
     "ztf_header",
@@ -29,12 +30,23 @@ ZTF_STEM = "ztf_20180607199178_000663_zr_c04_o_q2"
 
 def real_data(*parts: str) -> Path:
     """A file of the shared real data; the test is skipped where there is none."""
-    root = Path(__file__).resolve().parents[1]
-    folder = Path(os.environ.get("STREAKS_REAL_DATA", root.parent / "shared" / "data"))
-    path = folder.joinpath(*parts)
+    path = _data_folder().joinpath(*parts)
     if not path.exists():
         pytest.skip(f"real data missing: {'/'.join(parts)} (set STREAKS_REAL_DATA)")
     return path
+
+
+def shared_case(name: str) -> Path:
+    """A file or folder of the cases that lie beside the real data; else the test is skipped."""
+    path = _data_folder().parent / "cases" / name
+    if not path.exists():
+        pytest.skip(f"shared case missing: {name} (set STREAKS_REAL_DATA)")
+    return path
+
+
+def _data_folder() -> Path:
+    root = Path(__file__).resolve().parents[1]
+    return Path(os.environ.get("STREAKS_REAL_DATA", root.parent / "shared" / "data"))
 
 
 def noise_image(

@@ -110,3 +110,34 @@ def test_every_setting_changes_the_fingerprint() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().cutouts = CutoutConfig()  # type: ignore[misc]
+
+
+def _every_number() -> list[tuple[str, ...]]:
+    """Paths of all settings that are numbers."""
+    found = []
+
+    def walk(settings: object, path: tuple[str, ...]) -> None:
+        for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+            value = getattr(settings, field.name)
+            if dataclasses.is_dataclass(value):
+                walk(value, (*path, field.name))
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                found.append((*path, field.name))
+
+    walk(Settings(), ())
+    return found
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, 1e300, 10**15, -(10**15), "5", [1], "nan"])
+@pytest.mark.parametrize("path", _every_number(), ids=".".join)
+def test_every_number_has_a_range_and_says_it(path: tuple[str, ...], value: object) -> None:
+    if path[-1] == "floor" and value in (1e300, 10**15, -(10**15)):
+        pytest.skip("counts of any size")
+    values: object = float("nan") if value == "nan" and path[-1] != "floor" else value
+    if path[-1] == "floor" and value == "nan":
+        values = "nan of what"
+    for name in reversed(path):
+        values = {name: values}
+    said = rf"{path[-1]}|it must|must be|in 0 to 1"
+    with pytest.raises(ConfigError, match=said):
+        settings_from_mapping(values)  # type: ignore[arg-type]

@@ -109,7 +109,7 @@ def test_a_bad_line_is_named_and_the_others_are_kept(
 def test_a_file_that_is_no_catalogue_is_refused(catalogue: Callable[..., Path]) -> None:
     with pytest.raises(CatalogueError, match=r"no orbit catalogue in MPCORB columns.*give MPCORB"):
         read_orbits(catalogue("jd,ra,dec", "1,2,3"))
-    with pytest.raises(CatalogueError, match=r"cannot read the orbit catalogue .*No such file"):
+    with pytest.raises(CatalogueError, match=r"cannot read the orbit catalogue .*does not exist"):
         read_orbits(Path("nowhere.dat"))
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+import streaks.disk as written
 from streaks.errors import LedgerError, OutputError
 from streaks.night import NightFolder, read_night, run_night
 from streaks.night_folder.ledger import open_ledger
 from streaks.readers import read_table
-from streaks.reporting import files as written
 from tests.night_fakes import (
     BriefClassifier,
     EvenClassifier,

@@ -8,6 +8,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import vstack
 from regions import LinePixelRegion, LineSkyRegion, Regions
 
@@ -23,8 +24,10 @@ from streaks.reporting import (
     write_table,
 )
 from streaks.reporting.ades import tracklet_name
+from streaks.reporting.bands import MPC_BANDS, mpc_band
 from streaks.tables import StreakFlag, empty_streaks
 from tests.ades_schema import problems
+from tests.frame_files import shared_case
 from tests.made_streaks import SEGMENTS, made_streaks
 
 I41 = AdesContext(observatory="I41", band="r")
@@ -420,3 +423,38 @@ def test_a_context_comes_from_plain_values():
 def test_a_context_of_the_wrong_kind_is_named(values, said):
     with pytest.raises(ConfigError, match=said):
         ades_context(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "band"),
+    [("r", "r"), ("Red", "R"), ("RED", "R"), ("ZTF_r", "r"), ("zg", "g"), ("r'", "Sr"),
+     ("ip", "Si"), ("SDSS-g", "Sg"), ("Bessell V", "Vj"), ("Cousins R", "Rc"), ("PS1 w", "Pw"),
+     ("Clear", "C"), ("Lum", "C"), ("Gaia G", "G"), ("VR", "VR"), ("Lr", "Lr"), (" V ", "V")],
+)  # fmt: skip
+def test_filters_are_mapped_to_the_mpcs_bands(name, band):
+    assert mpc_band(name) == band
+    assert band in MPC_BANDS
+
+
+@pytest.mark.parametrize("name", ["Ha", "Hα", "OIII", "xyz", "v", "b", "Q", "12", "", "_"])
+def test_a_filter_that_the_mpc_does_not_know_is_left_out_with_its_magnitude(name, caplog):
+    assert mpc_band(name) == ""
+    streaks = with_station(one_asteroid(), observatory="I41", band=name)
+    (record,) = observations(ades_psv(streaks))
+    assert "mag" not in record
+    assert "band" not in record
+    assert ("the MPC's list has no band for the filter" in caplog.text) == bool(name)
+
+
+def test_a_band_that_is_given_is_taken_at_its_word():
+    """The MPC's list grows."""
+    context = AdesContext(observatory="I41", band="Zz")
+    (record,) = observations(ades_psv(one_asteroid(), context))
+    assert record["band"] == "Zz"
+
+
+def test_the_shared_frame_of_a_red_filter_is_reported_in_r():
+    header = fits.getheader(shared_case("ades_band/filter_Red.fits"))
+    streaks = with_station(one_asteroid(), observatory=header["OBSCODE"], band=header["FILTER"])
+    (record,) = observations(ades_psv(streaks))
+    assert (record["stn"], record["band"]) == ("W84", "R")

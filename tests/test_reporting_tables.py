@@ -3,19 +3,28 @@
 import csv
 import json
 import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits, votable
+from astropy.io.votable.ucd import parse_ucd
 from astropy.table import MaskedColumn, QTable
 
 from streaks.arrow import arrow_to_table
 from streaks.errors import ConfigError, InputError
+from streaks.readers import read_table
 from streaks.reporting import TABLE_SUFFIXES, table_suffix, write_table
-from streaks.tables import STREAK_COLUMNS, empty_streaks
+from streaks.reporting.ucds import UCDS
+from streaks.tables import STREAK_COLUMNS, empty_streaks, order_columns
 from tests.made_streaks import SEGMENTS, made_streaks
 
+ROOT = Path(__file__).resolve().parents[1]
 ASTROPY = {".ecsv": "ascii.ecsv", ".vot": "votable", ".fits": "fits"}
 
 
@@ -171,3 +180,77 @@ def test_results_are_readable_by_others(streaks, tmp_path):
 
 def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".ecsv", ".vot", ".fits"])
+def test_astropy_opens_it_without_being_told_how(streaks, tmp_path, suffix):
+    path = tmp_path / f"t{suffix}"
+    write_table(streaks, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        back = QTable.read(path)
+    assert back.colnames == order_columns(streaks).colnames
+    for name in ("x0", "pa", "rate", "mag", "flux"):
+        assert back[name].unit == streaks[name].unit, name
+        np.testing.assert_array_equal(back[name].value, streaks[name].value)
+        assert back[name].info.description == streaks[name].info.description
+    assert [_text(v) for v in back["label"]] == [str(v) for v in streaks["label"]]
+
+
+def test_astropy_opens_parquet_of_nothing_found(tmp_path):
+    write_table(empty_streaks(), tmp_path / "t.parquet")
+    back = QTable.read(tmp_path / "t.parquet")
+    assert len(back) == 0
+    assert back["rate"].unit == u.arcsec / u.s
+
+
+def test_parquet_is_written_and_read_without_pandas(tmp_path):
+    """Arrow imports it when it is handed other than its own, and half a second goes by."""
+    code = f"""
+import sys
+import numpy as np
+from astropy.table import MaskedColumn
+from streaks.readers import read_table
+from streaks.reporting import write_table
+from tests.made_streaks import SEGMENTS, made_streaks
+table = made_streaks(SEGMENTS)
+table["seen"] = np.arange(len(table)) > 1
+table["known"] = MaskedColumn(np.arange(len(table)) > 2, mask=np.arange(len(table)) == 1)
+write_table(table, {str(tmp_path / "t.parquet")!r})
+back = read_table({str(tmp_path / "t.parquet")!r})
+assert back["seen"].tolist() == table["seen"].tolist()
+assert back["known"].tolist() == table["known"].filled(False).tolist()
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_votable_and_fits_pass_the_strictest_check(streaks, tmp_path):
+    write_table(streaks, tmp_path / "t.vot")
+    write_table(streaks, tmp_path / "t.fits")
+    votable.parse(tmp_path / "t.vot", verify="exception")
+    with fits.open(tmp_path / "t.fits") as hdus:
+        hdus.verify("exception")
+
+
+def test_columns_carry_ucds_for_topcat(streaks, tmp_path):
+    write_table(streaks, tmp_path / "t.vot")
+    write_table(streaks, tmp_path / "t.fits")
+    table = votable.parse_single_table(tmp_path / "t.vot")
+    assert {f.name: f.ucd for f in table.fields}["ra"] == "pos.eq.ra;meta.main"
+    header = fits.getheader(tmp_path / "t.fits", 1)
+    names = {header[f"TTYPE{k}"]: k for k in range(1, header["TFIELDS"] + 1)}
+    assert header[f"TUCD{names['rate']}"] == "pos.pm"
+    assert header[f"TUNIT{names['rate']}"] == "arcsec s-1"
+    assert "TUCD1" not in read_table(tmp_path / "t.fits").meta
+
+
+@pytest.mark.parametrize("name", UCDS)
+def test_ucds_are_words_of_the_vocabulary(name):
+    parse_ucd(UCDS[name], check_controlled_vocabulary=True)
+
+
+@pytest.mark.parametrize("name", ["=1+1", "@SUM(A1)"])
+def test_a_columns_name_is_never_run_as_a_formula(tmp_path, name):
+    write_table(QTable({name: [1.0]}), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().startswith(f"'{name}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streaks.unpack import TooLargeError, bounded_gzip
+from streaks.disk import TooLargeError, bounded_gzip
 
 _MB = 1_000_000
 

@@ -25,8 +25,29 @@ def __getattr__(name: str) -> object:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code (as a script: exit with it)."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    """Run the command line and return its exit code (as a script: exit with it).
+
+    Parameters
+    ----------
+    arguments
+        Words after the program's name; those of the process when not given.
+
+    Returns
+    -------
+    int
+        0 done, 1 done but some inputs failed, 2 nothing could be done, 130 stopped.
+    """
+    from streaks.cli.terminal import plain_streams
+
+    with plain_streams():
+        code = _guarded(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None:
+        sys.exit(code)
+    return code
+
+
+def _guarded(words: list[str]) -> int:
+    """The exit code, whatever happens."""
     debug = _take(words, "--debug")
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING,
@@ -49,8 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print(f"streaks: {_one_line(error)}", file=sys.stderr)
         code = 2
-    if arguments is None:
-        sys.exit(code)
     return code
 
 

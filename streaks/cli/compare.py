@@ -182,11 +182,11 @@ def _write(
     per_class: int,
     seed: int,
 ) -> None:
-    from streaks.synth.folders import staged_folder
+    from streaks.disk import folder_written_whole
     from streaks.synth.realism.page import realism_page
 
     page = realism_page(found, real, synthetic, about=about, per_class=per_class, seed=seed)
-    with staged_folder(output) as stage:
+    with folder_written_whole(output) as stage:
         (stage / "realism.html").write_text(page, encoding="utf-8")
         found.statistics.write(stage / "statistics.ecsv", format="ascii.ecsv")
         _tells_table(found).write(stage / "tells.ecsv", format="ascii.ecsv")

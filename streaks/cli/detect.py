@@ -176,8 +176,8 @@ def _search(
 
 
 def _write_plot(result: FrameResult, path: Path) -> None:
+    from streaks.disk import written_whole
     from streaks.plotting import encode_png
-    from streaks.reporting.files import written_whole
 
     assert result.overview is not None
     with written_whole(path) as beside:

@@ -401,8 +401,12 @@ def _plain(value: Any) -> Any:
 
 
 def _print_table(found: QTable) -> None:
+    import sys
+
     from rich.console import Console
     from rich.table import Table
+
+    from streaks.cli.terminal import raw, shown
 
     if len(found) == 0:
         typer.echo("no known object there")
@@ -412,8 +416,9 @@ def _print_table(found: QTable) -> None:
         unit = f" {_UNITS[name]}" if name in _UNITS else ""
         table.add_column(f"{name}{unit}", justify="left" if name == "name" else "right")
     for row in range(len(found)):
-        table.add_row(*(_cell(found[name][row], form) for name, form in _SHOWN.items()))
-    Console(width=None if Console().is_terminal else 140).print(table, markup=False)
+        table.add_row(*(shown(_cell(found[name][row], form)) for name, form in _SHOWN.items()))
+    stream = raw(sys.stdout)
+    Console(file=stream, width=None if stream.isatty() else 140).print(table, markup=False)
 
 
 def _cell(value: Any, form: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from streaks.cli.terminal import raw
+
 if TYPE_CHECKING:
     from streaks.night import Progress
 
@@ -64,7 +66,7 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[pace]}"),
         TextColumn("{task.fields[found]}"),
     )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns, console=Console(file=raw(sys.stderr))) as bar:
         task = bar.add_task("frames", total=None, found="", pace="")
 
         def tell(state: Progress) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.disk import written_whole
+from streaks.errors import OutputError
 from streaks.known.dynamics import Dynamics
 from streaks.known.orbits import Orbits
 
@@ -113,12 +114,10 @@ def _read(path: Path, n: int) -> Floats | None:
 
 def _write(path: Path, states: Floats) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part") as beside:
-            np.save(Path(beside) / "states.npy", states)
-            os.replace(Path(beside) / "states.npy", path)
+        with written_whole(path) as part:
+            np.save(part, states)
         nights = sorted(path.parent.glob("*.npy"), key=lambda p: p.stat().st_mtime)
         for old in nights[:-_MAX_NIGHTS]:
             old.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, OutputError) as error:
         _log.warning("the night's orbits are not kept in %s: %s", path.parent, error)

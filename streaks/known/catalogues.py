@@ -19,7 +19,6 @@ import io
 import json
 import math
 import re
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from streaks.errors import CatalogueError
+from streaks.disk import open_regular, written_whole
+from streaks.errors import CatalogueError, OutputError, ReadError
 from streaks.known import mpcorb
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.names import normalise_name
@@ -97,17 +97,15 @@ def read_orbits(path: str | Path) -> Orbits:
 def _first_bytes(path: Path) -> bytes:
     """The first bytes of what a file holds, unpacked."""
     try:
-        if path.exists() and not path.is_file():
-            raise OSError("it is no regular file")
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             start = stream.read(4096)
         if start[:2] == b"\x1f\x8b":
             return zlib.decompressobj(wbits=31).decompress(start, 4096)
     except zlib.error:
         return b""
-    except OSError as error:
+    except (OSError, ReadError) as error:
         raise CatalogueError(
-            f"cannot read the orbit catalogue {path}: {error.strerror or error}; give a file in "
+            f"cannot read the orbit catalogue {path}: {error}; give a file in "
             "MPCORB columns, or one written by `streaks known update`"
         ) from None
     return start
@@ -369,15 +367,10 @@ def write_catalogue(orbits: Orbits, path: str | Path, notes: Mapping[str, Any]) 
     about = {"format": _FORMAT, "orbits": len(orbits), **notes}
     columns["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part") as beside:
-            np.savez(Path(beside) / "orbits.npz", **columns)
-            (Path(beside) / "orbits.npz").replace(path)
-    except OSError as error:
-        raise CatalogueError(
-            f"cannot write the catalogue {path}: {error.strerror or error}; give a path in a "
-            "folder that may be written to"
-        ) from None
+        with written_whole(path) as part, part.open("wb") as stream:
+            np.savez(stream, **columns)
+    except OutputError as error:
+        raise CatalogueError(f"the catalogue is not kept: {error}") from None
 
 
 def _read_compact(path: Path) -> Orbits:

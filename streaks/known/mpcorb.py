@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.disk import TooLargeError, bounded_gzip
 from streaks.errors import CatalogueError
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.orbits import BadLine, Orbits, stack_orbits
@@ -32,7 +33,6 @@ from streaks.known.packed import (
     pack_epoch,
     unpack_designation,
 )
-from streaks.unpack import TooLargeError, bounded_gzip
 
 __all__ = ["read_bytes", "read_orbits", "write_mpcorb"]
 

@@ -20,8 +20,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from streaks.disk import TooLargeError, bounded_gzip
 from streaks.errors import CatalogueError
-from streaks.unpack import TooLargeError, bounded_gzip
 
 __all__ = [
     "Observatory",

@@ -67,6 +67,11 @@ def manifest_rows(
         One row a subject.
     filenames, nneg, nbad
         One a row.
+
+    Returns
+    -------
+    list of dict
+        A row's cells by heading; none is empty.
     """
     return [
         {FILE_COLUMN: name} | _visible(streaks, i, nneg[i], nbad[i]) | _hidden(streaks, i)
@@ -81,6 +86,10 @@ def centre_counts(difference: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[in
     ----------
     difference, mask : (size, size)
         The midpoint of the streak lies on pixel ``size // 2``.
+
+    Returns
+    -------
+    nneg, nbad : int
     """
     middle = difference.shape[0] // 2
     box = np.s_[middle - 2 : middle + 3, middle - 2 : middle + 3]

@@ -20,7 +20,17 @@ _CCD = re.compile(r"_c(\d{1,3})(?:_|$)")
 
 
 def ccd_of_image(image: str) -> int | None:
-    """CCD number in a ZTF image name (``..._c07_o_q2_...``); None where there is none."""
+    """CCD number in a ZTF image name (``..._c07_o_q2_...``); None where there is none.
+
+    Parameters
+    ----------
+    image
+        Name, without folder.
+
+    Returns
+    -------
+    int or None
+    """
     found = _CCD.search(image)
     return int(found.group(1)) if found else None
 
@@ -82,7 +92,7 @@ def _negative(streaks: QTable) -> NDArray[np.bool_]:
     if "flags" not in streaks.colnames:
         return np.zeros(len(streaks), bool)
     flags = np.asarray(streaks["flags"]).astype(np.int64)
-    return (flags & int(StreakFlag.NEGATIVE)) != 0
+    return np.asarray((flags & int(StreakFlag.NEGATIVE)) != 0)
 
 
 def _labels(streaks: QTable) -> NDArray[np.str_]:

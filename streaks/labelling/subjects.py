@@ -7,11 +7,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,6 +18,7 @@ from astropy.table import QTable
 
 from streaks.config import LabelConfig
 from streaks.cutouts import Cutouts
+from streaks.disk import folder_written_whole
 from streaks.errors import InputError
 from streaks.labelling.manifest import (
     FILE_COLUMN,
@@ -95,6 +93,10 @@ def export_subjects(
     overwrite
         Replace a set that is there. A folder that holds no set is never replaced.
 
+    Returns
+    -------
+    SubjectSummary
+
     Raises
     ------
     InputError
@@ -108,15 +110,15 @@ def export_subjects(
     wanted = {str(streaks["streak_id"][row]): int(row) for row in rows}
     if not wanted:
         raise InputError(_nothing(len(streaks), left_out))
-    with _folder_whole(target) as beside:
-        subjects = _write_pictures(beside, cutouts, wanted, config, draw)
+    with folder_written_whole(target, replace=True) as part:
+        subjects = _write_pictures(part, cutouts, wanted, config, draw)
         if not subjects:
             raise InputError(
                 f"none of the {len(wanted)} selected streaks has a cutout; run the night again"
             )
         chosen = streaks[[subject.row for subject in subjects]]
-        _write_manifest(beside / _MANIFEST, chosen, subjects)
-        _write_texts(beside)
+        _write_manifest(part / _MANIFEST, chosen, subjects)
+        _write_texts(part)
     missing = len(wanted) - len(subjects)
     labels = chosen["label"] if "label" in chosen.colnames else ["unknown"] * len(chosen)
     return SubjectSummary(
@@ -133,6 +135,16 @@ def subject_filename(streak_id: str) -> str:
 
     Letters, digits, ``._-`` stay; a name that had to change gets some of its hash, so that two
     names never become one.
+
+    Parameters
+    ----------
+    streak_id
+        Any text.
+
+    Returns
+    -------
+    str
+        With the suffix ``.png``.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", streak_id).strip(".-")[:100]
     if safe != streak_id or not safe:
@@ -222,26 +234,3 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise InputError(f"{target} holds something that is no subject set; give a new folder")
     if not overwrite:
         raise InputError(f"{target} holds a subject set; give a new folder, or --overwrite")
-
-
-@contextmanager
-def _folder_whole(target: Path) -> Iterator[Path]:
-    """A folder beside the target that takes its place when all went well."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=target.parent))
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}; give another place") from None
-    old = beside.with_name(beside.name + "-old")
-    try:
-        yield beside
-        beside.chmod(0o755)
-        if target.exists():
-            target.rename(old)
-        beside.rename(target)
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        if old.exists() and target.exists():
-            shutil.rmtree(old, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.errors import ModelError
+from streaks.disk import Limits, load_arrays, written_whole
+from streaks.errors import ModelError, ReadError
 
 __all__ = ["Checkpoint"]
+
+#: Weights and the optimiser's moments of the largest network that was trained here take 20 MB.
+_LIMITS = Limits(max_bytes=1 << 30)
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,25 @@ class Checkpoint:
     plan: str
 
     def write(self, done: int, arrays: Sequence[NDArray[Any]]) -> None:
-        """Keep arrays after ``done`` epochs, in place of what was kept before."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(self.path.name + ".part")
+        """Keep arrays after ``done`` epochs, in place of what was kept before.
+
+        Parameters
+        ----------
+        done
+            Epochs.
+        arrays
+            All that the training needs to go on.
+        """
         named: dict[str, Any] = {f"a{k:04d}": array for k, array in enumerate(arrays)}
-        with part.open("wb") as stream:
+        with written_whole(self.path) as part, part.open("wb") as stream:
             np.savez(stream, plan=np.array(self.plan), done=np.array(done), **named)
-        os.replace(part, self.path)
 
     def read(self) -> tuple[int, list[NDArray[Any]]] | None:
         """Epochs done and arrays; None where nothing was kept yet.
+
+        Returns
+        -------
+        done, arrays, or None
 
         Raises
         ------
@@ -52,10 +63,10 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with np.load(self.path, allow_pickle=False) as held:
-                plan, done = str(held["plan"]), int(held["done"])
-                arrays = [held[name] for name in sorted(held.files) if name.startswith("a")]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            held = load_arrays(self.path, limits=_LIMITS)
+            plan, done = str(held["plan"]), int(held["done"])
+            arrays = [held[name] for name in sorted(held) if name.startswith("a")]
+        except (ReadError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{self.path} is no checkpoint of a training: {error}") from None
         if plan != self.plan:
             raise ModelError(

@@ -8,7 +8,7 @@ from streaks.classification import Classifier, Ensemble
 from streaks.errors import ModelError
 from streaks.models.onnx_classifier import OnnxClassifier
 from streaks.models.stacking import load_stack
-from streaks.models.store import read_card, rule_of_card, weights_folder
+from streaks.models.store import member_folder, read_card, rule_of_card, weights_folder
 
 __all__ = ["load_classifier"]
 
@@ -24,6 +24,10 @@ def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classi
     threads
         Of ONNX Runtime.
 
+    Returns
+    -------
+    Classifier
+
     Raises
     ------
     ModelError
@@ -36,7 +40,7 @@ def load_classifier(name: str | Path = "default", *, threads: int = 1) -> Classi
     if card["kind"] != "ensemble":
         return OnnxClassifier(folder, threads=threads)
     try:
-        members = [(folder.parent / str(m["name"]), float(m["weight"])) for m in card["members"]]
+        members = [(member_folder(folder, m["name"]), float(m["weight"])) for m in card["members"]]
         sharpness = float(card["sharpness"])
     except (KeyError, TypeError, ValueError):
         raise ModelError(

@@ -14,9 +14,20 @@ from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
 from streaks.models.inputs import ModelInputs
 from streaks.models.novelty import novelty_of
-from streaks.models.store import read_card, read_weights, rule_of_card
+from streaks.models.onnx_check import check_onnx
+from streaks.models.store import (
+    read_card,
+    read_weights,
+    rule_of_card,
+)
 
-__all__ = ["Answer", "OnnxClassifier", "answer_in_batches", "open_session"]
+__all__ = [
+    "Answer",
+    "OnnxClassifier",
+    "answer_in_batches",
+    "open_session",
+    "run_session",
+]
 
 #: Probabilities, (n, 8), and novelty, (n,).
 Answer = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -30,7 +41,20 @@ _BATCH = 32
 
 
 def answer_in_batches(answer: Callable[[ModelInputs], Answer], cutouts: Cutouts) -> Answer:
-    """What a classifier answers of cutouts, asked of few at a time."""
+    """What a classifier answers of cutouts, asked of few at a time.
+
+    Parameters
+    ----------
+    answer
+        Of a few cutouts.
+    cutouts
+        Any number.
+
+    Returns
+    -------
+    probabilities, novelty
+        (n, 8) and (n,).
+    """
     parts, novelty = [np.zeros((0, len(OUTPUTS)))], [np.zeros(0)]
     for batch in cutouts.batches(_BATCH):
         p, found = answer(ModelInputs(batch))
@@ -73,21 +97,52 @@ class OnnxClassifier:
         return _reopen, (self.folder, self.threads)
 
     def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
-        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
+        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1.
+
+        Parameters
+        ----------
+        cutouts
+            Of one size.
+
+        Returns
+        -------
+        (n, 8) float
+        """
         return self.predict_with_novelty(cutouts)[0]
 
     def predict_with_novelty(self, cutouts: Cutouts) -> Answer:
-        """Probabilities, and how unlike the training set each cutout is (NaN: not known)."""
+        """Probabilities, and how unlike the training set each cutout is (NaN: not known).
+
+        Parameters
+        ----------
+        cutouts
+            Of one size.
+
+        Returns
+        -------
+        probabilities, novelty
+            (n, 8) and (n,).
+        """
         return answer_in_batches(self.answer, cutouts)
 
     def answer(self, inputs: ModelInputs) -> Answer:
-        """`predict_with_novelty` of a few cutouts, all at once."""
+        """`predict_with_novelty` of a few cutouts, all at once.
+
+        Parameters
+        ----------
+        inputs
+            Of a few cutouts.
+
+        Returns
+        -------
+        probabilities, novelty
+            (n, 8) and (n,).
+        """
         scale = self.card.get("novelty")
         wanted = ["probabilities", "distance"] if scale else ["probabilities"]
-        found = self._session.run(wanted, {"input": self._shown(inputs)})
-        p = found[0].astype(np.float64)
-        novelty = novelty_of(found[1], scale) if scale else np.full(len(p), np.nan)
-        return p / p.sum(axis=1, keepdims=True), novelty
+        found = run_session(self._session, wanted, self._shown(inputs), str(self.folder))
+        novelty = novelty_of(found[1], scale) if scale else np.full(len(found[0]), np.nan)
+        return found[0], novelty
 
 
 def _reopen(folder: Path, threads: int) -> OnnxClassifier:
@@ -97,6 +152,19 @@ def _reopen(folder: Path, threads: int) -> OnnxClassifier:
 def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
     """ONNX Runtime's session of a model's checked bytes; ``folder`` is what errors call it.
 
+    Parameters
+    ----------
+    data
+        The file.
+    folder
+        What errors call it.
+    threads
+        That one call may use.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+
     Raises
     ------
     ModelError
@@ -104,6 +172,7 @@ def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
     """
     import onnxruntime
 
+    check_onnx(data, str(folder))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -121,3 +190,44 @@ def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
             f"['probabilities']"
         )
     return session
+
+
+def run_session(
+    session: Any, wanted: list[str], shown: NDArray[np.float32], name: str
+) -> list[NDArray[np.float64]]:
+    """What a model answers: probabilities that sum to 1, and one number each of what else it gives.
+
+    Parameters
+    ----------
+    session
+        Of ONNX Runtime.
+    wanted
+        Names of outputs, ``probabilities`` first.
+    shown : (n, ...)
+        Its input.
+    name
+        What an error calls the model.
+
+    Returns
+    -------
+    list of arrays
+        (n, n_outputs), and (n,) each.
+
+    Raises
+    ------
+    ModelError
+        If it cannot answer, or answers something else than probabilities.
+    """
+    try:
+        p, *more = (np.asarray(one, float) for one in session.run(wanted, {"input": shown}))
+    except Exception as error:  # the runtime's own errors have no common public base
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name} cannot answer ({reason}); train it again") from None
+    shapes = [p.shape, *(one.shape for one in more)]
+    expected = [(len(shown), len(OUTPUTS)), *((len(shown),) for _ in more)]
+    if shapes != expected:
+        raise ModelError(f"{name} answers in arrays of {shapes}, expected {expected}")
+    total = p.sum(axis=1, keepdims=True)
+    if not (np.isfinite(p).all() and (p >= 0).all() and (total > 0).all()):
+        raise ModelError(f"{name} answers what is no probability; train it again")
+    return [p / total, *more]

@@ -24,8 +24,9 @@ from streaks.models.onnx_classifier import (
     OnnxClassifier,
     answer_in_batches,
     open_session,
+    run_session,
 )
-from streaks.models.store import read_weights, rule_of_card
+from streaks.models.store import member_folder, read_weights, rule_of_card
 
 __all__ = ["StackedClassifier", "load_stack", "stack_input"]
 
@@ -88,8 +89,8 @@ class StackedClassifier:
 
     def _answer(self, inputs: ModelInputs) -> Answer:
         x, novelty = _heard_by_all(self.members, inputs)
-        p = self._session.run(["probabilities"], {"input": x})[0].astype(np.float64)
-        return p / p.sum(axis=1, keepdims=True), novelty
+        (p,) = run_session(self._session, ["probabilities"], x, self._origin)
+        return p, novelty
 
 
 def _reopen(
@@ -149,12 +150,12 @@ def load_stack(folder: Path, card: dict[str, Any], threads: int) -> StackedClass
         If a file is not what its card says, or a member is not the one that the trees heard.
     """
     try:
-        listed = [(str(m["name"]), str(m["sha256"])) for m in card["members"]]
+        listed = [(m["name"], str(m["sha256"])) for m in card["members"]]
     except (KeyError, TypeError):
         raise ModelError(
             f"{folder}: a stack's card lists members, each with name and sha256; this does not"
         ) from None
-    members = [OnnxClassifier(folder.parent / name, threads=threads) for name, _ in listed]
+    members = [OnnxClassifier(member_folder(folder, name), threads=threads) for name, _ in listed]
     for member, (name, sha256) in zip(members, listed, strict=True):
         if member.card["sha256"] != sha256:
             raise ModelError(

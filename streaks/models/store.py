@@ -13,22 +13,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from streaks.classification import OUTPUTS, LabelRule
-from streaks.errors import ConfigError, ModelError
+from streaks.disk import Limits, folder_written_whole, parse_json, read_bytes
+from streaks.errors import ConfigError, ModelError, ReadError
 from streaks.models.inputs import input_description
 
 __all__ = [
     "KINDS",
     "TrainedModel",
     "library_versions",
+    "member_folder",
     "read_card",
     "read_weights",
     "rule_of_card",
@@ -40,6 +43,8 @@ __all__ = [
 KINDS = ("forest", "network", "ensemble", "stack")
 _CARD, _MODEL = "card.json", "model.onnx"
 _FORMAT = 1
+#: Ours have 10 kB and 6 MB.
+_CARD_LIMITS, _MODEL_LIMITS = Limits(max_bytes=1 << 22), Limits(max_bytes=1 << 28)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,15 @@ class TrainedModel:
 def weights_folder(name: str | Path = "default") -> Path:
     """The folder of shipped weights of this name, or the user's own folder.
 
+    Parameters
+    ----------
+    name
+        Of a shipped model, or a folder.
+
+    Returns
+    -------
+    Path
+
     Raises
     ------
     ModelError
@@ -95,7 +109,12 @@ def weights_folder(name: str | Path = "default") -> Path:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """Names of the models that come with the package."""
+    """Names of the models that come with the package.
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(sorted(p.parent.name for p in _shipped_root().glob(f"*/{_CARD}")))
 
 
@@ -106,6 +125,15 @@ def _shipped_root() -> Path:
 def read_card(folder: Path) -> dict[str, Any]:
     """The card of a folder of weights, checked for form.
 
+    Parameters
+    ----------
+    folder
+        Of weights.
+
+    Returns
+    -------
+    dict
+
     Raises
     ------
     ModelError
@@ -113,17 +141,65 @@ def read_card(folder: Path) -> dict[str, Any]:
         the package does not know.
     """
     try:
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        card = parse_json(read_bytes(folder / _CARD, _CARD_LIMITS), str(folder / _CARD))
+    except ReadError as error:
         raise ModelError(f"{folder / _CARD} is not a readable model card: {error}") from None
     if not isinstance(card, dict) or card.get("format") != _FORMAT or card.get("kind") not in KINDS:
         raise ModelError(
             f"{folder / _CARD} is not a card of format {_FORMAT} and of a kind among "
             f"{', '.join(KINDS)}; train the model again with this version of streaks"
         )
+    if not isinstance(card.get("name"), str):
+        raise ModelError(f"{folder / _CARD} has no name; train the model again")
     if card["kind"] != "ensemble":
         _check_fit(folder, card)
+    if "novelty" in card:
+        _check_novelty(folder, card["novelty"])
     return card
+
+
+def member_folder(folder: Path, name: Any) -> Path:
+    """The folder of a member of an ensemble or stack, beside the ensemble's own.
+
+    Parameters
+    ----------
+    folder
+        Of the ensemble.
+    name
+        As its card has it.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ModelError
+        If the name leads elsewhere.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w.+-]*", name, re.ASCII):
+        raise ModelError(
+            f"{folder}: its card names a member {name!r:.60}; expected a folder of the same parent"
+        )
+    return folder.parent / name
+
+
+def _check_novelty(folder: Path, scale: Any) -> None:
+    """Levels and distances of equal number, rising."""
+    sound = isinstance(scale, dict)
+    try:
+        if sound and scale:
+            levels, distances = (
+                np.asarray(scale[key], dtype=float) for key in ("levels", "distances")
+            )
+            sound = levels.ndim == 1 and levels.shape == distances.shape and len(levels) > 0
+            sound &= bool(np.isfinite(levels).all() and (np.diff(distances) >= 0).all())
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise ModelError(
+            f"{folder}: the card's novelty needs rising levels and distances; train the model again"
+        )
 
 
 def _check_fit(folder: Path, card: Mapping[str, Any]) -> None:
@@ -141,6 +217,17 @@ def _check_fit(folder: Path, card: Mapping[str, Any]) -> None:
 def read_weights(folder: Path, card: Mapping[str, Any]) -> bytes:
     """The model's bytes, once they are those that the card names.
 
+    Parameters
+    ----------
+    folder
+        Of weights.
+    card
+        As `read_card` gives it.
+
+    Returns
+    -------
+    bytes
+
     Raises
     ------
     ModelError
@@ -148,9 +235,9 @@ def read_weights(folder: Path, card: Mapping[str, Any]) -> bytes:
     """
     path = folder / _MODEL
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}); get the model again") from None
+        data = read_bytes(path, _MODEL_LIMITS)
+    except ReadError as error:
+        raise ModelError(f"{path} cannot be read ({error}); get the model again") from None
     found = hashlib.sha256(data).hexdigest()
     if found != card.get("sha256"):
         raise ModelError(
@@ -164,6 +251,15 @@ def save_model(
     model: TrainedModel, folder: Path, *, name: str, recipe: str, created: str, limits: list[str]
 ) -> None:
     """Write weights and card as a whole folder, replacing one of the same name.
+
+    Parameters
+    ----------
+    model
+        As training gives it.
+    folder
+        New, or of a model.
+    name, recipe, created, limits
+        For the card: what it is called, the command that made it, when, and what it cannot do.
 
     Raises
     ------
@@ -188,19 +284,11 @@ def save_model(
         **dict(model.pool),
         **(_of_file(model) if model.onnx else {}),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed: a folder of this name is always a whole model.
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    # A folder of this name is always a whole model.
+    with folder_written_whole(folder, replace=True) as part:
         if model.onnx:
-            (beside / _MODEL).write_bytes(model.onnx)
-        (beside / _CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-        beside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            (part / _MODEL).write_bytes(model.onnx)
+        (part / _CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def _of_rule(rule: LabelRule | None) -> dict[str, Any]:
@@ -212,6 +300,17 @@ def _of_rule(rule: LabelRule | None) -> dict[str, Any]:
 
 def rule_of_card(folder: Path, card: Mapping[str, Any]) -> LabelRule | None:
     """The rule for labels that a card holds; None without one.
+
+    Parameters
+    ----------
+    folder
+        What an error names.
+    card
+        As `read_card` gives it.
+
+    Returns
+    -------
+    LabelRule or None
 
     Raises
     ------
@@ -225,7 +324,7 @@ def rule_of_card(folder: Path, card: Mapping[str, Any]) -> LabelRule | None:
         return LabelRule(
             float(card["rule"]["coverage"]), tuple(float(thresholds[name]) for name in OUTPUTS)
         )
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, ConfigError) as error:
         raise ModelError(
             f"{folder}: the card's rule needs a coverage and a threshold for each of "
             f"{', '.join(OUTPUTS)} ({error}); train the model again"
@@ -241,7 +340,13 @@ def _of_file(model: TrainedModel) -> dict[str, Any]:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what training and running depend on, those that are installed."""
+    """Versions of what training and running depend on, those that are installed.
+
+    Returns
+    -------
+    dict
+        Version by name of the distribution.
+    """
     versions = {}
     libraries = ("streaks", "numpy", "scikit-learn", "tensorflow", "keras", "onnx", "onnxruntime")
     for library in libraries:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streaks.config import Settings
+from streaks.disk import written_whole
 from streaks.errors import LedgerError, ReadError
 from streaks.night.run import NightRun, agree_on_settings, fingerprint, provenance
 from streaks.night_folder.layout import NightFolder
@@ -21,7 +22,6 @@ from streaks.night_folder.ledger import DONE, FAILED, Entry, open_ledger
 from streaks.night_folder.lock import held_folder
 from streaks.night_folder.tables import PartReader, write_night_tables
 from streaks.reporting import AdesContext
-from streaks.reporting.files import written_whole
 
 __all__ = ["merge_night"]
 

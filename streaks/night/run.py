@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from streaks import __version__
+from streaks.disk import written_whole
 from streaks.errors import ConfigError, LedgerError, OutputError
 from streaks.night.planning import Plan, make_plan
 from streaks.night.run_log import RunLog, opened_log, write_metrics
@@ -31,7 +32,6 @@ from streaks.night_folder.lock import FolderWatch, held_folder
 from streaks.night_folder.tables import NightCounts, PartReader, write_night_tables
 from streaks.readers import FrameFiles, find_frames
 from streaks.reporting import AdesContext
-from streaks.reporting.files import written_whole
 from streaks.search import Search
 from streaks.search.warm_up import PRELOADED
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import IO, Any
 
+from streaks.disk import written_whole
 from streaks.errors import OutputError
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import Entry
-from streaks.reporting.files import written_whole
 
 __all__ = ["RunLog", "metrics_text", "opened_log", "write_metrics"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
+from streaks.disk import written_whole
 from streaks.errors import OutputError, ReadError, StreaksError
 from streaks.night_folder.layout import NightFolder
 from streaks.reporting import streak_plane, write_streak_mask, write_table
-from streaks.reporting.files import written_whole
 from streaks.search.searcher import FrameResult
 
 __all__ = ["load_cutouts", "outputs_are_whole", "read_record", "save_cutouts", "save_result"]

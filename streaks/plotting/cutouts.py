@@ -43,6 +43,10 @@ def cutout_picture(
         Side of the picture; native pixels where not given. Enlarged pixels stay square blocks.
     ends
         Ends to mark, in the cutout's own 0-based pixels, with a tick beyond either end.
+
+    Returns
+    -------
+    (h, w, 3) uint8
     """
     panel = tinted(stretch(difference, mask, high=15.0), mask | ~np.isfinite(difference))
     size = panel.shape[0]
@@ -66,6 +70,25 @@ def triplet_panel(
 
     Science and reference share no scale (their sky and depth differ): each is stretched for
     itself. Ends are marked on the difference only, so that one can look without them.
+
+    Parameters
+    ----------
+    science, reference : (size, size) or None
+        Counts.
+    difference : (size, size)
+        Counts, background near zero.
+    mask : (size, size) bool
+        True where there are no data; tinted.
+    panel_px
+        Side of each picture, screen px.
+    ends
+        A streak to mark, in the cutout's pixels.
+    titles
+        Whether each picture has its name below.
+
+    Returns
+    -------
+    (h, w, 3) uint8
     """
     panels, names = [], []
     for name, image in (("science", science), ("reference", reference)):
@@ -87,7 +110,19 @@ def triplet_panel(
 
 
 def subject_png(cutouts: Cutouts, panel_px: int) -> bytes:
-    """PNG of the first cutout of a stack, as a volunteer sees it: nothing drawn over the data."""
+    """PNG of the first cutout of a stack, as a volunteer sees it: nothing drawn over the data.
+
+    Parameters
+    ----------
+    cutouts
+        A stack of one or more.
+    panel_px
+        Side of each picture, screen px.
+
+    Returns
+    -------
+    bytes
+    """
     science, reference = (
         None if stack is None else stack[0] for stack in (cutouts.science, cutouts.reference)
     )
@@ -98,7 +133,19 @@ def subject_png(cutouts: Cutouts, panel_px: int) -> bytes:
 
 
 def cutout_segment(row: Row, size_px: int) -> Segment:
-    """A streak's ends in the pixels of its own cutout (`streaks.cutouts.extract_cutouts`)."""
+    """A streak's ends in the pixels of its own cutout (`streaks.cutouts.extract_cutouts`).
+
+    Parameters
+    ----------
+    row
+        Of a table of streaks.
+    size_px
+        Side of the cutout.
+
+    Returns
+    -------
+    Segment
+    """
     x, y = (float(bare(row[name])) for name in ("x", "y"))
     return segment_of(row).shifted(
         size_px // 2 - np.floor(x + 0.5),
@@ -116,8 +163,7 @@ def _resized(picture: Picture, side_px: int) -> Picture:
     if whole > 1 or side_px > size:
         picture = np.repeat(np.repeat(picture, whole, axis=0), whole, axis=1)
     how = cv2.INTER_AREA if side_px < picture.shape[0] else cv2.INTER_NEAREST
-    result: Picture = cv2.resize(picture, (side_px, side_px), interpolation=how)
-    return result
+    return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=how))
 
 
 def _mark_ends(panel: Picture, ends: Segment, size: int) -> None:

@@ -43,13 +43,29 @@ def encode_png(picture: Picture | NDArray[np.uint8], *, compression: int = 1) ->
         RGB, or (h, w).
     compression
         1 is fast and right for noise; 6 makes enlarged cutouts six times smaller.
+
+    Returns
+    -------
+    bytes
     """
     cv2 = cv2_module()
     return _encode(picture, ".png", [cv2.IMWRITE_PNG_COMPRESSION, compression])
 
 
 def encode_jpeg(picture: Picture | NDArray[np.uint8], *, quality: int = 85) -> bytes:
-    """JPEG bytes, a fifth of a PNG's for noisy images: for pages that hold hundreds."""
+    """JPEG bytes, a fifth of a PNG's for noisy images: for pages that hold hundreds.
+
+    Parameters
+    ----------
+    picture
+        RGB, or (h, w).
+    quality
+        1 to 100.
+
+    Returns
+    -------
+    bytes
+    """
     cv2 = cv2_module()
     # Colour at full resolution: thin coloured lines are all that there is of it.
     full = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -58,6 +74,15 @@ def encode_jpeg(picture: Picture | NDArray[np.uint8], *, quality: int = 85) -> b
 
 def decode_picture(encoded: bytes) -> Picture:
     """An RGB picture from PNG or JPEG bytes.
+
+    Parameters
+    ----------
+    encoded
+        Of a picture that we wrote.
+
+    Returns
+    -------
+    (h, w, 3) uint8
 
     Raises
     ------
@@ -68,26 +93,46 @@ def decode_picture(encoded: bytes) -> Picture:
     bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if bgr is None:
         raise FrameError(f"{len(encoded)} bytes are no PNG or JPEG picture; make it again")
-    result: Picture = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return result
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
 def shrink_picture(picture: Picture, max_px: int) -> Picture:
-    """The picture, its longest side at most `max_px`."""
+    """The picture, its longest side at most `max_px`.
+
+    Parameters
+    ----------
+    picture
+        RGB.
+    max_px
+        Longest side of what comes out.
+
+    Returns
+    -------
+    (h, w, 3) uint8
+    """
     cv2 = cv2_module()
     height, width = picture.shape[:2]
     scale = max_px / max(height, width)
     if scale >= 1:
         return picture
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    result: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return result
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
 def directions(
     start: NDArray[np.float64], end: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Unit vectors along and across; to the right for a point."""
+    """Unit vectors along and across; to the right for a point.
+
+    Parameters
+    ----------
+    start, end : (2,)
+        Places (x, y), px.
+
+    Returns
+    -------
+    along, across : (2,)
+    """
     step = end - start
     length = float(np.hypot(*step))
     along = step / length if length > 0 else np.array([1.0, 0.0])
@@ -100,12 +145,34 @@ def draw_line(
     end: NDArray[np.float64],
     rgb: tuple[int, int, int],
 ) -> None:
+    """A thin line between two places.
+
+    Parameters
+    ----------
+    picture
+        RGB; drawn into.
+    start, end : (2,)
+        Places (x, y), px.
+    rgb
+        Colour.
+    """
     cv2 = cv2_module()
     (x0, y0), (x1, y1) = (tuple(round(float(v) * 2**_SHIFT) for v in p) for p in (start, end))
     cv2.line(picture, (x0, y0), (x1, y1), rgb, 2, cv2.LINE_AA, _SHIFT)
 
 
 def draw_diamond(picture: Picture, centre: NDArray[np.float64], radius: float) -> None:
+    """A white diamond about a place.
+
+    Parameters
+    ----------
+    picture
+        RGB; drawn into.
+    centre : (2,)
+        Place (x, y), px.
+    radius
+        Half of its diagonal, px.
+    """
     cv2 = cv2_module()
     corners = centre + radius * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
     fixed = np.round(corners * 2**_SHIFT).astype(np.int32)
@@ -116,7 +183,21 @@ def draw_diamond(picture: Picture, centre: NDArray[np.float64], radius: float) -
 def draw_text(
     picture: Picture, text: str, at: tuple[int, int], rgb: tuple[int, int, int], *, scale: float
 ) -> None:
-    """Text on a dark plate, its lower left corner at a place."""
+    """Text on a dark plate, its lower left corner at a place.
+
+    Parameters
+    ----------
+    picture
+        RGB; drawn into.
+    text
+        One line.
+    at
+        Lower left corner (x, y), px.
+    rgb
+        Colour.
+    scale
+        Of the font; 1 is 22 px high.
+    """
     cv2 = cv2_module()
     # OpenCV's fonts know ASCII only.
     plain = text.encode("ascii", "replace").decode()
@@ -130,6 +211,20 @@ def draw_text(
 
 
 def text_width(text: str, scale: float) -> int:
+    """How wide a text is drawn.
+
+    Parameters
+    ----------
+    text
+        One line.
+    scale
+        Of the font.
+
+    Returns
+    -------
+    int
+        Screen px.
+    """
     cv2 = cv2_module()
     return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0])
 
@@ -141,11 +236,21 @@ def _encode(picture: NDArray[np.uint8], suffix: str, options: list[int]) -> byte
     done, encoded = cv2.imencode(suffix, bgr, options)
     if not done:
         raise FrameError(f"a picture of shape {picture.shape} cannot be written as {suffix}")
-    result: bytes = encoded.tobytes()
-    return result
+    return bytes(encoded)
 
 
 def cv2_module() -> Any:
+    """OpenCV, or an error that says which package to install.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    StreaksError
+        When it cannot be imported (its twin with windows needs libGL).
+    """
     try:
         import cv2
     except ImportError as error:

@@ -66,12 +66,11 @@ def _grey_levels(
     if data.size > _SMALL:
         from streaks.plotting.kernels import look_up
 
-        return look_up(flat, good, bottom, scale, table)
+        return np.asarray(look_up(flat, good, bottom, scale, table))
     # A report draws small pictures only: it need not wait a second for a compiler to load.
     place = np.where(good, flat, bottom).clip(bottom, np.float32(high)) - bottom
     steps_up = (place * scale + np.float32(0.5)).astype(np.intp)
-    result: NDArray[np.uint8] = table[np.minimum(steps_up, _STEPS - 1)] * good
-    return result
+    return np.asarray(table[np.minimum(steps_up, _STEPS - 1)] * good)
 
 
 def _middle(ordered: NDArray[np.float32]) -> float:
@@ -81,6 +80,19 @@ def _middle(ordered: NDArray[np.float32]) -> float:
 
 
 def tinted(grey: NDArray[np.uint8], masked: NDArray[np.bool_]) -> Picture:
+    """A grey picture in colour, with masked pixels tinted.
+
+    Parameters
+    ----------
+    grey : (ny, nx)
+        Grey levels.
+    masked : (ny, nx) bool
+        Pixels to tint.
+
+    Returns
+    -------
+    (ny, nx, 3) uint8
+    """
     cv2 = cv2_module()
     picture: Picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     picture[masked] = _MASK_RGB

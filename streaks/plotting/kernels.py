@@ -91,7 +91,23 @@ def look_up(
     scale: np.float32,
     table: NDArray[np.uint8],
 ) -> NDArray[np.uint8]:
-    """Entries of a table for values, ``(data - low) * scale`` being the place; 0 where not good."""
+    """Entries of a table for values, ``(data - low) * scale`` being the place; 0 where not good.
+
+    Parameters
+    ----------
+    data : (ny, nx)
+        Values.
+    good : (ny, nx) bool
+        False where the entry is 0.
+    low, scale
+        Place of a value in the table: ``(data - low) * scale``.
+    table : (n,) uint8
+        Entries; what lies beyond gets the first or last.
+
+    Returns
+    -------
+    (ny, nx) uint8
+    """
     grey = np.empty(data.shape, np.uint8)
     _look_up(data.ravel(), np.ascontiguousarray(good).ravel(), low, scale, table, grey.ravel())
     return grey

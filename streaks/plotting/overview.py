@@ -63,6 +63,10 @@ def frame_overview(
     max_px
         Longest side of the image, screen px; the legend comes below it.
 
+    Returns
+    -------
+    (h, w, 3) uint8
+
     Raises
     ------
     FrameError
@@ -98,6 +102,10 @@ def mark_truth(overview: Picture, truth: QTable, shape: tuple[int, int]) -> Pict
         With ``x0, y0, x1, y1``; rows whose ends are NaN are not drawn.
     shape
         ``(ny, nx)`` of the frame.
+
+    Returns
+    -------
+    (h, w, 3) uint8
     """
     marked = overview.copy()
     sky = marked[: marked.shape[0] - _LEGEND_PX]
@@ -180,8 +188,7 @@ def _background(image: NDArray[np.float32], masked: NDArray[np.bool_]) -> NDArra
     mesh = np.pad(mesh, 1, mode="reflect", reflect_type="odd") if min(my, mx) > 1 else mesh
     dy, dx = (round(n / m) if min(my, mx) > 1 else 0 for n, m in ((ny, my), (nx, mx)))
     smooth = cv2.resize(mesh, (nx + 2 * dx, ny + 2 * dy), interpolation=cv2.INTER_LINEAR)
-    result: NDArray[np.float32] = smooth[dy : dy + ny, dx : dx + nx]
-    return result
+    return np.asarray(smooth[dy : dy + ny, dx : dx + nx])
 
 
 def _cell_medians(image: NDArray[np.float32], my: int, mx: int) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
+from streaks.disk import Limits, load_arrays
 from streaks.errors import ConfigError, ReadError, StreaksError
 from streaks.readers.images import read_image
 from streaks.readers.pictures import flat_areas, is_dark_positive, read_picture
@@ -28,7 +28,14 @@ POLARITIES = ("auto", "dark", "light")
 _PICTURES = (".png", ".jpg", ".jpeg")
 _STACKS = (".npz",)
 _ALERTS = (".avro",)
-_SIZES_PX = (31, 512)
+#: Longer side. Rubin's stamps are 30 px, ours 128, ZTF's streaks 157.
+_SIZES_PX = (24, 512)
+#: An image that is larger is a frame, whose place is `streaks detect`.
+_MAX_PIXELS = 4096 * 4096
+#: What a stack holds; other arrays of the file are not read.
+_ARRAYS = ("difference", "mask", "science", "reference", "names")
+#: 16,000 cutouts of 128 px. Differences are noise, which hardly shrinks, and masks are small.
+_STACK_LIMITS = Limits(max_bytes=1 << 30, max_ratio=100.0)
 #: Below this a set's median skewness is noise.
 _CLEAR_SKEWNESS = 0.02
 
@@ -132,6 +139,10 @@ def _read_file(file: Path, stamps: list[_Stamp], failures: list[tuple[str, str]]
     except StreaksError as error:
         failures.append((str(file), str(error)))
         return
+    except Exception as error:  # one file that nobody foresaw must not cost the others
+        reason = " ".join(str(error).split())[:160]
+        failures.append((str(file), f"cannot be read ({type(error).__name__}: {reason})"))
+        return
     for stamp in read:
         reason = _size_trouble(stamp.data.shape)
         if reason:
@@ -149,71 +160,47 @@ def _file_stamps(file: Path) -> Iterator[_Stamp]:
         yield from _stack_stamps(file)
     elif name.endswith(FITS_SUFFIXES):
         with np.errstate(over="ignore", invalid="ignore"):
-            data = np.ascontiguousarray(read_image(file).data, dtype=np.float32)
+            image = read_image(file, max_pixels=_MAX_PIXELS)
+            data = np.ascontiguousarray(image.data, dtype=np.float32)
         yield _Stamp(file.name, data, ~np.isfinite(data), {})
     else:
         raise ReadError(f"{file} is no cutout that is known: expected PNG, JPEG, FITS, npz, avro")
 
 
 def _stack_stamps(file: Path) -> Iterator[_Stamp]:
-    arrays = _load_stack(file)
+    arrays = load_arrays(file, _ARRAYS, _STACK_LIMITS)
     if "difference" not in arrays:
-        raise ReadError(f"{file} has no array 'difference'; it has {', '.join(arrays) or 'none'}")
+        raise ReadError(f"{file} has no array 'difference'; expected (n, ny, nx) of numbers")
     difference = arrays["difference"]
     if difference.ndim != 3 or difference.dtype.kind not in "fiu":
         raise ReadError(f"{file}: difference is {difference.shape}; expected numbers (n, ny, nx)")
+    if reason := _size_trouble(difference.shape[1:]):
+        raise ReadError(f"{file}: {reason}")
     n = len(difference)
     names = arrays.get("names", np.array([f"{file.stem}_{i:06d}" for i in range(n)], dtype=str))
     for what in ("mask", "science", "reference"):
         if what in arrays and arrays[what].shape != difference.shape:
             raise ReadError(f"{file}: {what} is {arrays[what].shape}, not {difference.shape}")
+        if what in arrays and arrays[what].dtype.kind not in "biuf":
+            raise ReadError(f"{file}: {what} is of {arrays[what].dtype}; expected numbers")
     if names.shape != (n,):
         raise ReadError(f"{file}: names is {names.shape}, expected ({n},)")
     for i in range(n):
-        data = difference[i].astype(np.float32)
+        data = _as_float32(difference[i])
         mask = ~np.isfinite(data)
         if "mask" in arrays:
             mask |= arrays["mask"][i].astype(bool)
         beside: dict[str, NDArray[np.float32]] = {
-            what: arrays[what][i].astype(np.float32)
+            what: _as_float32(arrays[what][i])
             for what in ("science", "reference")
             if what in arrays
         }
         yield _Stamp(str(names[i]), data, mask, beside)
 
 
-def _load_stack(file: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            _check_members(archive, file)
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except StreaksError:
-        raise
-    except Exception as error:
-        # zipfile, zlib and numpy raise many kinds for a damaged archive.
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise ReadError(f"{file} cannot be read as an npz stack: {reason}") from None
-
-
-def _check_members(archive: zipfile.ZipFile, file: Path) -> None:
-    """Refuse arrays whose header promises more than their member holds."""
-    for info in archive.infolist():
-        with archive.open(info) as member:
-            version = np.lib.format.read_magic(member)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read_header(member)
-        if dtype.hasobject:
-            raise ReadError(f"{file}: {info.filename} holds Python objects; these are never loaded")
-        promised = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
-        if promised > info.file_size:
-            raise ReadError(
-                f"{file}: {info.filename} promises {promised} bytes and has {info.file_size}"
-            )
+def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float32, copy=False)
 
 
 def _alert_stamps(file: Path) -> tuple[list[_Stamp], list[tuple[str, str]]]:

@@ -53,6 +53,18 @@ _SAME_LENGTH, _LENGTH_SLACK_S = 0.1, 2.0
 _SIGMA_TO_FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 
+#: What a user may say of an image, ends included; of some, 0 excluded.
+_ABOVE_0 = ("fwhm_px", "gain", "exposure_s", "saturation")
+_RANGES = {
+    "fwhm_px": (0.0, 100.0),
+    "gain": (0.0, 1e6),
+    "exposure_s": (0.0, 1e7),
+    "saturation": (0.0, 1e12),
+    "zero_point_mag": (-50.0, 100.0),
+    "read_noise_e": (0.0, 1e6),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class FrameOverrides:
     """What the user knows better than the header; None leaves the header's word.
@@ -76,10 +88,12 @@ class FrameOverrides:
     time: Time | str | float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("fwhm_px", "gain", "exposure_s", "saturation"):
+        for name, (low, high) in _RANGES.items():
             given = getattr(self, name)
-            if given is not None and not given > 0:
+            if given is not None and name in _ABOVE_0 and not given > 0:
                 raise ConfigError(f"{name} is {given}; it must be greater than 0")
+            if given is not None and not low <= given <= high:
+                raise ConfigError(f"{name} is {given}; it must be {low:g} to {high:g}")
         if self.time is not None and self._mid() is None:
             raise ConfigError(
                 f"time is {self.time!r}; expected mid-exposure in UTC as 2018-06-07T04:12:33"

@@ -8,7 +8,6 @@ their names.
 from __future__ import annotations
 
 import functools
-import gzip
 import io
 import math
 import os
@@ -24,7 +23,8 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from streaks.errors import AccessError, ReadError, StreaksError
+from streaks.disk import GZIP_MAGIC, Limits, open_regular, read_bytes
+from streaks.errors import ReadError, StreaksError
 from streaks.readers.colour import chosen_plane
 from streaks.readers.profile import FITS_SUFFIXES, split_choice
 from streaks.readers.structure import check_structure
@@ -45,10 +45,10 @@ _MAX_PIXELS = 2**30
 #: A picture with more is no photograph of the sky, and is not decoded.
 _MAX_PICTURE_PIXELS = 2**27
 #: A gzipped file that unpacks to more is to be unpacked on disk, not in memory.
-_MAX_UNPACKED_BYTES = 2**30
+_UNPACKED = Limits(max_bytes=2**30)
 #: No tile compression does better: gzip's limit is 1032, Rice's about 230.
 _MAX_RATIO = 2048
-_GZIP_MAGIC = b"\x1f\x8b"
+_PICTURE_FORMATS = ("PNG", "JPEG", "TIFF")
 _PICTURE_MAGICS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _BLOCK = 2880
 #: What an HDU of a name is, first match wins. A number at its end does not matter.
@@ -138,11 +138,14 @@ class FitsFile:
         As astropy has them, not yet read.
     size
         Bytes, unpacked.
+    unpacked
+        These bytes, where the file is gzipped; else empty.
     """
 
     path: Path
     hdus: fits.HDUList
     size: int
+    unpacked: bytes = b""
     _known: list[Hdu] = field(default_factory=list)
 
     def listing(self) -> Sequence[Hdu]:
@@ -216,7 +219,7 @@ class FitsFile:
         labels = ", ".join(hdu.label for hdu in images) or "none"
         raise ReadError(f"{self.path} has no image {choice}; it has {labels}")
 
-    def read(self, hdu: Hdu, *, plane: str = "") -> FitsImage:
+    def read(self, hdu: Hdu, *, plane: str = "", max_pixels: int = _MAX_PIXELS) -> FitsImage:
         """The pixels of one image, checked before they are allocated.
 
         Raises
@@ -225,10 +228,10 @@ class FitsFile:
             If it is cut short, too large, or a cube of which no plane was chosen.
         """
         stored = self.hdus[hdu.index]
-        _check_size(stored, self.path, self.size)
+        _check_size(stored, self.path, self.size, max_pixels)
         header = _joined_header(self.hdus, hdu.index)
         blank = _blank_value(stored)
-        data = _data_of(stored, self.path, self.size)
+        data = _data_of(stored, self.path, self.size, self.unpacked)
         data = data.reshape(hdu.shape)
         unusable = None
         if blank is not None and data.dtype.kind in "iu":
@@ -304,11 +307,13 @@ def open_images(path: str | os.PathLike[str]) -> Iterator[FitsFile]:
         If the file is missing, empty, cut short, or no FITS file.
     """
     path = Path(path)
-    with _opened(path) as (hdus, size):
-        yield FitsFile(path, hdus, size)
+    with _opened(path) as (hdus, size, unpacked):
+        yield FitsFile(path, hdus, size, unpacked)
 
 
-def read_image(path: str | os.PathLike[str], extension: str = "") -> FitsImage:
+def read_image(
+    path: str | os.PathLike[str], extension: str = "", *, max_pixels: int = _MAX_PIXELS
+) -> FitsImage:
     """The first 2-D image of a FITS file, or that of a named extension.
 
     Parameters
@@ -408,7 +413,7 @@ def read_picture_image(path: Path, plane: str = "") -> FitsImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of size: that is checked below
-            with Image.open(path) as picture:
+            with Image.open(path, formats=_PICTURE_FORMATS) as picture:
                 if math.prod(picture.size) > _MAX_PICTURE_PIXELS:
                     raise ReadError(
                         f"{path} is {picture.size[0]} x {picture.size[1]} px: too large a picture; "
@@ -444,17 +449,20 @@ def _grey_values(picture: Any, path: Path, plane: str) -> NDArray[Any]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int]]:
-    """The file's HDUs, not yet read, and its size in bytes; any trouble as a `ReadError`."""
+def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int, bytes]]:
+    """The file's HDUs, not yet read, its size in bytes, and its bytes where it was packed.
+
+    Any trouble is a `ReadError`.
+    """
     try:
         with warnings.catch_warnings():
             # What astropy only warns of (odd cards, a short file) is harmless or found below.
             warnings.simplefilter("ignore")
             with (
-                _stream(path) as (stream, size),
+                _stream(path) as (stream, size, unpacked),
                 fits.open(stream, lazy_load_hdus=True) as hdus,
             ):
-                yield hdus, size
+                yield hdus, size, unpacked
     except StreaksError:
         raise
     except MemoryError:
@@ -466,36 +474,27 @@ def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int]]:
 
 
 @contextmanager
-def _stream(path: Path) -> Iterator[tuple[str | IO[bytes], int]]:
+def _stream(path: Path) -> Iterator[tuple[str | IO[bytes], int, bytes]]:
     """What astropy shall open: the path itself, or unpacked bytes of a gzipped file."""
     size, magic = _size_and_magic(path)
-    if not magic.startswith(_GZIP_MAGIC):
+    if not magic.startswith(GZIP_MAGIC):
         _check_magic(path, magic)
         with path.open("rb") as file:
             check_structure(file, str(path))
-        yield str(path), size
+        yield str(path), size, b""
         return
-    unpacked = _unpack(path)
-    if unpacked.startswith(_GZIP_MAGIC):
+    unpacked = read_bytes(path, _UNPACKED)
+    if unpacked.startswith(GZIP_MAGIC):
         raise ReadError(f"{path} is gzip inside gzip; unpack it once")
     _check_magic(path, unpacked[:16])
     check_structure(io.BytesIO(unpacked), str(path))
-    yield io.BytesIO(unpacked), len(unpacked)
+    yield io.BytesIO(unpacked), len(unpacked), unpacked
 
 
 def _size_and_magic(path: Path) -> tuple[int, bytes]:
-    if path.is_dir():
-        raise ReadError(f"{path} is a folder; expected a FITS file")
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            magic = file.read(16)
-    except FileNotFoundError:
-        raise AccessError(f"{path} does not exist; check the name") from None
-    except OSError as error:
-        raise AccessError(f"{path} cannot be opened: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ReadError(f"{path} cannot be opened: {error}") from None
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        magic = file.read(16)
     if size == 0:
         raise ReadError(f"{path} is empty (0 bytes); fetch it again")
     return size, magic
@@ -507,26 +506,15 @@ def _check_magic(path: Path, magic: bytes) -> None:
         raise ReadError(f"{path} is not a FITS file: it begins with {magic!r}, expected 'SIMPLE'")
 
 
-def _unpack(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            unpacked = file.read(_MAX_UNPACKED_BYTES + 1)
-    except (EOFError, OSError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
-        raise ReadError(f"{path} is cut short or damaged ({error}); fetch it again") from None
-    if len(unpacked) > _MAX_UNPACKED_BYTES:
-        raise ReadError(
-            f"{path} unpacks to more than {_MAX_UNPACKED_BYTES >> 20} MB; unpack it on disk"
-        )
-    return unpacked
-
-
-def _data_of(hdu: Any, path: Path, size: int) -> NDArray[Any]:
+def _data_of(hdu: Any, path: Path, size: int, unpacked: bytes) -> NDArray[Any]:
     """An HDU's pixels: by the short way where its compression is the common one."""
     info = hdu.fileinfo()
-    if isinstance(hdu, fits.CompImageHDU) and info and size == path.stat().st_size:
+    if isinstance(hdu, fits.CompImageHDU) and info:
+        from streaks.readers.compressed import check_compressed
         from streaks.readers.rice import read_rice_floats
 
-        with path.open("rb") as file:
+        with io.BytesIO(unpacked) if unpacked else path.open("rb") as file:
+            check_compressed(file, info["hdrLoc"], info["datLoc"], size, str(path))
             data = read_rice_floats(file, info["hdrLoc"], info["datLoc"], size)
         if data is not None:
             return data
@@ -605,7 +593,7 @@ def _described(hdu: Any) -> str:
     return f"{len(hdu.shape)}-D" if hdu.shape else "without data"
 
 
-def _check_size(hdu: Any, path: Path, size: int) -> None:
+def _check_size(hdu: Any, path: Path, size: int, max_pixels: int) -> None:
     """Refuse what the file cannot hold, before it is allocated."""
     promised = math.prod(hdu.shape) * abs(int(hdu.header["BITPIX"])) // 8
     text = (
@@ -615,8 +603,8 @@ def _check_size(hdu: Any, path: Path, size: int) -> None:
     compressed = isinstance(hdu, fits.CompImageHDU)
     if _ends_beyond(hdu, size) or (compressed and promised > _MAX_RATIO * size):
         raise ReadError(f"{text}, the file has {size} bytes: it is cut short or damaged")
-    if math.prod(hdu.shape) > _MAX_PIXELS:
-        raise ReadError(f"{text}; the most that is read in one piece is {_MAX_PIXELS} pixels")
+    if math.prod(hdu.shape) > max_pixels:
+        raise ReadError(f"{text}; the most that is read in one piece is {max_pixels} pixels")
 
 
 def _ends_beyond(hdu: Any, size: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.disk import Limits, read_bytes
 from streaks.errors import ReadError
 
 __all__ = ["flat_areas", "is_dark_positive", "read_picture"]
@@ -25,10 +28,19 @@ _MIN_BOX_PX, _MIN_BOX_FILL = 8, 0.9
 _RING_PX, _RING_LEVELS = 2, 3
 #: A decoded picture larger than this is no cutout; its size is known before it is decoded.
 _MAX_SIDE_PX = 4096
+#: The only decoders that are asked. Others (PostScript, by way of Ghostscript) run programs.
+_FORMATS = ("PNG", "JPEG")
+#: Larger files hold something else than a cutout: notes, profiles, other pictures.
+_LIMITS = Limits(max_bytes=1 << 26)
 
 
 def read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Grey values and transparent pixels of a PNG or JPEG.
+
+    Parameters
+    ----------
+    path
+        Its content tells what it is, whatever its name says.
 
     Returns
     -------
@@ -39,19 +51,37 @@ def read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     Raises
     ------
     ReadError
-        If the file is missing, damaged, or larger than any cutout.
+        If the file is missing, damaged, no PNG or JPEG, or larger than any cutout.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
+    content = read_bytes(path, _LIMITS)
     try:
-        with Image.open(path) as picture:
-            if max(picture.size) > _MAX_SIDE_PX:
-                raise ReadError(f"{path} is {picture.size[0]} x {picture.size[1]} px: no cutout")
-            return _grey(picture), _transparent(picture)
-    except FileNotFoundError:
-        raise ReadError(f"{path} does not exist; check the name") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ReadError(f"{path} cannot be read as a picture: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which are checked here
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+                if max(picture.size) > _MAX_SIDE_PX:
+                    raise ReadError(
+                        f"{path} is {picture.size[0]} x {picture.size[1]} px: no cutout, which has "
+                        f"at most {_MAX_SIDE_PX} px a side"
+                    )
+                return _grey(picture), _transparent(picture)
+    except ReadError:
+        raise
+    except Image.DecompressionBombError:
+        raise ReadError(
+            f"{path} has more pixels than Pillow takes: no cutout, which has at most "
+            f"{_MAX_SIDE_PX} px a side"
+        ) from None
+    except UnidentifiedImageError:
+        raise ReadError(
+            f"{path} cannot be read as a picture: it is neither PNG nor JPEG, whatever its name "
+            f"says (it begins with {content[:8]!r})"
+        ) from None
+    except Exception as error:
+        # Damaged pictures make the decoders raise many kinds, and Pillow one for huge sizes.
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ReadError(f"{path} cannot be read as a picture: {reason}") from None
 
 
 def _grey(picture: Any) -> NDArray[np.float32]:
@@ -62,7 +92,7 @@ def _grey(picture: Any) -> NDArray[np.float32]:
 
 def _transparent(picture: Any) -> NDArray[np.bool_]:
     if "A" in picture.getbands() or "transparency" in picture.info:
-        return np.asarray(picture.convert("RGBA"))[..., 3] == 0
+        return np.asarray(np.asarray(picture.convert("RGBA"))[..., 3] == 0)
     return np.zeros(picture.size[::-1], bool)
 
 
@@ -71,6 +101,11 @@ def is_dark_positive(pictures: Sequence[NDArray[Any]]) -> tuple[bool, float]:
 
     Stars and trails, which a difference image has more of than holes, make a long tail on the
     positive side.
+
+    Parameters
+    ----------
+    pictures
+        Grey values of each, without masked pixels.
 
     Returns
     -------
@@ -145,10 +180,10 @@ def _is_solid(area: NDArray[np.uint8], saturated: bool) -> bool:
     _, _, width, height = cv2.boundingRect(area)
     n = int(area.sum())
     if saturated:
-        return min(width, height) >= _MIN_BOX_PX and n >= _MIN_BOX_FILL * width * height
+        return bool(min(width, height) >= _MIN_BOX_PX and n >= _MIN_BOX_FILL * width * height)
     outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(area), outlines, -1, 1, cv2.FILLED)
-    return n >= _MIN_SOLID * int(filled.sum())
+    return bool(n >= _MIN_SOLID * int(filled.sum()))
 
 
 def _with_ringing(

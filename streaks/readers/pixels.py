@@ -51,6 +51,19 @@ def look_up(
 
     Where `unusable` is 1 the first is 1 in any case, and the others have that plane too. All but
     the table are flat arrays of one length.
+
+    Parameters
+    ----------
+    values : (n,)
+        Unsigned; each a place in the table.
+    table : (n_values,) uint8
+        A byte for each value.
+    unusable : (n,) uint8
+        1 where a pixel must not be used.
+    unusable_plane
+        Bit that those pixels get.
+    mask, planes : (n,) uint8
+        Filled.
     """
     plane = np.uint8(unusable_plane)
     # Unsigned, so that no index is asked whether it counts from the end.

@@ -84,7 +84,7 @@ def read_rice_floats(
     file.seek(header_at)
     try:
         layout = _layout(fits.Header.fromstring(file.read(data_at - header_at)))
-    except (ValueError, TypeError, KeyError, fits.VerifyError):
+    except (ValueError, TypeError, KeyError, OverflowError, fits.VerifyError):
         return None
     if layout is None or data_at + layout.heap_at + layout.heap_bytes > max_bytes:
         return None
@@ -133,7 +133,14 @@ def _layout(header: fits.Header) -> _Layout | None:
     n_tiles = int(header["NAXIS2"])
     table_bytes = rows.itemsize * n_tiles
     heap_at = int(header.get("THEAP", table_bytes))
-    if heap_at < table_bytes or n_tiles != -(-ny // rows_per_tile):
+    heap_bytes = table_bytes + int(header["PCOUNT"]) - heap_at
+    columns_bytes = max(at + kind.itemsize for kind, at in columns.values())
+    if (
+        heap_at < table_bytes
+        or heap_bytes < 0
+        or columns_bytes > rows.itemsize
+        or n_tiles != -(-ny // rows_per_tile)
+    ):
         return None
     blank = header.get("ZBLANK")
     return _Layout(
@@ -146,7 +153,7 @@ def _layout(header: fits.Header) -> _Layout | None:
         rows=rows,
         n_tiles=n_tiles,
         heap_at=heap_at,
-        heap_bytes=table_bytes + int(header["PCOUNT"]) - heap_at,
+        heap_bytes=heap_bytes,
     )
 
 
@@ -169,7 +176,10 @@ def _unpacked(
     where = np.ascontiguousarray(table["COMPRESSED_DATA"].reshape(-1, 2), dtype=np.int64)
     lengths, starts = where[:, 0], where[:, 1]
     # Tiles of no length are kept in another column, not quantised.
-    if lengths.min() < 4 or starts.min() < 0 or (starts + lengths).max() > layout.heap_bytes:
+    if lengths.min() < 4 or lengths.max() > layout.heap_bytes or starts.min() < 0:
+        return None
+    # What is left is compared, and no sum made: two numbers of 64 bits wrap around.
+    if (starts > layout.heap_bytes - lengths).any():
         return None
     scale, zero = (table[name].reshape(-1).astype(np.float64) for name in ("ZSCALE", "ZZERO"))
     if len(scale) != layout.n_tiles or len(zero) != layout.n_tiles:
@@ -288,7 +298,7 @@ def _rice_integers(stored: Any, length: int, block_px: int, out: Any) -> bool:
                 last = _stepped(last, number)
                 out[first + i] = np.int32(last)
                 i += np.uint64(1)
-    return at <= end
+    return bool(at <= end)
 
 
 @njit(cache=True, inline="always")

@@ -31,6 +31,13 @@ def check_structure(stream: IO[bytes], name: str) -> None:
     What follows the last whole HDU is not looked at: that a file is cut short is found when its
     image is.
 
+    Parameters
+    ----------
+    stream
+        Open for reading; its place is changed.
+    name
+        What an error calls it.
+
     Raises
     ------
     ReadError

@@ -24,6 +24,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.errors import ConfigError, TableError
+from streaks.reporting.bands import mpc_band
 from streaks.tables import StreakFlag
 
 __all__ = [
@@ -62,7 +63,8 @@ class AdesContext:
     observatory
         MPC code; empty to take each streak's own (column or ``meta`` ``observatory``).
     band
-        Magnitude band in the MPC's list; empty to take each streak's own.
+        Magnitude band in the MPC's list; empty to take each streak's own filter, by
+        `streaks.reporting.bands.mpc_band`.
     astrometric_catalogue, photometric_catalogue
         In the MPC's list; ``UNK`` when the image does not say.
     astrometric_floor_arcsec
@@ -108,6 +110,15 @@ class AdesContext:
 def ades_context(values: Mapping[str, Any]) -> AdesContext:
     """A context from plain values, as a TOML file holds them.
 
+    Parameters
+    ----------
+    values
+        By the names of `AdesContext`.
+
+    Returns
+    -------
+    AdesContext
+
     Raises
     ------
     ConfigError
@@ -140,7 +151,22 @@ _KIND_NAMES = {tuple: "a list of names", float: "a number", str: "a text"}
 
 
 def with_station(streaks: QTable, *, observatory: str, band: str) -> QTable:
-    """The streaks of one image with the columns that an ADES file needs and an image knows."""
+    """The streaks of one image with the columns that an ADES file needs and an image knows.
+
+    Parameters
+    ----------
+    streaks
+        Of one image.
+    observatory
+        MPC code; empty where unknown.
+    band
+        The filter as the image spells it; empty where unknown.
+
+    Returns
+    -------
+    QTable
+        With ``observatory`` and ``band``.
+    """
     told = streaks.copy(copy_data=False)
     told["observatory"] = np.full(
         len(streaks), observatory or "", dtype=f"U{len(observatory) or 1}"
@@ -150,7 +176,17 @@ def with_station(streaks: QTable, *, observatory: str, band: str) -> QTable:
 
 
 def tracklet_name(streak_id: str) -> str:
-    """A name of eight characters for a streak: ``S`` and seven of its hash, always the same."""
+    """A name of eight characters for a streak: ``S`` and seven of its hash, always the same.
+
+    Parameters
+    ----------
+    streak_id
+        Of the streak, or the name of its tracklet.
+
+    Returns
+    -------
+    str
+    """
     digest = hashlib.sha256(streak_id.encode()).digest()
     number = int.from_bytes(digest[:8], "big")
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -175,6 +211,11 @@ def split_submittable(table: QTable) -> tuple[QTable, QTable]:
     The Minor Planet Center asks for three positions an object and night: submittable are streaks
     of a ``tracklet`` that has at least three times of exposure among them. All streaks of a
     tracklet of several times count as the asteroid that one of them was called.
+
+    Parameters
+    ----------
+    table
+        Streaks of a night.
 
     Returns
     -------
@@ -218,6 +259,13 @@ def ades_psv(table: QTable, context: AdesContext | None = None) -> str:
     said in the log: streaks cut by an edge or a mask (their midpoint is no position at
     mid-exposure) and negative ones. Streaks of one ``tracklet`` share a ``trkSub``.
 
+    Parameters
+    ----------
+    table
+        Streaks, with sky coordinates and times.
+    context
+        Of the file; one without names when not given.
+
     Returns
     -------
     str
@@ -236,6 +284,7 @@ def ades_psv(table: QTable, context: AdesContext | None = None) -> str:
     _check_rows(table, rows)
     stations = [_text(table, row, "observatory", context.observatory) for row in rows]
     _check_stations(table, rows, stations)
+    _say_unknown_bands(table, rows, context)
     blocks = ["# version=2022"]
     for station in sorted(set(stations)):
         records = [
@@ -247,6 +296,17 @@ def ades_psv(table: QTable, context: AdesContext | None = None) -> str:
     if len(rows) == 0:
         blocks += ["# comment", "! line no candidates"]
     return "\n".join(blocks) + "\n"
+
+
+def _say_unknown_bands(table: QTable, rows: list[int], context: AdesContext) -> None:
+    names = {_text(table, row, "band", "") for row in rows} if not context.band else set()
+    unknown = sorted(name for name in names if name and not mpc_band(name))
+    if unknown:
+        _log.warning(
+            "magnitudes are left out of the ADES file: the MPC's list has no band for the filter "
+            "%s; give one with --ades (band = ...)",
+            ", ".join(unknown[:_NAMED]),
+        )
 
 
 def _reportable(table: QTable) -> NDArray[np.bool_]:
@@ -313,7 +373,8 @@ def _record(table: QTable, row: int, station: str, context: AdesContext) -> dict
     rms_ra, rms_dec, rms_corr = _position_errors(table, row, context.astrometric_floor_arcsec)
     snr = _number(table, row, "snr")
     mag = _number(table, row, "mag")
-    band = _text(table, row, "band", context.band)
+    # What a person gave is taken at its word: the MPC's list grows.
+    band = context.band or mpc_band(_text(table, row, "band", ""))
     record = dict.fromkeys(_COLUMNS, "")
     record |= {
         "trkSub": _track_name(table, row),
@@ -333,7 +394,7 @@ def _record(table: QTable, row: int, station: str, context: AdesContext) -> dict
         "remarks": _clean(f"{table['streak_id'][row]}{_known(table, row)}")[:200],
     }
     # The schema allows a magnitude only together with its band.
-    if math.isfinite(mag) and re.fullmatch(r"\w{1,3}", band, flags=re.ASCII):
+    if math.isfinite(mag) and band:
         record |= {
             "mag": _fixed(mag, 2),
             "rmsMag": _error(_number(table, row, "mag_err"), 2),
@@ -415,8 +476,8 @@ def _error(value: float, digits: int) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text without the separator, and on one line."""
-    return re.sub(r"[|\r\n\t]+", " ", str(text)).strip()
+    """Text without the separator and control characters, and on one line."""
+    return re.sub(r"[|\x00-\x1f\x7f-\x9f\ud800-\udfff]+", " ", str(text)).strip()
 
 
 def _aligned(records: list[dict[str, str]]) -> list[str]:

@@ -10,8 +10,8 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from streaks.disk import written_whole
 from streaks.geometry import Segment, distance_to_segment
-from streaks.reporting.files import written_whole
 
 __all__ = ["STREAK_BIT", "streak_plane", "write_streak_mask"]
 
@@ -51,7 +51,17 @@ def streak_plane(
 def write_streak_mask(
     path: str | os.PathLike[str], plane: NDArray[np.int32], wcs: Any = None
 ) -> None:
-    """Write a plane as FITS, laid out like Rubin's: extension ``MASK``, word ``MP_STREAK``."""
+    """Write a plane as FITS, laid out like Rubin's: extension ``MASK``, word ``MP_STREAK``.
+
+    Parameters
+    ----------
+    path
+        Replaced where it exists.
+    plane : (ny, nx)
+        0, or a bit where a streak lies.
+    wcs
+        Of the image; None for none.
+    """
     from astropy.io import fits
 
     header = fits.Header() if wcs is None else wcs.to_header(relax=True)

@@ -18,8 +18,8 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from streaks.disk import written_whole
 from streaks.palette import CLASS_COLOURS, class_colour
-from streaks.reporting.files import written_whole
 from streaks.reporting.rows import bare_columns, finite, frame_row, number, streak_row, text
 from streaks.reporting.truth import truth_section
 from streaks.tables import CLASSES, PROBABILITY_COLUMNS, SKIP
@@ -134,14 +134,27 @@ def write_report(
     for section in ("unknown", "known"):
         view[section] = _grouped(view[section], about)
     view["n_tracklets"] = sum(line["kind"] == "motion" for line in about.values())
-    with written_whole(path) as beside, beside.open("w", encoding="utf-8") as file:
+    with written_whole(path) as part, part.open("w", encoding="utf-8") as file:
         # Piece by piece: a page with its pictures in one text would be in memory three times.
         for piece in _template().generate(view):
             file.write(piece)
 
 
 def select_rows(streaks: QTable, max_rows: int) -> list[int]:
-    """Rows that the page shows when not all fit: asteroids, then those of highest score."""
+    """Rows that the page shows when not all fit: asteroids, then those of highest score.
+
+    Parameters
+    ----------
+    streaks
+        Of a night.
+    max_rows
+        That the page shows.
+
+    Returns
+    -------
+    list of int
+        In the table's order of score.
+    """
     labels = _texts(streaks, "label")
     score = np.nan_to_num(_values(streaks, "score"), nan=-np.inf)
     order = sorted(range(len(streaks)), key=lambda i: (labels[i] != "asteroid", -score[i]))
@@ -321,7 +334,17 @@ def _class_counts(labels: list[str]) -> list[dict[str, Any]]:
 
 
 def data_uri(encoded: bytes | None) -> str:
-    """A picture as an address that holds it; empty for none."""
+    """A picture as an address that holds it; empty for none.
+
+    Parameters
+    ----------
+    encoded
+        Bytes of a PNG or JPEG; None for no picture.
+
+    Returns
+    -------
+    str
+    """
     if not encoded:
         return ""
     kind = "jpeg" if encoded[:2] == b"\xff\xd8" else "png"

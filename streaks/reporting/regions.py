@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -22,6 +23,16 @@ def ds9_regions(table: QTable) -> str:
     Lines are on the sky (ICRS) when every streak has both ends there, so that one file serves a
     whole night; else in image coordinates, which needs all streaks to be of one image. The
     `regions` package turns 0-based pixels into DS9's, which count from 1.
+
+    Parameters
+    ----------
+    table
+        Streaks, with the columns that `find_streaks` gives.
+
+    Returns
+    -------
+    str
+        The whole file.
 
     Raises
     ------
@@ -52,7 +63,7 @@ def _all_on_sky(table: QTable) -> bool:
     )
 
 
-def _sky_lines(table: QTable) -> list:
+def _sky_lines(table: QTable) -> list[Any]:
     from astropy.coordinates import SkyCoord
     from regions import LineSkyRegion
 
@@ -61,7 +72,7 @@ def _sky_lines(table: QTable) -> list:
     return [LineSkyRegion(start[i], end[i]) for i in range(len(table))]
 
 
-def _pixel_lines(table: QTable) -> list:
+def _pixel_lines(table: QTable) -> list[Any]:
     from regions import LinePixelRegion, PixCoord
 
     x0, y0, x1, y1 = (table[name].to_value("pix") for name in _ENDS)
@@ -70,7 +81,7 @@ def _pixel_lines(table: QTable) -> list:
     ]
 
 
-def _serialised(table: QTable, lines: list) -> str:
+def _serialised(table: QTable, lines: list[Any]) -> str:
     from regions import Regions
 
     for i, line in enumerate(lines):
@@ -85,4 +96,4 @@ def _label_text(table: QTable, row: int, label: str) -> str:
     if "snr" in table.colnames and np.isfinite(table["snr"][row]):
         parts.append(f"S/N {float(table['snr'][row]):.1f}")
     # Braces end DS9's text and a line break ends the region.
-    return re.sub(r"[{}\r\n;]+", " ", " ".join(part for part in parts if part))
+    return re.sub(r"[{};\x00-\x1f\x7f-\x9f]+", " ", " ".join(part for part in parts if part))

@@ -30,12 +30,36 @@ _CUT = StreakFlag.EDGE_0 | StreakFlag.EDGE_1 | StreakFlag.MASKED_0 | StreakFlag.
 
 
 def bare_columns(table: QTable) -> Columns:
-    """A table's columns as plain values in their own units."""
+    """A table's columns as plain values in their own units.
+
+    Parameters
+    ----------
+    table
+        Any.
+
+    Returns
+    -------
+    mapping
+        Lists of plain values by column.
+    """
     return {name: getattr(table[name], "value", table[name]).tolist() for name in table.colnames}
 
 
 def streak_row(streaks: Columns, row: int) -> dict[str, Any]:
-    """One streak: numbers for sorting under their column's name, and text beside them."""
+    """One streak: numbers for sorting under their column's name, and text beside them.
+
+    Parameters
+    ----------
+    streaks
+        As `bare_columns` gives them.
+    row
+        From 0.
+
+    Returns
+    -------
+    dict
+        What the page's template asks for; unknown numbers are None.
+    """
     value = {
         name: number(streaks, row, name)
         for name in (
@@ -66,7 +90,19 @@ def streak_row(streaks: Columns, row: int) -> dict[str, Any]:
 
 
 def frame_row(frames: Columns, row: int) -> dict[str, Any]:
-    """One frame: its name, whether it was done, why not, and how long it took."""
+    """One frame: its name, whether it was done, why not, and how long it took.
+
+    Parameters
+    ----------
+    frames
+        As `bare_columns` gives them.
+    row
+        From 0.
+
+    Returns
+    -------
+    dict
+    """
     seconds = number(frames, row, "seconds")
     return {
         "image": text(frames, row, "image"),
@@ -78,7 +114,17 @@ def frame_row(frames: Columns, row: int) -> dict[str, Any]:
 
 
 def sexagesimal(ra_deg: float, dec_deg: float) -> str:
-    """``hh mm ss.ss +dd mm ss.s``; empty where unknown."""
+    """``hh mm ss.ss +dd mm ss.s``; empty where unknown.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg
+        ICRS, deg; NaN where unknown.
+
+    Returns
+    -------
+    str
+    """
     if not (math.isfinite(ra_deg) and math.isfinite(dec_deg)):
         return ""
     # Rounded first and split afterwards: 59.999 must not become 60.0.
@@ -110,12 +156,38 @@ def _fixed(value: float, digits: int) -> str:
 
 
 def finite(value: float) -> float | None:
-    """The number, or None for one that is unknown: templates test for None."""
+    """The number, or None for one that is unknown: templates test for None.
+
+    Parameters
+    ----------
+    value
+        Any number.
+
+    Returns
+    -------
+    float or None
+    """
     return value if math.isfinite(value) else None
 
 
 def number(table: Columns, row: int, name: str, missing: float = math.nan) -> float:
-    """A cell as a number; `missing` where there is no such column, or no number in it."""
+    """A cell as a number; `missing` where there is no such column, or no number in it.
+
+    Parameters
+    ----------
+    table
+        As `bare_columns` gives it.
+    row
+        From 0.
+    name
+        Of the column.
+    missing
+        What is given for no number.
+
+    Returns
+    -------
+    float
+    """
     if name not in table:
         return missing
     try:
@@ -125,7 +197,21 @@ def number(table: Columns, row: int, name: str, missing: float = math.nan) -> fl
 
 
 def text(table: Columns, row: int, name: str) -> str:
-    """A cell as text; empty where there is no such column."""
+    """A cell as text; empty where there is no such column.
+
+    Parameters
+    ----------
+    table
+        As `bare_columns` gives it.
+    row
+        From 0.
+    name
+        Of the column.
+
+    Returns
+    -------
+    str
+    """
     if name not in table:
         return ""
     value = table[name][row]

@@ -15,22 +15,33 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
+from streaks.disk import written_whole
 from streaks.errors import ConfigError
 from streaks.reporting.ades import AdesContext, ades_psv
-from streaks.reporting.files import written_whole
 from streaks.reporting.regions import ds9_regions
+from streaks.reporting.ucds import UCDS
 from streaks.tables import order_columns
 
 __all__ = ["TABLE_SUFFIXES", "table_suffix", "write_table"]
 
-#: Spreadsheets run a cell that begins with one of these as a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: Spreadsheets run a cell that begins with one of these as a formula (also in their wide forms).
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def table_suffix(path: str | os.PathLike[str]) -> str:
     """The suffix of a table's path, lower case, when it names a format that can be written.
 
     Commands call this before they begin, so that hours of work do not end at a misspelt name.
+
+    Parameters
+    ----------
+    path
+        Of the table to be.
+
+    Returns
+    -------
+    str
+        As ``.parquet``.
 
     Raises
     ------
@@ -52,11 +63,12 @@ def write_table(
     """Write a table in the format of its suffix, whole or not at all.
 
     Columns go out in the contract's order. Units and descriptions are kept by ``.ecsv``,
-    ``.parquet`` (field metadata), ``.vot`` and ``.fits``; ``.csv`` and ``.json`` hold bare values
-    in the contract's units, with unknown numbers as ``nan`` and ``null``. In ``.csv`` a text that a
-    spreadsheet would run as a formula gets an apostrophe before it. ``.reg`` holds DS9 regions
-    (see `ds9_regions`), ``.psv`` ADES observations (see `ades_psv`), ``.sqlite`` tables ``rows``
-    and ``columns`` (name, unit, description).
+    ``.parquet`` (field metadata, and the header that `astropy.table.QTable.read` knows), ``.vot``
+    and ``.fits``, the last two with UCDs for TOPCAT and Aladin. ``.csv`` and ``.json`` hold bare
+    values in the contract's units, with unknown numbers as ``nan`` and ``null``. In ``.csv`` a text
+    that a spreadsheet would run as a formula gets an apostrophe before it. ``.reg`` holds DS9
+    regions (see `ds9_regions`), ``.psv`` ADES observations (see `ades_psv`), ``.sqlite`` tables
+    ``rows`` and ``columns`` (name, unit, description).
 
     Parameters
     ----------
@@ -79,11 +91,11 @@ def write_table(
     suffix = table_suffix(path)
     ordered = order_columns(table)
     text = ades_psv(ordered, ades) if suffix == ".psv" else None
-    with written_whole(path) as beside:
+    with written_whole(path) as part:
         if text is not None:
-            beside.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
         else:
-            _WRITERS[suffix](ordered, beside)
+            _WRITERS[suffix](ordered, part)
 
 
 def _write_ecsv(table: QTable, path: Path) -> None:
@@ -94,7 +106,7 @@ def _write_csv(table: QTable, path: Path) -> None:
     columns = [_bare(table[name]) for name in table.colnames]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.colnames)
+        writer.writerow([_csv_cell(name) for name in table.colnames])
         writer.writerows([_csv_cell(value) for value in row] for row in zip(*columns, strict=True))
 
 
@@ -107,7 +119,11 @@ def _write_parquet(table: QTable, path: Path) -> None:
 
 
 def _write_votable(table: QTable, path: Path) -> None:
-    _without_meta(table).write(path, format="votable", overwrite=True)
+    plain = _without_meta(table)
+    for name in plain.colnames:
+        if name in UCDS:
+            plain[name].info.meta = {"ucd": UCDS[name]}
+    plain.write(path, format="votable", overwrite=True)
 
 
 def _write_fits(table: QTable, path: Path) -> None:
@@ -118,6 +134,18 @@ def _write_fits(table: QTable, path: Path) -> None:
             ascii_text = [str(v).encode("ascii", "backslashreplace").decode() for v in plain[name]]
             plain.replace_column(name, plain[name].__class__(ascii_text, dtype=str))
     plain.write(path, format="fits", overwrite=True)
+    _add_ucds(path, plain.colnames)
+
+
+def _add_ucds(path: Path, names: list[str]) -> None:
+    """Cards that TOPCAT reads beside TTYPE and TUNIT; the FITS standard has none for this."""
+    from astropy.io import fits
+
+    with fits.open(path, mode="update") as hdus:
+        header = hdus[1].header
+        for number, name in enumerate(names, start=1):
+            if name in UCDS:
+                header.set(f"TUCD{number}", UCDS[name], after=f"TFORM{number}")
 
 
 def _write_regions(table: QTable, path: Path) -> None:

@@ -32,6 +32,11 @@ def truth_section(streaks: QTable, truth: QTable, found: NDArray[np.int64]) -> d
         With ``streak_id, image, x0, y0, x1, y1`` and, where there are any, ``label, snr``.
     found
         For each row of `truth` the row of `streaks`, or -1.
+
+    Returns
+    -------
+    dict
+        What the page's template asks for.
     """
     seen, true = bare_columns(streaks), bare_columns(truth)
     labels = [text(true, i, "label") for i in range(len(truth))]

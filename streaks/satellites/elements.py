@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.disk import TooLargeError, bounded_gzip
 from streaks.errors import CatalogueError
-from streaks.unpack import TooLargeError, bounded_gzip
 
 __all__ = ["BadElements", "Satellites", "read_satellites"]
 

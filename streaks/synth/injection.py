@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.table import QTable, vstack
 from numpy.typing import NDArray
 
+from streaks.disk import folder_written_whole
 from streaks.errors import ConfigError, FrameError, ReadError, StreaksError
 from streaks.frame import Frame
 from streaks.geometry import Segment
@@ -21,9 +22,9 @@ from streaks.sky import to_icrs
 from streaks.synth.drawing.artifact import draw_artifact
 from streaks.synth.drawing.populations import log_uniform
 from streaks.synth.drawing.psf import Psf, render_trail
-from streaks.synth.folders import staged_folder, write_json
 from streaks.synth.nights.sky_geometry import segment_of_motion
 from streaks.synth.nights.truth import STREAK_TRUTH_COLUMNS, streak_row, table_of
+from streaks.synth.provenance import write_json
 from streaks.tables import CLASSES
 
 __all__ = ["Population", "inject", "inject_files"]
@@ -413,7 +414,7 @@ def inject_files(
         raise ConfigError(f"several images are called {', '.join(twice)}; inject them apart")
     truths: list[QTable] = []
     failures: list[tuple[Path, str]] = []
-    with staged_folder(out_dir) as stage:
+    with folder_written_whole(out_dir) as stage:
         for path in map(Path, paths):
             try:
                 frame = read(path)

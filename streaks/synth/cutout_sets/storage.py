@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
 from streaks.classification import parse_mix
 from streaks.cutouts import Cutouts
+from streaks.disk import folder_written_whole, load_arrays
 from streaks.errors import ReadError
 from streaks.synth.cutout_sets.making import iter_cutouts, iter_pictures, truth_table
-from streaks.synth.folders import staged_folder, write_json
+from streaks.synth.provenance import write_json
 
 __all__ = ["load_set", "write_pictures", "write_set"]
 
@@ -67,7 +69,7 @@ def write_set(
         workers=workers,
         progress=progress,
     )
-    with staged_folder(out_dir) as stage:
+    with folder_written_whole(out_dir) as stage:
         rows: list[Mapping[str, Any]] = []
         for number, shard in enumerate(_in_shards(cutouts, _SHARD)):
             np.savez_compressed(
@@ -132,7 +134,7 @@ def write_pictures(
         n, seed=seed, mix=shares, size_px=size_px, workers=workers, progress=progress,
         doubtful=doubtful,
     )  # fmt: skip
-    with staged_folder(out_dir) as stage:
+    with folder_written_whole(out_dir) as stage:
         rows: list[Mapping[str, Any]] = []
         (stage / "jpg").mkdir()
         for coded, row in pictures:
@@ -204,9 +206,14 @@ def load_set(folder: str | Path) -> tuple[Cutouts, QTable]:
     return cutouts, truth
 
 
-def _load_shard(path: Path) -> dict[str, Any]:
+def _load_shard(path: Path) -> dict[str, NDArray[Any]]:
+    names = ("difference", "mask", "names")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in ("difference", "mask", "names")}
-    except Exception as error:  # zip, zlib, header and key errors alike: the shard is unusable
-        raise ReadError(f"{path} is no shard of cutouts ({error}); make the set again") from error
+        arrays = load_arrays(path, names)
+    except ReadError as error:
+        raise ReadError(f"{path} is no shard of cutouts ({error}); make the set again") from None
+    if missing := [name for name in names if name not in arrays]:
+        raise ReadError(
+            f"{path} is no shard of cutouts (no {', '.join(missing)}); make the set again"
+        )
+    return arrays

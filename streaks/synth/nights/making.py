@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.wcs import WCS
 
+from streaks.disk import folder_written_whole
 from streaks.errors import ConfigError
-from streaks.synth.folders import staged_folder, write_json
 from streaks.synth.nights.frames import FramePlan, FrameTruth, NightConfig, Streak, render_frame
 from streaks.synth.nights.movers import (
     EDGE_PX,
@@ -35,6 +35,7 @@ from streaks.synth.nights.visits import (
     plan_visits,
     seed_of,
 )
+from streaks.synth.provenance import write_json
 
 if TYPE_CHECKING:
     from streaks.known import Orbits
@@ -109,7 +110,7 @@ def make_night(
     config = NightConfig() if config is None else config
     _check(frames, seed, shape, workers, config)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    with staged_folder(out_dir) as stage:
+    with folder_written_whole(out_dir) as stage:
         visits = plan_visits(rng, frames)
         if orbits is None:
             movers, known = invent_movers(rng, visits, shape, config)

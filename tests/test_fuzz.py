@@ -1,0 +1,31 @@
+"""No file of any kind crashes, hangs, fills memory, writes elsewhere, or shows a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzzing import MEMORY_MB, READERS, read_all
+
+#: Inputs of a reader: in `make test` a second or two each, in `make test-slow` all.
+SHORT, LONG = 40, 5000
+
+
+def check(name: str, first: int, count: int, folder: Path) -> None:
+    run = read_all(name, first, count, folder)
+    shown = "\n".join(f"seed {seed}: {what}" for seed, what in list(run.troubles.items())[:5])
+    assert run.troubles == {}, f"{len(run.troubles)} of {count} inputs:\n{shown}"
+    assert run.memory_mb < MEMORY_MB
+    assert run.left == []
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_some_bad_files_of_every_kind(name: str, tmp_path: Path) -> None:
+    check(name, 0, SHORT, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_many_bad_files_of_every_kind(name: str, tmp_path: Path) -> None:
+    check(name, SHORT, LONG, tmp_path)
