@@ -114,7 +114,7 @@ def test_detect_of_several_stacks_tables_and_draws_in_a_folder(tmp_path: Path) -
         (["-o", "out.csv", "--profile", "hubble"], "no profile 'hubble'"),
         (["-o", "out.csv", "--config", "none.toml"], "--config needs a TOML file"),
         (["-o", "out.csv", "--orbits", "none.dat"], "none.dat"),
-        ([], "Missing option"),
+        ([], "give --output FILE"),
     ],
 )
 def test_detect_says_wrong_words_in_one_line(
