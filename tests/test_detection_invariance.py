@@ -313,7 +313,7 @@ def test_a_frame_without_fwhm_says_what_it_uses(caplog: pytest.LogCaptureFixture
 def test_a_frame_without_fwhm_uses_its_stars(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="streaks"):
         detect(frame_of(star_field(4.0), fwhm_px=float("nan")))
-    assert "FWHM measured as" in caplog.text
+    assert "px from stars of the image" in caplog.text
 
 
 # ---------------------------------------------------------------------------------- real images

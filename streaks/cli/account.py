@@ -38,14 +38,19 @@ def print_accounts(
 
     from streaks.readers import account_of
 
-    # What the log would say of a frame is part of its page.
-    logging.getLogger("streaks.readers").setLevel(logging.ERROR)
     accounts = []
-    for files in frames:
-        account = account_of(files, overrides)
-        accounts.append(account)
-        if not as_json:
-            print(account.text())
+    log = logging.getLogger("streaks.readers")
+    level = log.level
+    # What the log would say of a frame is part of its page.
+    log.setLevel(logging.ERROR)
+    try:
+        for files in frames:
+            account = account_of(files, overrides)
+            accounts.append(account)
+            if not as_json:
+                print(account.text())
+    finally:
+        log.setLevel(level)
     if as_json:
         print(json.dumps({"frames": [account.as_dict() for account in accounts]}))
     failed = sum(bool(account.error) for account in accounts)
