@@ -234,16 +234,15 @@ def read_settings(path: Path | None) -> Settings:
 
 
 def _toml(path: Path, option: str) -> dict[str, Any]:
-    import tomllib
+    from streaks.disk import read_toml
+    from streaks.errors import ConfigError, ReadError
 
-    from streaks.errors import ConfigError
-
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist; {option} needs a TOML file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; {option} needs a TOML file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+        return read_toml(path)
+    except ReadError as error:
+        raise ConfigError(str(error)) from None
 
 
 def classifier_loader(name: str) -> Callable[[], Any] | None:
