@@ -44,6 +44,7 @@ __all__ = [
     "open_regular",
     "parse_json",
     "read_bytes",
+    "read_toml",
     "unpack_gzip",
     "written_whole",
 ]
@@ -463,6 +464,33 @@ def parse_json(text: str | bytes, name: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ReadError(f"{name} is not JSON ({str(error)[:160]}); fetch it again") from None
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The values of a TOML file: settings, profiles.
+
+    Parameters
+    ----------
+    path
+        A regular file of at most 1 MB.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ReadError
+        If it cannot be read, or is no TOML.
+    """
+    import tomllib
+
+    content = read_bytes(path, Limits(max_bytes=1 << 20))
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ReadError(f"{os.fspath(path)} cannot be read as TOML: {reason}") from None
 
 
 def check_depth(text: str | bytes, name: str) -> None:

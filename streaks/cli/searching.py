@@ -190,16 +190,15 @@ def read_toml(path: Path, option: str) -> dict[str, Any]:
     ConfigError
         If the file is missing or no TOML; the option is named.
     """
-    import tomllib
+    from streaks.disk import read_toml as read
+    from streaks.errors import ConfigError, ReadError
 
-    from streaks.errors import ConfigError
-
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist; {option} needs a TOML file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; {option} needs a TOML file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+        return read(path)
+    except ReadError as error:
+        raise ConfigError(str(error)) from None
 
 
 def worker_count(asked: int) -> int:

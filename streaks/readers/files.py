@@ -165,10 +165,17 @@ def companions(image: Path, profile: Profile) -> dict[str, Path]:
     beside = {}
     for what, patterns in profile.companions.items():
         names = (pattern.format_map(groups) + s for pattern in patterns for s in FITS_SUFFIXES)
-        found = next((p for p in map(image.with_name, names) if p.is_file()), None)
+        found = next((p for p in map(image.with_name, names) if _is_file(p)), None)
         if found is not None and found != image:
             beside[what] = found
     return beside
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for the file system
+        return False
 
 
 def profile_of_name(path: Path) -> Profile | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import os
 import re
-import tomllib
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streaks.errors import ConfigError
+from streaks.disk import read_toml
+from streaks.errors import ConfigError, ReadError
 from streaks.frame import MaskPlane
 
 __all__ = [
@@ -225,12 +226,20 @@ def builtin_profiles() -> Mapping[str, Profile]:
 
 def _read_profile(path: Path) -> Profile:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = read_toml(path)
+    except ReadError as error:
         raise ConfigError(f"profile {path} cannot be read as TOML: {error}") from None
     try:
         return _profile(path.stem, values)
-    except (TypeError, ValueError, KeyError, AttributeError, re.error) as error:
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        re.error,
+    ) as error:
         raise ConfigError(
             f"profile {path} is not understood: {error}; see the shipped ones"
         ) from None
@@ -242,6 +251,10 @@ def _profile(name: str, values: Mapping[str, Any]) -> Profile:
     fwhm = tuple(FwhmWords(tuple(w["words"]), w.get("unit", "pix")) for w in words.pop("fwhm", ()))
     for pattern in ("file_name", "not_frames"):
         re.compile(values.get(pattern, ""))
+    known = set(re.compile(values.get("file_name", "")).groupindex)
+    for names in values.get("companions", {}).values():
+        for name_of_companion in names:
+            _check_companion(name_of_companion, known)
     return Profile(
         name=values.pop("name", name),
         words=_tuples(words),
@@ -254,6 +267,18 @@ def _profile(name: str, values: Mapping[str, Any]) -> Profile:
         keep=_tuples(values.pop("keep", {})),
         **values,
     )
+
+
+def _check_companion(pattern: str, known: set[str]) -> None:
+    """Refuse a neighbour's name that leads elsewhere, or asks for what the file's name has not."""
+    if re.search(r"[/\\\0]", pattern) or len(pattern) > 200:
+        raise ValueError(f"companion {pattern!r:.60} must be the name of a file beside the image")
+    for _, field_name, form, conversion in string.Formatter().parse(pattern):
+        if field_name is not None and (field_name not in known or form or conversion):
+            raise ValueError(
+                f"companion {pattern!r:.60} asks for {{{field_name}}}; file_name has "
+                f"{', '.join(sorted(known)) or 'no groups'}"
+            )
 
 
 def _tuples(values: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
