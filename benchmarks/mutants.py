@@ -88,7 +88,9 @@ def _places(tree: ast.Module):  # type: ignore[no-untyped-def]
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log."):
             skipped.update(id(inner) for inner in ast.walk(node))
         if isinstance(node, ast.FunctionDef):
-            for part in (node.returns, *(a.annotation for a in node.args.args)):
+            # The size of a cache changes no answer.
+            hints = (node.returns, *(a.annotation for a in node.args.args))
+            for part in (*hints, *node.decorator_list):
                 skipped.update(id(inner) for inner in (ast.walk(part) if part else ()))
         if isinstance(node, ast.AnnAssign):
             skipped.update(id(inner) for inner in ast.walk(node.annotation))

@@ -353,3 +353,35 @@ def test_an_orbit_faster_than_any_bound_one_is_refused() -> None:
         orbit_through(100.0, 10.0, 5.0, 90.0, time, 0.5)
     with pytest.raises(CatalogueError, match=r"distance is -1\.0 au"):
         orbit_through(100.0, 10.0, 5.0, 90.0, time, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("0024421", "24421"), ("(00433) Eros", "433"), ("  (5)  ", "5"), ("007 P-L", "7 P-L")],
+)
+def test_padding_of_zeros_is_no_part_of_a_name(text: str, key: str) -> None:
+    assert normalise_name(text) == key
+
+
+@pytest.mark.parametrize(
+    ("designation", "packed"),
+    [
+        ("2018 AA619", "K18Az9A"),
+        ("2018 AA620", "_IA0000"),  # the first of the extended form
+        ("1999 AA620", None),  # which is of this century only
+        ("2062 AA700", None),
+        ("2018 AA600000", None),
+        ("1799 AA", None),
+    ],
+)
+def test_what_has_no_packed_form_gets_none(designation: str, packed: str | None) -> None:
+    assert pack_designation(designation) == packed
+    if packed is not None:
+        assert unpack_designation(packed) == designation
+
+
+def test_a_name_further_left_is_read_whole(catalogue: Callable[..., Path]) -> None:
+    # Flags and name stand in other columns: what looks like flags where they should be is a name.
+    line = f"{CERES[:149]}     4000 (1) Xa Bcdef"
+    assert line[161:166] == ") Xa "
+    assert read_orbits(catalogue(line)).name[0] == "(1) Xa Bcdef"
