@@ -262,6 +262,12 @@ def test_outside_its_years_the_series_are_taken_and_that_is_said_once(
     assert np.array_equal(
         ours.state("earth", low - 100)[0], SeriesEphemeris().state("earth", low - 100)[0]
     )
+    # Dates on both sides are one question, and get one source.
+    both = [low - 1.0, low + 1.0]
+    for dates in (both, both[::-1], [high - 1.0, high + 1.0]):
+        assert np.array_equal(
+            ours.state("earth", dates)[0], SeriesEphemeris().state("earth", dates)[0]
+        )
     with pytest.raises(CatalogueError, match="series do not hold 4; give a JPL kernel"):
         ours.state("4", low - 100)
     with pytest.raises(CatalogueError, match="1900 to 2100"):

@@ -145,3 +145,13 @@ def test_nights_at_the_end_of_an_ephemeris_need_nothing_beyond_it() -> None:
     assert len(night.near(*place, 30.0, last)) == 1
     with pytest.raises(CatalogueError, match="give a kernel of those years"):
         index.night(kernels.span_jd[1] + 20.0, unit_vector(*place)[None], 30.0, NONE)
+
+
+@pytest.mark.parametrize(("away_deg", "followed"), [(0.05, 1), (0.6, 0)])
+def test_the_way_of_a_day_is_that_against_the_earths_own_motion(
+    away_deg: float, followed: int
+) -> None:
+    # At opposition Earth and asteroid move alike: in the 0.6 days of room it goes 0.1 degrees.
+    orbit = orbit_through(92.0, 23.0, 0.008, 280.0, NIGHT, 1.6)
+    place = unit_vector(92.0, 23.0 + away_deg)[None]
+    assert len(_index(orbit).night(NIGHT.jd, place, 30.0, NONE).orbits) == followed

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streaks.errors import CatalogueError
 from streaks.known import (
     Orbits,
+    check_code,
     find_observatory,
     normalise_name,
     orbit_through,
@@ -32,6 +33,7 @@ from streaks.known.kepler import (
     propagate_state,
     state_from_elements,
 )
+from streaks.known.observatories import shipped_observatories
 from streaks.known.packed import (
     epoch_from_packed,
     pack_designation,
@@ -353,3 +355,109 @@ def test_an_orbit_faster_than_any_bound_one_is_refused() -> None:
         orbit_through(100.0, 10.0, 5.0, 90.0, time, 0.5)
     with pytest.raises(CatalogueError, match=r"distance is -1\.0 au"):
         orbit_through(100.0, 10.0, 5.0, 90.0, time, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("0024421", "24421"), ("(00433) Eros", "433"), ("  (5)  ", "5"), ("007 P-L", "7 P-L")],
+)
+def test_padding_of_zeros_is_no_part_of_a_name(text: str, key: str) -> None:
+    assert normalise_name(text) == key
+
+
+@pytest.mark.parametrize(
+    ("designation", "packed"),
+    [
+        ("2018 AA619", "K18Az9A"),
+        ("2018 AA620", "_IA0000"),  # the first of the extended form
+        ("1999 AA620", None),  # which is of this century only
+        ("2062 AA700", None),
+        ("2018 AA600000", None),
+        ("1799 AA", None),
+    ],
+)
+def test_what_has_no_packed_form_gets_none(designation: str, packed: str | None) -> None:
+    assert pack_designation(designation) == packed
+    if packed is not None:
+        assert unpack_designation(packed) == designation
+
+
+def test_a_name_further_left_is_read_whole(catalogue: Callable[..., Path]) -> None:
+    # Flags and name stand in other columns: what looks like flags where they should be is a name.
+    line = f"{CERES[:149]}     4000 (1) Xa Bcdef"
+    assert line[161:166] == ") Xa "
+    assert read_orbits(catalogue(line)).name[0] == "(1) Xa Bcdef"
+
+
+@pytest.mark.parametrize(
+    ("e", "a_au", "anomaly_deg"), [(0.2, 2.5, 30.0), (0.2, 2.5, 330.0), (1.4, -3.0, 250.0)]
+)
+def test_axis_and_anomaly_tell_the_time_of_perihelion(
+    e: float, a_au: float, anomaly_deg: float
+) -> None:
+    # Kepler's third law: 365.2568983 days at 1 au (Gauss). Ellipses take the nearer perihelion.
+    import astropy.units as u
+    from sbpy.data import Orbit
+
+    epoch = Time(2461000.5, format="jd", scale="tt")
+    orbit = Orbit.from_dict({
+        "targetname": ["2018 AA"], "a": [a_au] * u.au, "e": [e], "i": [10.0] * u.deg,
+        "Omega": [20.0] * u.deg, "w": [30.0] * u.deg, "M": [anomaly_deg] * u.deg,
+        "epoch": Time([epoch.jd], format="jd", scale="tt"),
+    })  # fmt: skip
+    ours = Orbits.from_sbpy(orbit)
+    period = 365.2568983263 * abs(a_au) ** 1.5
+    turn = anomaly_deg / 360.0
+    since = period * (turn - 1.0 if e < 1.0 and turn > 0.5 else turn)
+    assert ours.tp_jd[0] == pytest.approx(epoch.jd - since, abs=1e-5)
+    assert ours.q_au[0] == pytest.approx(a_au * (1.0 - e))
+    assert ours.a_au[0] == pytest.approx(a_au)
+    expected = 2 * np.pi * turn
+    assert ours.mean_anomaly_rad[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_mpcs_columns_of_observatories_are_read_to_the_last_digit(tmp_path: Path) -> None:
+    # Three lines of ObsCodes.html as they stand; columns touch each other.
+    (tmp_path / "codes.html").write_text(
+        "<pre>\n"
+        "Code  Long.   cos      sin    Name\n"
+        "309 289.595690.909943-0.414336Cerro Paranal\n"
+        "I41 243.140220.836325+0.546877Palomar Mountain--ZTF\n"
+        "X05 289.250580.864981-0.500958Simonyi Survey Telescope, Rubin Observatory\n"
+        "C51                           WISE\n"
+        "no code at all\n"
+        "</pre>\n"
+    )
+    sites = read_observatories(tmp_path / "codes.html")
+    assert list(sites) == ["309", "I41", "X05"]
+    ztf = sites["I41"]
+    assert (ztf.code, ztf.name) == ("I41", "Palomar Mountain--ZTF")
+    assert (ztf.longitude_deg, ztf.rho_cos_phi, ztf.rho_sin_phi) == (243.14022, 0.836325, 0.546877)
+    assert sites["309"].rho_sin_phi == -0.414336
+    # The user's own list goes before the one of the package.
+    assert find_observatory("I41", sites) is ztf
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", '{"I41": 5}', '{"I41": {"Longitude": "east", "cos": 1, "sin": 0}}', "[" * 99_999],
+)
+def test_lists_of_no_observatory_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "codes").write_text(content)
+    with pytest.raises(CatalogueError, match="holds no observatory codes"):
+        read_observatories(tmp_path / "codes")
+
+
+def test_every_code_of_the_mpc_is_known_and_others_are_not() -> None:
+    # Paranal and Rubin as the MPC's list has them; Hubble has no place on the Earth.
+    assert find_observatory("309").longitude_deg == pytest.approx(289.59569, abs=1e-4)
+    assert find_observatory("X05").rho_sin_phi < -0.5
+    assert len(shipped_observatories()) > 2600
+    assert check_code("250") == "250"
+    with pytest.raises(
+        CatalogueError, match=r"'250' is Hubble Space Telescope, which has no fixed"
+    ):
+        find_observatory("250")
+    for wrong in ("XYZ", "", "i41", "I4", "I411"):
+        with pytest.raises(CatalogueError, match=f"'{wrong}' is unknown"):
+            check_code(wrong)
