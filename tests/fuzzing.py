@@ -313,10 +313,10 @@ def _tle(folder: Path) -> list[bytes]:
     return [text, gzip.compress(text)]
 
 
-def _read_tles(path: Path) -> None:
-    from streaks.satellites import read_tles
+def _read_satellites(path: Path) -> None:
+    from streaks.satellites import read_satellites
 
-    read_tles(path)
+    read_satellites(path)
 
 
 _MPCORB = (
