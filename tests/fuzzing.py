@@ -313,7 +313,7 @@ def _tle(folder: Path) -> list[bytes]:
     return [text, gzip.compress(text)]
 
 
-def _read_satellites(path: Path) -> None:
+def _read_tles(path: Path) -> None:
     from streaks.satellites import read_satellites
 
     read_satellites(path)

@@ -573,9 +573,9 @@ from pathlib import Path
 from streaks.errors import StreaksError
 from streaks.known import read_orbits
 from streaks.readers import read_alerts
-from streaks.satellites import read_tles
+from streaks.satellites import read_satellites
 folder = Path({str(tmp_path)!r})
-for read in (read_orbits, read_tles):
+for read in (read_orbits, read_satellites):
     try:
         read(folder / "x.gz")
     except StreaksError as error:
