@@ -487,6 +487,7 @@ def _kernel(folder: Path) -> list[bytes]:
     head[:8] = b"DAF/SPK "
     head[8:16] = (2).to_bytes(4, "little") + (6).to_bytes(4, "little")
     head[76:84] = (2).to_bytes(4, "little") * 2
+    head[84:88] = (385 + len(array)).to_bytes(4, "little")  # the first free word
     head[88:96] = b"LTL-IEEE"
     return [bytes(head) + summary.tobytes() + b" " * 1024 + array.tobytes()]
 
