@@ -475,21 +475,26 @@ def _read_model(path: Path) -> None:
 
 
 def _kernel(folder: Path) -> list[bytes]:
-    """A kernel of one segment: the Earth about the Sun, one constant for each coordinate."""
+    """A kernel of the Sun, the Earth and the Moon, one constant for each coordinate."""
     record = np.array([0.0, 43200.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "<f8")
     array = np.concatenate([record, np.array([-43200.0, 86400.0, 8.0, 1.0], "<f8")])
+    bodies = [(10, 0), (3, 0), (399, 3), (301, 3), (5, 0)]
     summary = np.zeros(128, "<f8")
-    summary[:3] = 0.0, 0.0, 1.0
-    integers = np.array([3, 10, 1, 2, 385, 385 + len(array) - 1], "<i4")
-    summary[3:5] = -43200.0, 43200.0
-    summary[5:8] = integers.view("<f8")
+    summary[:3] = 0.0, 0.0, len(bodies)
+    for i, (target, centre) in enumerate(bodies):
+        first = 385 + i * len(array)
+        integers = np.array([target, centre, 1, 2, first, first + len(array) - 1], "<i4")
+        summary[3 + 5 * i : 5 + 5 * i] = -43200.0, 43200.0
+        summary[5 + 5 * i : 8 + 5 * i] = integers.view("<f8")
     head = bytearray(1024)
     head[:8] = b"DAF/SPK "
     head[8:16] = (2).to_bytes(4, "little") + (6).to_bytes(4, "little")
     head[76:84] = (2).to_bytes(4, "little") * 2
-    head[84:88] = (385 + len(array)).to_bytes(4, "little")  # the first free word
+    head[84:88] = (385 + len(bodies) * len(array)).to_bytes(4, "little")  # the first free word
     head[88:96] = b"LTL-IEEE"
-    return [bytes(head) + summary.tobytes() + b" " * 1024 + array.tobytes()]
+    head[699:727] = b"FTPSTR:\r:\n:\r\n:\r\x00:\x81:\x10\xce:ENDFTP"
+    content = array.tobytes() * len(bodies)
+    return [bytes(head) + summary.tobytes() + b" " * 1024 + content]
 
 
 def _read_kernel(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,15 +31,15 @@ def test_a_frame_that_could_not_be_opened_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_frames(tmp_path / "in", 2)
-    path_open = Path.open
+    real_open = os.open
 
-    def refused(self: Path, *args: object, **words: object):
-        if self.name == "frame_1.fits":
-            raise PermissionError(13, "Permission denied", str(self))
-        return path_open(self, *args, **words)
+    def refused(path: object, *args: int, **words: object) -> int:
+        if str(path).endswith("frame_1.fits"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_open(path, *args, **words)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refused)
+        patch.setattr(os, "open", refused)
         assert done_now(tmp_path) == {"frame_0", "frame_1"}
     frames = read_night(tmp_path / "out").frames
     assert list(frames["state"]) == ["done", "failed"]
