@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -597,3 +598,23 @@ def test_unknown_observatories_are_refused_before_any_work(tmp_path: Path, comma
     result = CliRunner().invoke(app, [command, *rest[command], "--observatory", "XYZ"])
     assert result.exit_code != 0
     assert "observatory code 'XYZ' is unknown" in str(result.exception)
+
+
+@pytest.mark.parametrize(("days", "stale"), [(10.0, False), (29.9, False), (30.1, True)])
+def test_a_catalogue_ages_by_the_day(
+    file: Callable[..., Path], tmp_path: Path, days: float, stale: bool
+) -> None:
+    now = datetime.now(UTC)
+    orbits = read_orbits(file("m.dat", CERES + "\n"))
+    orbits = replace(orbits, epoch_jd=np.array([Time(now).jd + 50.0]))
+    path = tmp_path / "own.npz"
+    write_catalogue(orbits, path, {"made": (now - timedelta(days=days)).isoformat()})
+    age = catalogue_age(path, orbits)
+    assert age is not None
+    assert age.made_days == pytest.approx(days, abs=0.01)
+    assert age.epoch_days == pytest.approx(50.0, abs=0.01)
+    assert age.is_stale == stale
+    assert ("it is stale" in str(age)) == stale
+    for made in ("yesterday", 5, None):
+        write_catalogue(orbits, path, {"made": made})
+        assert catalogue_age(path, orbits) is None
