@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -597,3 +598,53 @@ def test_unknown_observatories_are_refused_before_any_work(tmp_path: Path, comma
     result = CliRunner().invoke(app, [command, *rest[command], "--observatory", "XYZ"])
     assert result.exit_code != 0
     assert "observatory code 'XYZ' is unknown" in str(result.exception)
+
+
+@pytest.mark.parametrize(("days", "stale"), [(10.0, False), (29.9, False), (30.1, True)])
+def test_a_catalogue_ages_by_the_day(
+    file: Callable[..., Path], tmp_path: Path, days: float, stale: bool
+) -> None:
+    now = datetime.now(UTC)
+    orbits = read_orbits(file("m.dat", CERES + "\n"))
+    orbits = replace(orbits, epoch_jd=np.array([Time(now).jd + 50.0]))
+    path = tmp_path / "own.npz"
+    write_catalogue(orbits, path, {"made": (now - timedelta(days=days)).isoformat()})
+    age = catalogue_age(path, orbits)
+    assert age is not None
+    assert age.made_days == pytest.approx(days, abs=0.01)
+    assert age.epoch_days == pytest.approx(50.0, abs=0.01)
+    assert age.is_stale == stale
+    assert ("it is stale" in str(age)) == stale
+    for made in ("yesterday", 5, None):
+        write_catalogue(orbits, path, {"made": made})
+        assert catalogue_age(path, orbits) is None
+
+
+def test_a_night_from_disk_is_the_night_that_was_put_there(
+    file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orbits = read_orbits(file("m.dat", CERES + "\n"))
+    plain = TwoBody().states(orbits, 2461010.5)
+    # A small catalogue is followed faster than it is looked up, and without a folder none is kept.
+    for folder in (tmp_path, None):
+        states_of_night(TwoBody(), orbits, 2461010.5, folder)
+        assert not (tmp_path / "nights").exists()
+    monkeypatch.setattr(cache_module, "_WORTH_KEEPING", 1)
+    states_of_night(TwoBody(), orbits, 2461010.5, None)
+    assert not (tmp_path / "nights").exists()
+    for _ in range(2):
+        position, velocity = states_of_night(TwoBody(), orbits, 2461010.5, tmp_path)
+        assert np.array_equal(position, plain[0])
+        assert np.array_equal(velocity, plain[1])
+        assert len(list((tmp_path / "nights").glob("*.npy"))) == 1
+
+
+def test_things_are_kept_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    for name in ("STREAKS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_module.cache_folder() == Path("/home/someone/.cache/streaks")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/x")
+    assert cache_module.cache_folder() == Path("/var/x/streaks")
+    monkeypatch.setenv("STREAKS_CACHE", "/var/own")
+    assert cache_module.cache_folder() == Path("/var/own")
