@@ -8,13 +8,22 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_FWHM_PX", "measure_fwhm"]
+__all__ = ["DEFAULT_FWHM_PX", "MIN_FWHM_PX", "measure_fwhm"]
 
 _log = logging.getLogger(__name__)
 
 #: Where too few stars stand in an image: the median of ZTF difference stamps is 2.55 px.
 DEFAULT_FWHM_PX = 2.5
 _MIN_STARS, _MAX_STARS = 5, 60
+#: Share of the brightest stars that is left out: they may be saturated or bent.
+_BRIGHTEST_SHARE = 0.05
+#: Fitted widths that are no star's, px.
+_WIDTHS_PX = (1.0, 12.0)
+#: An image must be this large; stars are brighter than so many sigma, round to this, farther than
+#: this from each other and from the edge, px. Widths are fitted in squares of so many px.
+_LEAST_SIDE_PX, _STAR_SIGMAS, _ROUNDNESS, _APART_PX, _EDGE_PX, _FIT_PX = 16, 15.0, 0.5, 12.0, 8, 11
+#: Below this the PSF is no longer sampled, and a fit has nothing to hold on to, px.
+MIN_FWHM_PX = 1.2
 #: FWHM of the Gaussian with a pixel's variance, 1/12 px**2.
 _PIXEL_FWHM_PX = 2.3548 / math.sqrt(12.0)
 
@@ -30,14 +39,20 @@ def measure_fwhm(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
     z : (ny, nx) float32
         Standardised image.
     usable : (ny, nx) bool
+
+    Returns
+    -------
+    float
+        NaN when there are fewer than five.
     """
     x, y, peak = _stars(z, usable)
     if len(x) < _MIN_STARS:
         return math.nan
-    # The brightest may be saturated or bent; the faintest are noise.
-    bright = np.argsort(-peak)[int(0.05 * len(peak)) : int(0.05 * len(peak)) + _MAX_STARS]
+    # The faintest are noise.
+    first = int(_BRIGHTEST_SHARE * len(peak))
+    bright = np.argsort(-peak)[first : first + _MAX_STARS]
     widths = _fitted_widths(z, usable, x[bright], y[bright])
-    widths = widths[(widths > 1.0) & (widths < 12.0)]
+    widths = widths[(widths > _WIDTHS_PX[0]) & (widths < _WIDTHS_PX[1])]
     if len(widths) < _MIN_STARS:
         return math.nan
     # photutils fits a Gaussian that is integrated over pixels; filter and trail are sampled at
@@ -54,9 +69,11 @@ def _stars(
     from photutils.utils.exceptions import NoDetectionsWarning
 
     none = np.zeros(0)
-    if min(z.shape) < 16:
+    if min(z.shape) < _LEAST_SIDE_PX:
         return none, none, none
-    finder = DAOStarFinder(threshold=15.0, fwhm=DEFAULT_FWHM_PX, roundness_range=(-0.5, 0.5))
+    finder = DAOStarFinder(
+        threshold=_STAR_SIGMAS, fwhm=DEFAULT_FWHM_PX, roundness_range=(-_ROUNDNESS, _ROUNDNESS)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
         table = finder(z, mask=~usable)
@@ -65,7 +82,9 @@ def _stars(
     x = np.asarray(table["x_centroid"], dtype=float)
     y = np.asarray(table["y_centroid"], dtype=float)
     peak = np.asarray(table["peak"], dtype=float)
-    lone = _isolated(x, y, 12.0) & (x > 8) & (y > 8) & (x < z.shape[1] - 9) & (y < z.shape[0] - 9)
+    ny, nx = z.shape
+    inside = (x > _EDGE_PX) & (x < nx - 1 - _EDGE_PX) & (y > _EDGE_PX) & (y < ny - 1 - _EDGE_PX)
+    lone = _isolated(x, y, _APART_PX) & inside
     return x[lone], y[lone], peak[lone]
 
 
@@ -76,7 +95,7 @@ def _isolated(x: NDArray[np.float64], y: NDArray[np.float64], px: float) -> NDAr
     if len(points) < 2:
         return np.ones(len(points), bool)
     distance, _ = cKDTree(points).query(points, k=2)
-    return distance[:, 1] > px
+    return np.asarray(distance[:, 1] > px)
 
 
 def _fitted_widths(
@@ -93,5 +112,7 @@ def _fitted_widths(
         # Some of many stars never converge; the median does not mind.
         warnings.simplefilter("ignore")
         return np.asarray(
-            fit_fwhm(z.astype(float), xypos=np.stack([x, y], axis=1), fit_shape=11, mask=~usable)
+            fit_fwhm(
+                z.astype(float), xypos=np.stack([x, y], axis=1), fit_shape=_FIT_PX, mask=~usable
+            )
         )

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 __all__ = ["magnitudes", "sky_columns"]
 
+_HALF_TURN_DEG, _ARCSEC_PER_DEG = 180.0, 3600.0
+#: Magnitudes a factor of ten in flux (Pogson 1856).
+_POGSON = 2.5
+_LN_10 = math.log(10.0)
+
 Values = dict[str, NDArray[np.float64]]
 
 
@@ -43,19 +48,31 @@ def sky_columns(pixels: Values, wcs: WCS | None, exposure_s: float) -> Values:
     first = columns["ra0"], columns["dec0"]
     second = columns["ra1"], columns["dec1"]
     separation, angle = _separation_and_angle(*first, *second)
-    columns["pa"] = np.mod(angle, 180.0)
+    columns["pa"] = np.mod(angle, _HALF_TURN_DEG)
     if exposure_s > 0:
-        columns["rate"] = separation * 3600.0 / exposure_s
+        columns["rate"] = separation * _ARCSEC_PER_DEG / exposure_s
     return columns
 
 
 def magnitudes(
     flux: NDArray[np.float64], flux_err: NDArray[np.float64], zero_point_mag: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Magnitude and error; NaN where flux is not positive or the zero point unknown."""
+    """Magnitudes of fluxes.
+
+    Parameters
+    ----------
+    flux, flux_err : (n,) counts
+    zero_point_mag
+        Magnitude of one count; NaN where unknown.
+
+    Returns
+    -------
+    mag, mag_err : (n,)
+        NaN where flux is not positive or the zero point unknown.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         good = np.where(flux > 0, flux, np.nan)
-        return zero_point_mag - 2.5 * np.log10(good), 2.5 / math.log(10.0) * flux_err / good
+        return zero_point_mag - _POGSON * np.log10(good), _POGSON / _LN_10 * flux_err / good
 
 
 def _to_sky(wcs: WCS, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
