@@ -42,7 +42,7 @@ from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import StreakFlag
 from streaks.trail import fit_trail, with_correlated_noise
 
-__all__ = ["TransformDetector"]
+__all__ = ["TransformDetector", "search_image"]
 
 _log = logging.getLogger(__name__)
 
@@ -92,17 +92,29 @@ class TransformDetector:
         sigma_px = psf_sigma(frame, z, ~noise.unusable)
         turned = -z if config.negative else None
         image = prepare_image(z, frame, noise, sigma_px, config, negative=False)
-        lines = _search(image, frame, noise, config)
+        lines = search_image(image, frame, noise, config)
         if turned is not None:
             image = prepare_image(turned, frame, noise, sigma_px, config, negative=True)
-            lines += _search(image, frame, noise, config)
+            lines += search_image(image, frame, noise, config)
         return lines
 
 
-def _search(
+def search_image(
     image: SearchImage, frame: Frame, noise: NoiseMap, config: DetectionConfig
 ) -> list[Line]:
-    """All passes, from an image to its lines."""
+    """All passes, from an image to its lines.
+
+    Parameters
+    ----------
+    image
+        As prepared.
+    frame
+        It is of, in counts.
+    noise
+        Of the frame.
+    config
+        Thresholds.
+    """
     lines = found_lines(image, config, frame.name)
     lines = screened(lines, image, config)
     lines = fitted(lines, image)
@@ -477,6 +489,7 @@ def _finished(line: Line, image: SearchImage, frame: Frame, noise: NoiseMap) -> 
         noise.correlation,
         sigma_px=image.sigma_px,
         source_variance=image.source_variance,
+        z=image.z,
     )
     flux, flux_err = trail_flux(
         frame.data,

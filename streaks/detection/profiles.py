@@ -301,7 +301,9 @@ def _track(snr, cover, x0, y0, x1, y1, width):  # type: ignore[no-untyped-def]
     nx, ny = (y0 - y1) / length * width, (x1 - x0) / length * width
     along = _sample(snr, cover, x0, y0, x1, y1, n)
     beside, hidden = np.empty((2, n)), np.empty((2, n), np.bool_)
-    dark, n_dark = np.empty(2 * n), 0
+    # A bare 0 would be a type of its own, and what it is given to be compiled twice.
+    zero = np.int64(0)
+    dark, n_dark = np.empty(2 * n), zero
     counts = np.zeros(3, np.int64)
     deepest = np.inf
     for side in range(2):
@@ -320,7 +322,7 @@ def _track(snr, cover, x0, y0, x1, y1, width):  # type: ignore[no-untyped-def]
                 dark[n_dark] = near[i]
                 n_dark += 1
         deepest = min(deepest, total / n)
-    lit, n_lit = np.empty(n), 0
+    lit, n_lit = np.empty(n), zero
     for i in range(n):
         if np.isnan(along[i]):
             counts[2] += 1
@@ -332,8 +334,8 @@ def _track(snr, cover, x0, y0, x1, y1, width):  # type: ignore[no-untyped-def]
     numbers[0] = _even_share(lit, n_lit)
     numbers[2] = 0.0
     if n_lit > 0 and n_dark > 0:
-        _sort(lit, 0, n_lit)
-        _sort(dark, 0, n_dark)
+        _sort(lit, zero, n_lit)
+        _sort(dark, zero, n_dark)
         peak = _at_quantile(lit, n_lit, _UPPER_QUARTILE)
         lobe = max(-_at_quantile(dark, n_dark, _DARK_QUANTILE) - _DARK_SIGMAS, 0.0)
         noise = _DARK_SIGMAS / math.sqrt(max(n / _CORRELATED, 1.0))
@@ -351,7 +353,7 @@ def _even_share(lit, n):  # type: ignore[no-untyped-def]
     """
     if n < _FEW_SAMPLES:
         return np.nan
-    _sort(lit, 1, n - 1)
+    _sort(lit, np.int64(1), n - 1)
     lower = max(1, int(_LOWER_SHARE * (n - 2)))
     total, rest = 0.0, 0.0
     for i in range(n - 2):

@@ -393,7 +393,8 @@ def _restore(filtered, cover, hidden, n_hidden):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _refine_all(filtered, cover, starts, sigma, s, first_cut, threshold, clip, limit):  # type: ignore[no-untyped-def]
     found = np.empty((limit, _ENDS + 1))
-    hidden, n_hidden = np.empty((_ROOM, _ENDS)), 0
+    # A bare 0 would be a type of its own, and what it is given to be compiled twice.
+    hidden, n_hidden = np.empty((_ROOM, _ENDS)), np.int64(0)
     n = 0
     p = np.empty(_ENDS)
     for k in range(starts.shape[0]):

@@ -202,8 +202,12 @@ def _box_moments(  # type: ignore[no-untyped-def]
                 seen[x] += np.float32(0) if hidden[x] else np.float32(1)
         for i in range(columns):
             first, last = i * width, nx if i == columns - 1 else min((i + 1) * width, nx)
-            count = seen[first:last].sum()
-            mean[j, i] = sums[first:last].sum() / max(count, 1.0)
-            square[j, i] = squares[first:last].sum() / max(count, 1.0)
+            total, total_square, count = np.float32(0), np.float32(0), np.float32(0)
+            for x in range(first, last):
+                total += sums[x]
+                total_square += squares[x]
+                count += seen[x]
+            mean[j, i] = total / max(count, 1.0)
+            square[j, i] = total_square / max(count, 1.0)
             share[j, i] = count / max((stop - j * height) * (last - first), 1)
     return mean, square, share
