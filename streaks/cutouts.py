@@ -204,8 +204,8 @@ def _median(values: NDArray[np.float32]) -> np.float32:
     middle = len(values) // 2
     ordered = np.partition(values, middle)
     if len(values) % 2:
-        return ordered[middle]
-    return np.float32(0.5) * (ordered[:middle].max() + ordered[middle])
+        return np.float32(ordered[middle])
+    return np.float32(0.5) * np.float32(ordered[:middle].max() + ordered[middle])
 
 
 def _overlap(

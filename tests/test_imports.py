@@ -30,7 +30,7 @@ ROWS = (
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
     {"classification", "features"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
-    {"night"},
+    {"night", "compiling"},
 )
 ROW = {room: number for number, rooms in enumerate(ROWS) for room in rooms}
 #: Rooms beside the rows, and what they must never import.

@@ -4,6 +4,9 @@ All work on one cutout: ``image`` in units of its robust sigma with 0 in masked 
 the pixels that count. Each group of features is written to a slice of ``out``.
 """
 
+# Numba has no types: what it decorates is called with what the annotations say.
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any

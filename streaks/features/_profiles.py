@@ -4,6 +4,9 @@ A line has the direction ``theta`` and lies ``rho`` px from the cutout's centre,
 ``t`` runs along it, from the foot of that normal.
 """
 
+# Numba has no types: what it decorates is called with what the annotations say.
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any

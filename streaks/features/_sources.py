@@ -3,6 +3,9 @@
 Arguments are those of the kernels in `streaks.features._pixels`.
 """
 
+# Numba has no types: what it decorates is called with what the annotations say.
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any

@@ -207,7 +207,8 @@ def _box_moments(  # type: ignore[no-untyped-def]
                 total += sums[x]
                 total_square += squares[x]
                 count += seen[x]
-            mean[j, i] = total / max(count, 1.0)
-            square[j, i] = total_square / max(count, 1.0)
+            seen_here = max(float(count), 1.0)
+            mean[j, i] = total / seen_here
+            square[j, i] = total_square / seen_here
             share[j, i] = count / max((stop - j * height) * (last - first), 1)
     return mean, square, share
