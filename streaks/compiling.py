@@ -266,7 +266,7 @@ def _compile_sky() -> None:
         fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
         mask = Path(folder) / "mask.fits"
         fits.PrimaryHDU(np.zeros(data.shape, np.uint16)).writeto(mask)
-        frame = read_frame(path, mask=mask)
+        frame = read_frame(path, mask=mask, profile="ztf")
     pixels = np.asarray(frame.data, dtype=np.float32)
     noise = estimate_noise(pixels, frame.mask)
     standardise(pixels, noise)

@@ -168,7 +168,8 @@ def segment_features(
 @njit(cache=True)
 def _along_features(profile: Any, first: int, last: int, out: Any) -> None:
     """Evenness along the segment, gaps, what goes on beyond both ends, and where data end."""
-    length, n, bright = last - first + 1, np.int64(0), 0.0
+    n: Any = np.int64(0)
+    length, bright = last - first + 1, 0.0
     usable = np.zeros(length)
     for t in range(first, last + 1):
         if profile[t] == profile[t]:
@@ -350,7 +351,7 @@ def coverage_features(image: Any, good: Any, theta: float, rho: float, out: Any)
     """Along a whole line: share of its pieces that are bright, scatter, least piece."""
     samples = _samples(image, good, theta, rho, -89.5, np.int64(180), np.int64(3))
     pieces = np.zeros(12)
-    n = np.int64(0)
+    n: Any = np.int64(0)
     for k in range(12):
         total, count = 0.0, 0
         for t in range(15 * k, 15 * (k + 1)):

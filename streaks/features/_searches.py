@@ -202,7 +202,8 @@ def whole_line_features(
             variances[k, r] = full_variances[k, r] - variances[k, r]
     contrast = _contrast(_whole_lines(sums, variances))
     n_offsets = contrast.shape[1]
-    best, at_k, at_r = 0.0, np.int64(0), n_offsets // 2
+    at_k: Any = np.int64(0)
+    best, at_r = 0.0, n_offsets // 2
     darkest, highest_energy, total_energy = 0.0, 0.0, 0.0
     for k in range(_N_ANGLES):
         energy = 0.0

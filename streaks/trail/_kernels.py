@@ -383,10 +383,12 @@ def levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-u
         p[j] = p0[j]
     p[4] = 1.0
     evaluate(p, x, y, model, jacobian)
-    power = _sum_of_products(jacobian[4], jacobian[4])
+    # BLAS: a fit of a point runs along a valley without a floor, and where it stops there hangs
+    # on the last bit of where it starts.
+    power = np.dot(jacobian[4], jacobian[4])
     if power <= 0.0:
         return p, False
-    p[4] = _sum_of_products(jacobian[4], values) / power
+    p[4] = np.dot(jacobian[4], values) / power
     evaluate(p, x, y, model, jacobian)
     cost = _cost(values, model, p[5], prior_sigma, prior_weight)
     damping = 1e-3
