@@ -69,8 +69,7 @@ def masked_stars(usable: NDArray[np.bool_]) -> MaskedStars:
     share = cv2.resize(hidden, size, interpolation=cv2.INTER_AREA)
     cells = (share > _MASKED_CELL).astype(np.uint8)
     opening = np.ones((_OPENING_CELLS, _OPENING_CELLS), np.uint8)
-    # OpenCV's own opening moves everything by half an even kernel, twice: it has to go back.
-    cells = cv2.dilate(cv2.erode(cells, opening, anchor=(1, 1)), opening, anchor=(0, 0))
+    cells = cv2.morphologyEx(cells, cv2.MORPH_OPEN, opening)
     n, _, stats, centres = cv2.connectedComponentsWithStats(cells, connectivity=_EIGHT_NEIGHBOURS)
     if n < 2:
         return none
