@@ -102,12 +102,29 @@ class Peer:
 def hough_skimage(
     image: Prepared, *, level: float, votes: int, length: int, gap: int
 ) -> Detections:
-    from skimage.transform import probabilistic_hough_line
+    from streaks.detection.hough import hough_segments
 
-    lines = probabilistic_hough_line(
-        image.filtered > level, threshold=votes, line_length=length, line_gap=gap, rng=1
+    return _by_length(
+        hough_segments(image.filtered > level, votes=votes, length_px=length, gap_px=gap)
     )
-    return _by_length(np.array(lines, float).reshape(-1, 4))
+
+
+def hough_detector(image: Prepared, *, level: float, length: int, stretch: float) -> Detections:
+    """The package's own reference: the same after regions of other shapes are dropped, ranked by
+    S/N and by how much of the line is lit."""
+    from streaks.config import DetectionConfig, HoughConfig
+    from streaks.detection import find_streaks
+    from streaks.frame import Frame
+    from streaks.trail import FWHM_PER_SIGMA
+
+    hough = HoughConfig(level_sigma=level, min_line_px=length, min_elongation=stretch)
+    config = DetectionConfig(
+        detector="hough", hough=hough, threshold_snr=3.0, min_score=0.1, max_streaks=5000
+    )
+    frame = Frame(image.z, image.mask, fwhm_px=image.sigma_px * FWHM_PER_SIGMA)
+    table = find_streaks(frame, config)
+    ends = np.column_stack([table[name].value for name in ("x0", "y0", "x1", "y1")])
+    return ends.reshape(-1, 4), np.asarray(table["score"], float)
 
 
 def hough_opencv(image: Prepared, *, level: float, votes: int, length: int, gap: int) -> Detections:
@@ -241,6 +258,9 @@ _HOUGH = {
 
 PEERS = (
     Peer("probabilistic Hough, scikit-image, after PSF filter", "skimage", _HOUGH, hough_skimage),
+    Peer("`--detector hough`: the same with shapes of regions", "skimage",
+         {"level": (1.75, 2.0, 2.5, 3.0), "length": (6, 10, 15), "stretch": (1.5, 2.0)},
+         hough_detector),
     Peer("probabilistic Hough, OpenCV, after PSF filter", "cv2", _HOUGH, hough_opencv),
     Peer("LSD, OpenCV", "cv2",
          {"white": (5.0, 10.0, 20.0), "scale": (0.4, 0.6, 0.8), "filtered": (False, True)},

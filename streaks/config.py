@@ -16,8 +16,10 @@ from typing import Any
 from streaks.errors import ConfigError
 
 __all__ = [
+    "DETECTORS",
     "CutoutConfig",
     "DetectionConfig",
+    "HoughConfig",
     "LabelConfig",
     "MatchConfig",
     "NamingConfig",
@@ -27,6 +29,10 @@ __all__ = [
     "TrackletConfig",
     "settings_from_mapping",
 ]
+
+
+#: Names of detectors: our transform, and scikit-image's probabilistic Hough transform.
+DETECTORS = ("radon", "hough")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -119,10 +125,36 @@ class NoiseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HoughConfig:
+    """The classical detector: a threshold, shapes of regions, a probabilistic Hough transform.
+
+    The defaults are those that the benchmark chose on clean frames (docs/detection.md).
+    """
+
+    #: Pixels of the PSF-filtered image above this many sigma are lit.
+    level_sigma: float = 2.5
+    #: Smallest region of lit pixels that is kept: two pixels side by side are noise.
+    min_area_px: int = 8
+    #: Regions less than so many times as long as wide are stars.
+    min_elongation: float = 1.5
+    #: Lit pixels on a line, its least length and its largest gap, px.
+    min_votes: int = 10
+    min_line_px: int = 10
+    max_gap_px: int = 3
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            _require(value > 0, f"hough setting {name} is {value}; it must be > 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DetectionConfig:
     """What counts as a streak."""
 
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    hough: HoughConfig = field(default_factory=HoughConfig)
+    #: Which detector: ``radon`` is ours, ``hough`` the classical reference.
+    detector: str = "radon"
     #: Matched-filter S/N that a line must reach: about one false line in a 3072 x 3080 frame
     #: of pure noise.
     threshold_snr: float = 5.8
@@ -135,8 +167,27 @@ class DetectionConfig:
     max_streaks: int = 500
     #: Look for negative streaks too.
     negative: bool = False
+    #: Lines looked at in one frame before their score is known; a frame with more is no
+    #: subtraction.
+    max_lines: int = 6000
+    #: What points at a masked star is its spike, more often than not: its score is this much of
+    #: what it would be.
+    spike_factor: float = 0.15
+    #: A field of stars is searched with so much caution at most: scores are divided by how much
+    #: wider the bright side of the noise is than the dark one.
+    max_crowding: float = 2.0
 
     def __post_init__(self) -> None:
+        _require(
+            self.detector in DETECTORS,
+            f"detector is {self.detector!r}; it must be one of {', '.join(DETECTORS)}",
+        )
+        _require(self.max_lines >= 1, f"max_lines is {self.max_lines}; at least 1")
+        _require(
+            0 <= self.spike_factor <= 1,
+            f"spike_factor is {self.spike_factor}; it must be 0 to 1",
+        )
+        _require(self.max_crowding >= 1, f"max_crowding is {self.max_crowding}; at least 1")
         _require(
             3.0 <= self.threshold_snr <= 1000.0,
             f"threshold is {self.threshold_snr}; it must be an S/N between 3 and 1000",

@@ -205,7 +205,7 @@ def _median(values: NDArray[np.float32]) -> np.float32:
     ordered = np.partition(values, middle)
     if len(values) % 2:
         return np.float32(ordered[middle])
-    return np.float32(0.5 * (ordered[:middle].max() + ordered[middle]))
+    return np.float32(0.5) * np.float32(ordered[:middle].max() + ordered[middle])
 
 
 def _overlap(

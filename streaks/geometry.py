@@ -81,7 +81,7 @@ def angle_difference_deg(
     """Signed smallest ``first - second``, in [-period / 2, period / 2)."""
     half = 0.5 * period_deg
     difference = np.asarray(first_deg, dtype=float) - np.asarray(second_deg, dtype=float)
-    return np.mod(difference + half, period_deg) - half
+    return np.asarray(np.mod(difference + half, period_deg) - half)
 
 
 def mean_angle_deg(

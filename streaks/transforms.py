@@ -277,7 +277,7 @@ def _judge(top, bottom, coarse, least, best, h, margin, width):  # type: ignore[
     """
     n = width - 2 * margin
     # The one slope without a fellow, and no less than the least.
-    half, shift = _halves(-1)
+    half, shift = _halves(np.int64(-1))
     t = top[half + h - 1][margin : margin + n]
     b = bottom[half + h - 1][margin + shift : margin + shift + n]
     weight = np.int32(coarse[2 * h - 2])
@@ -332,7 +332,9 @@ def _report(best, top, bottom, exact, least, threshold, margin, x_low, y, h, cel
                 continue
             if n == hits.shape[0]:
                 larger = np.empty((2 * n, 5))
-                larger[:n] = hits
+                for i in range(n):
+                    for j in range(5):
+                        larger[i, j] = hits[i, j]
                 hits = larger
             x = where + margin + x_low
             hits[n, 0], hits[n, 1] = x, y
@@ -355,6 +357,15 @@ def _copy(pixels, row, low, high, line):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _clear(block):  # type: ignore[no-untyped-def]
+    """Zeros."""
+    for j in range(block.shape[0]):
+        row = block[j]
+        for x in range(row.size):
+            row[x] = 0
+
+
+@njit(cache=True, nogil=True)
 def _search_tile(  # type: ignore[no-untyped-def]
     pixels, offsets, exact, coarse, thresholds, first, last, threshold, cell, start, stop, reach
 ):
@@ -362,16 +373,17 @@ def _search_tile(  # type: ignore[no-untyped-def]
     ny, nx = pixels.shape
     x_low = start - reach
     width = stop - start + 2 * reach
-    previous = [np.zeros((2 ** (k + 1) - 1, width), np.int16) for k in range(max(last, 1))]
-    current = [np.zeros((2 ** (k + 1) - 1, width), np.int16) for k in range(max(last, 1))]
+    # Blocks of all levels, one below the other, in two buffers that take turns level by level.
+    buffers = np.zeros((2, 2 ** (max(last, 1) + 1), width), np.int16)
+    turn = np.zeros(max(last, 1), np.int64)
     seen = np.zeros(max(last, 1), np.int64)
     best = np.empty(stop - start, np.int16)
-    hits = np.empty((256, 5))
-    n = 0
+    # A bare 0 would be a type of its own, and what it is given to be compiled twice.
+    hits, n = np.empty((256, 5)), np.int64(0)
     source_low, source_high = max(x_low, 0), min(x_low + width, nx)
     # Rows of zeros below the image let the last, partly filled blocks carry through.
     for row in range(ny + 2**last):
-        _copy(pixels, row, source_low, source_high, current[0][0][source_low - x_low :])
+        _copy(pixels, row, source_low, source_high, buffers[turn[0], 0, source_low - x_low :])
         level = 0
         while True:
             index = seen[level]
@@ -380,7 +392,11 @@ def _search_tile(  # type: ignore[no-untyped-def]
             if level < last and index > 0:
                 h = 2**level
                 y = (index - 1) * h
-                top, bottom = previous[level], current[level]
+                # A level's block of 2 h - 1 slopes begins 2 h - 2 - level rows down: sums of those
+                # before it.
+                block = 2 * h - 2 - level
+                top = buffers[1 - turn[level], block : block + 2 * h - 1]
+                bottom = buffers[turn[level], block : block + 2 * h - 1]
                 # Blocks between two aligned ones are only there to be judged.
                 if level + 1 >= first and y < ny:
                     low, high = offsets[level + 1], offsets[level + 2]
@@ -390,11 +406,14 @@ def _search_tile(  # type: ignore[no-untyped-def]
                         best, top, bottom, exact[low:high], least, threshold, reach,
                         x_low, y, h, cell, hits, n,
                     )  # fmt: skip
-                if carried and y < ny:
-                    _join(top, bottom, current[level + 1], h, width)
-                elif carried:
-                    current[level + 1][:] = 0
-            previous[level], current[level] = current[level], previous[level]
+                if carried:
+                    block = 4 * h - 3 - level
+                    joined = buffers[turn[level + 1], block : block + 4 * h - 1]
+                    if y < ny:
+                        _join(top, bottom, joined, h, width)
+                    else:
+                        _clear(joined)
+            turn[level] = 1 - turn[level]
             if not carried:
                 break
             level += 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
 from streaks.detection.refinement import line_snr
-from streaks.detection.search import Filtered, filter_image, search_lines
+from streaks.detection.search import Filtered, filter_image, refined_lines, rough_lines
 from streaks.geometry import Segment
 from tests.rendering import Ends, add_star, flux_for_snr, render_trail
 
@@ -24,6 +24,13 @@ TRAIL: Ends = (60.0, 50.0, 110.0, 85.0)
 
 def filtered(z: NDArray[np.float64], usable: NDArray[np.bool_] = USABLE) -> Filtered:
     return filter_image(np.where(usable, z, 0).astype(np.float32), usable, WHITE, SIGMA_PX)
+
+
+def search_lines(
+    image: Filtered, *, sigma_px: float, threshold_snr: float, limit: int
+) -> NDArray[np.float64]:
+    rough = rough_lines(image, threshold_snr)
+    return refined_lines(rough, image, sigma_px=sigma_px, threshold_snr=threshold_snr, limit=limit)
 
 
 def noise(seed: int = 1, shape: tuple[int, int] = SHAPE) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ ROWS = (
     {"classification", "features"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
     {"search"},
-    {"night_folder"},
+    {"night_folder", "compiling"},
     {"night"},
 )
 #: What only the command line stands above.

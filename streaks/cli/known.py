@@ -288,7 +288,8 @@ def _site(code: str, obscodes: Path | None) -> Observatory:
 def _ephemeris(path: Path | None) -> Ephemeris:
     from streaks.known import default_ephemeris, open_ephemeris
 
-    return default_ephemeris() if path is None else open_ephemeris(path)
+    chosen: Ephemeris = default_ephemeris() if path is None else open_ephemeris(path)
+    return chosen
 
 
 def _dynamics(ephemeris: Ephemeris, *, two_body: bool) -> Dynamics:

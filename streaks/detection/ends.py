@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streaks.detection.refinement import line_snr
@@ -22,6 +21,15 @@ _NEAR, _RISE_NEAR = 0.08, 12.0
 _LONG_PX, _RISE_FAR = 300.0, 9.0
 #: Steps across in which the direction of a trail drawn out is mended, px at its ends.
 _ASIDE_PX = (2.0, 1.0, 0.5)
+#: Px by which an end moved aside is drawn out, so that it meets the edge of the image again.
+_TO_THE_EDGE_PX = 8.0
+#: The PSF of an end reaches so many widths and px.
+_REACH_WIDTHS, _REACH_PX = 3.0, 2.0
+#: Samples a pixel along which masks are looked for.
+_SAMPLES_PER_PX = 2
+#: A mask must be so many samples for each px of the PSF's width, to hide an end: two widths.
+_MASK_SAMPLES_PER_SIGMA = 4.0
+_TINY = 1e-6
 
 
 def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segment:
@@ -38,17 +46,22 @@ def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segmen
         The image.
     sigma_px
         Width of the PSF.
+
+    Returns
+    -------
+    Segment
+        The end of smaller x first.
     """
     shape = (filtered.snr.shape[0], filtered.snr.shape[1])
-    touches, near = 3.0 * sigma_px + 2.0, _NEAR * segment.length_px
+    touches, near = _REACH_WIDTHS * sigma_px + _REACH_PX, _NEAR * segment.length_px
     if segment.length_px <= _LONG_PX and _well_inside(segment, shape, max(touches, near)):
         return segment.ordered()
     segment = _touching(segment, shape, touches)
     near = _NEAR * segment.length_px
-    if near > 3.0 * sigma_px:
+    if near > _REACH_WIDTHS * sigma_px:
         for first, last in ((near, 0.0), (0.0, near)):
             seen = clip_segment(_grown(segment, first, last), shape)
-            if seen is None or seen.length_px > segment.length_px + near - 1e-6:
+            if seen is None or seen.length_px > segment.length_px + near - _TINY:
                 continue
             if _power(seen, filtered) > _power(segment, filtered) - _RISE_NEAR:
                 segment = seen
@@ -99,21 +112,22 @@ def _turned(
                     continue
                 trial = _aside(segment, end, sign * step, shape)
                 value = _power(trial, filtered)
-                if value > power + 1e-6:
+                if value > power + _TINY:
                     segment, power, moved = trial, value, True
     return segment
 
 
 def _aside(segment: Segment, end: int, step_px: float, shape: tuple[int, int]) -> Segment:
     """One end a step across the track, and back on the edge of the image."""
-    length = max(segment.length_px, 1e-6)
+    length = max(segment.length_px, _TINY)
     nx, ny = (segment.y1 - segment.y0) / length, (segment.x0 - segment.x1) / length
     x0, y0, x1, y1 = segment.x0, segment.y0, segment.x1, segment.y1
     if end == 0:
         x0, y0 = x0 + step_px * nx, y0 + step_px * ny
     else:
         x1, y1 = x1 + step_px * nx, y1 + step_px * ny
-    grown = _grown(Segment(x0, y0, x1, y1), 8.0 if end == 0 else 0.0, 8.0 if end == 1 else 0.0)
+    first, last = (_TO_THE_EDGE_PX, 0.0) if end == 0 else (0.0, _TO_THE_EDGE_PX)
+    grown = _grown(Segment(x0, y0, x1, y1), first, last)
     return clip_segment(grown, shape) or segment
 
 
@@ -129,15 +143,17 @@ def out_of_masks(segment: Segment, usable: NDArray[np.bool_], sigma_px: float) -
     usable : (ny, nx) bool
     sigma_px
         Width of the PSF.
+
+    Returns
+    -------
+    Segment
+        The same where no end is hidden, or all of it is.
     """
-    n = max(2, 2 * math.ceil(segment.length_px) + 1)
-    first, last = _seen(usable, segment.x0, segment.y0, segment.x1, segment.y1, n)
-    if last < 0:
+    n = max(2, _SAMPLES_PER_PX * math.ceil(segment.length_px) + 1)
+    first, last = _seen(usable, segment, n)
+    if last < 0 or (first == 0 and last == n - 1):
         return segment
-    if first == 0 and last == n - 1:
-        return segment
-    # Two samples a pixel.
-    least = 4.0 * sigma_px
+    least = _MASK_SAMPLES_PER_SIGMA * sigma_px
     t0 = first / (n - 1) if first > least else 0.0
     t1 = last / (n - 1) if n - 1 - last > least else 1.0
     dx, dy = segment.x1 - segment.x0, segment.y1 - segment.y0
@@ -146,20 +162,20 @@ def out_of_masks(segment: Segment, usable: NDArray[np.bool_], sigma_px: float) -
     )
 
 
-@njit(cache=True, nogil=True)
-def _seen(usable, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
+def _seen(usable: NDArray[np.bool_], segment: Segment, n: int) -> tuple[int, int]:
     """First and last of n samples along a line that are usable; the last is -1 if none is."""
     ny, nx = usable.shape
-    first, last = 0, -1
-    for i in range(n):
-        t = i / (n - 1)
-        column = min(max(int(np.rint(x0 + t * (x1 - x0))), 0), nx - 1)
-        row = min(max(int(np.rint(y0 + t * (y1 - y0))), 0), ny - 1)
-        if usable[row, column]:
-            if last < 0:
-                first = i
-            last = i
-    return first, last
+    ends = ((segment.x0, segment.y0), (segment.x1, segment.y1))
+    inside = all(0.0 <= x <= nx - 1 and 0.0 <= y <= ny - 1 for x, y in ends)
+    if inside and all(usable[round(y), round(x)] for x, y in ends):
+        return 0, n - 1
+    t = np.arange(n) / (n - 1)
+    x = np.rint(segment.x0 + t * (segment.x1 - segment.x0)).astype(np.intp)
+    y = np.rint(segment.y0 + t * (segment.y1 - segment.y0)).astype(np.intp)
+    on = usable[np.clip(y, 0, ny - 1), np.clip(x, 0, nx - 1)]
+    if not on.any():
+        return 0, -1
+    return int(on.argmax()), n - 1 - int(on[::-1].argmax())
 
 
 def _touching(segment: Segment, shape: tuple[int, int], reach_px: float) -> Segment:
@@ -168,8 +184,8 @@ def _touching(segment: Segment, shape: tuple[int, int], reach_px: float) -> Segm
     clipped = clip_segment(grown, shape)
     if clipped is None or segment.length_px < 2.0 * reach_px:
         return clip_segment(segment, shape) or segment
-    first_cut = math.hypot(clipped.x0 - grown.x0, clipped.y0 - grown.y0) > 1e-6
-    last_cut = math.hypot(clipped.x1 - grown.x1, clipped.y1 - grown.y1) > 1e-6
+    first_cut = math.hypot(clipped.x0 - grown.x0, clipped.y0 - grown.y0) > _TINY
+    last_cut = math.hypot(clipped.x1 - grown.x1, clipped.y1 - grown.y1) > _TINY
     ends = segment.ordered()
     return Segment(
         *((clipped.x0, clipped.y0) if first_cut else (ends.x0, ends.y0)),
@@ -179,7 +195,7 @@ def _touching(segment: Segment, shape: tuple[int, int], reach_px: float) -> Segm
 
 def _grown(segment: Segment, first_px: float, last_px: float) -> Segment:
     """A segment made longer at its first and at its last end."""
-    length = max(segment.length_px, 1e-6)
+    length = max(segment.length_px, _TINY)
     ux, uy = (segment.x1 - segment.x0) / length, (segment.y1 - segment.y0) / length
     return Segment(
         segment.x0 - first_px * ux, segment.y0 - first_px * uy,

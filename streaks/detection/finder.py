@@ -1,408 +1,506 @@
-"""The finder: reads top to bottom as it is described in docs/detection.md."""
+"""The transform detector: passes over one list of lines, in the order of docs/detection.md.
+
+Each pass is a function from list to list. What it measures stays with the line by name
+(`streaks.detection.records`); a line that is no streak is set aside with the reason.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from astropy.table import QTable
-from numpy.typing import NDArray
 
 from streaks.config import DetectionConfig
-from streaks.detection.compact import compact_peaks, hide_peaks, sharp_pixels
 from streaks.detection.ends import on_the_edge, out_of_masks
+from streaks.detection.evidence import final_evidence, line_flags
+from streaks.detection.image import SearchImage, prepare_image, psf_sigma
 from streaks.detection.photometry import level_beside, power_of_points, trail_flux
-from streaks.detection.pieces import (
-    group_pieces,
-    hidden_share,
-    pixels_on,
-    spanning_segment,
-    unexplained,
-)
+from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment, unexplained
+from streaks.detection.profiles import clear_share, dashed, fades, steady_share, track_profile
 from streaks.detection.quality import (
     along_a_mask,
     beside_masks,
     crowding,
-    dashed,
-    fades,
+    evidence_of_fit,
+    factors_of_fit,
+    factors_of_profile,
     not_a_row_of_points,
     point_length,
     pointlike,
-    quality,
-    quality_of_fit,
-    steady_share,
     sureness,
-    track_profile,
     worth,
 )
-from streaks.detection.search import Filtered, filter_image, search_lines
-from streaks.detection.sky import magnitudes, sky_columns, warn_of_rates
-from streaks.detection.spikes import MaskedStars, masked_stars, star_behind
-from streaks.detection.width import settle_width
-from streaks.frame import AnyImage, Frame, MaskPlane, as_frame
+from streaks.detection.records import Line, SetAside
+from streaks.detection.search import refined_lines, rough_lines
+from streaks.detection.spikes import star_behind
+from streaks.frame import Frame
 from streaks.geometry import Segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
-from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
-from streaks.trail import FWHM_PER_SIGMA, TrailFit, fit_trail, with_correlated_noise
+from streaks.tables import StreakFlag
+from streaks.trail import fit_trail, with_correlated_noise
 
-__all__ = ["find_streaks"]
+__all__ = ["TransformDetector", "search_image"]
 
 _log = logging.getLogger(__name__)
 
-#: Lines looked at in one frame before the score is known; a frame with more is no subtraction.
-_MAX_LINES = 6000
 #: Bright points fitted all the same, to learn how long a point looks in this image.
 _POINTS_FITTED = 30
 #: What a fit can add to a line's worth: S/N that was clipped, and a better place.
 _WORTH_FITTING = 0.8
 #: What has less than this share of the least score is not looked at further, not even as a piece.
 _HOPELESS = 0.25
-#: Longer rows of two or three stars show in how evenly the track is lit.
-_ROW_SIGMA = 14.0
-#: What points at a masked star is its spike, more often than not.
-_SPIKE_FACTOR = 0.15
-#: A field of stars is searched with twice the caution at most.
-_MAX_CROWDING = 2.0
+#: Half a chance: what cannot be fitted is seldom a streak, but long trails across broken ground
+#: are.
+_UNFITTED_FACTOR = 0.5
+#: Light of both sides of a bleed makes one wide line; the mask is in its middle. Of a line wider
+#: than the PSF by this factor masks are looked for in a narrower profile.
+_WIDE_RATIO = 1.3
+#: Longer rows of two or three stars show in how evenly the track is lit, in widths of the line.
+_ROW_WIDTHS = 14.0
+#: Lines of a score above this may be pieces of one streak.
+_PROMISING = 2.0
+#: A uniform trail explains pieces if it has this share of their S/N together.
+_EXPLAINS = 0.95
+#: Pieces that light less than this share of what can be seen of their span are dashes.
+_DASHED_SHARE = 0.8
 
 
-@dataclass(frozen=True, eq=False)
-class _Sheet:
-    """A standardised image and all that the stages ask of it."""
+class TransformDetector:
+    """Our own: partial Radon transform, matched filter, trail fit, judgement."""
 
-    z: NDArray[np.float32]
-    usable: NDArray[np.bool_]
-    seen: NDArray[np.bool_]  # usable but for cosmic rays
-    filtered: Filtered
-    sigma_px: float
-    stars: MaskedStars
-    peaks: NDArray[np.float64]  # x, y, S/N of bright points that are hidden
-    point_px: float = 0.0  # length that a point source seems to have
-    crowding: float = 1.0  # how much wider than noise the bright side of the image is
+    name = "radon"
+
+    def find(self, frame: Frame, config: DetectionConfig) -> list[Line]:
+        """All lines of a frame: streaks measured, the others set aside with their reason.
+
+        Parameters
+        ----------
+        frame
+            Its data are float32.
+        config
+            Thresholds.
+
+        Returns
+        -------
+        list of Line
+        """
+        noise = estimate_noise(frame.data, frame.mask, frame.variance, config.noise)
+        z = standardise(frame.data, noise)
+        sigma_px = psf_sigma(frame)
+        turned = -z if config.negative else None
+        image = prepare_image(z, frame, noise, sigma_px, config, negative=False)
+        lines = search_image(image, frame, noise, config)
+        if turned is not None:
+            image = prepare_image(turned, frame, noise, sigma_px, config, negative=True)
+            lines += search_image(image, frame, noise, config)
+        return lines
 
 
-@dataclass(frozen=True)
-class _Streak:
-    fit: TrailFit
-    score: float
-    flags: StreakFlag
-
-
-def find_streaks(frame: AnyImage, config: DetectionConfig | None = None) -> QTable:
-    """The streaks of one frame, measured.
+def search_image(
+    image: SearchImage, frame: Frame, noise: NoiseMap, config: DetectionConfig
+) -> list[Line]:
+    """All passes, from an image to its lines.
 
     Parameters
     ----------
+    image
+        As prepared.
     frame
-        A difference image is best; any image will do: a `Frame`, an array, a masked array, an
-        NDData or CCDData (see `streaks.frame.as_frame`).
+        It is of, in counts.
+    noise
+        Of the frame.
     config
         Thresholds.
+    """
+    lines = found_lines(image, config, frame.name)
+    lines = screened(lines, image, config)
+    lines = fitted(lines, image)
+    image = calibrated(image, lines, config)
+    lines = measured(lines, image, _HOPELESS * config.min_score)
+    lines = judged(lines, image, config)
+    lines = distinct(lines)
+    lines = joined(lines, image, config)
+    lines = distinct(lines)
+    lines = wanted(lines, config)
+    return finished(lines, image, frame, noise)
+
+
+# The passes
+
+
+def found_lines(image: SearchImage, config: DetectionConfig, name: str = "image") -> list[Line]:
+    """Bright point sources, then the transform's lines, refined one by one, the strongest first.
+
+    Parameters
+    ----------
+    image
+        To be searched.
+    config
+        Thresholds.
+    name
+        Of the image, for a warning.
+    """
+    sigma = image.sigma_px
+    lines = [
+        Line(Segment(x - sigma, y, x + sigma, y), float(snr), bright_point=True)
+        for x, y, snr in image.points[:_POINTS_FITTED]
+    ]
+    rough = rough_lines(image.filtered, config.threshold_snr)
+    table = refined_lines(
+        rough, image.filtered, sigma_px=sigma, threshold_snr=config.threshold_snr,
+        limit=config.max_lines,
+    )  # fmt: skip
+    if len(table) == config.max_lines:
+        _log.warning("%s: stopped at %d lines; is this a difference image?", name, len(table))
+    return lines + [Line(Segment(*ends), snr) for *ends, snr in table.tolist()]
+
+
+def screened(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -> list[Line]:
+    """Sets aside what no fit can save; of plain points a few stay, which tell of the PSF.
+
+    Parameters
+    ----------
+    lines
+        Not fitted yet.
+    image
+        They were found in.
+    config
+        Thresholds.
+    """
+    points = sum(line.bright_point for line in lines)
+    screen: list[Line] = []
+    for line in lines:
+        if line.bright_point:
+            pass
+        elif pointlike(image.filtered, line.start, sigma_px=image.sigma_px,
+                       min_length_px=config.min_length_px):  # fmt: skip
+            points += 1
+            if points > _POINTS_FITTED:
+                line = replace(line, set_aside=SetAside.POINT)
+        else:
+            profile = track_profile(image.filtered, line.start, image.sigma_px)
+            factors = worth(profile, line.start)
+            if line.start_snr * factors.product < _WORTH_FITTING * config.min_score:
+                line = replace(line, factors=factors, set_aside=factors.worst)
+        screen.append(line)
+    return screen
+
+
+def fitted(lines: Sequence[Line], image: SearchImage) -> list[Line]:
+    """Each line that is not set aside with its fit.
+
+    Parameters
+    ----------
+    lines
+        Screened.
+    image
+        They were found in.
+    """
+    return [line if line.set_aside else _with_fit(line, image) for line in lines]
+
+
+def calibrated(image: SearchImage, lines: Sequence[Line], config: DetectionConfig) -> SearchImage:
+    """The image with what all its lines tell: how long points look, how crowded it is.
+
+    Parameters
+    ----------
+    image
+        As prepared.
+    lines
+        Fitted.
+    config
+        Most crowding that counts.
+    """
+    fits = [line.fit for line in lines if line.fit is not None]
+    crowded = min(crowding(image.filtered), config.max_crowding)
+    return replace(image, point_px=point_length(fits, image.sigma_px), crowding=crowded)
+
+
+def measured(lines: Sequence[Line], image: SearchImage, least_score: float = 0.0) -> list[Line]:
+    """Each fitted line with evidence and factors; of what cannot reach a score only the fit's.
+
+    Parameters
+    ----------
+    lines
+        Fitted.
+    image
+        Calibrated.
+    least_score
+        What its fit alone puts below this is measured no further.
+    """
+    return [line if line.fit is None else _measured(line, image, least_score) for line in lines]
+
+
+def judged(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -> list[Line]:
+    """Each measured line with its score, and the flags that stand for what was measured.
+
+    Parameters
+    ----------
+    lines
+        Measured.
+    image
+        Calibrated.
+    config
+        What a spike is worth.
+    """
+    return [line if line.fit is None else _judged(line, image, config) for line in lines]
+
+
+def distinct(lines: Sequence[Line]) -> list[Line]:
+    """Sets aside the fits that ran into the place, or sit in the wings, of a better one.
+
+    Parameters
+    ----------
+    lines
+        Judged; whatever their score, they explain light.
 
     Returns
     -------
-    QTable
-        Columns `streaks.tables.STREAK_COLUMNS`, by falling score; no rows when nothing is found.
-
-    Raises
-    ------
-    FrameError
-        If no pixel is usable, or all have one value.
+    list of Line
+        Those kept first, by falling S/N.
     """
-    config = DetectionConfig() if config is None else config
-    frame = as_frame(frame)
-    # Any number will do in a frame, of any byte order; compiled loops want one kind.
-    frame = replace(frame, data=np.asarray(frame.data, dtype=np.float32))
-    noise = estimate_noise(frame.data, frame.mask, frame.variance, config.noise)
-    z, usable = standardise(frame.data, noise), ~noise.unusable
-    # Below 1.2 px the PSF is no longer sampled and the fit has nothing to hold on to.
-    fwhm_px, _ = settle_width(frame, z, usable, noise, config)
-    sigma_px = max(fwhm_px, 1.2) / FWHM_PER_SIGMA
-    turned = -z if config.negative else None
-    rows = _search(_sheet(z, usable, noise, sigma_px, config), frame, noise, config, negative=False)
-    if turned is not None:
-        sheet = _sheet(turned, usable, noise, sigma_px, config)
-        rows += _search(sheet, frame, noise, config, negative=True)
-    rows.sort(key=lambda row: -row[0].score)
-    return _table(frame, rows[: config.max_streaks])
-
-
-def _sheet(
-    z: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    noise: NoiseMap,
-    sigma_px: float,
-    config: DetectionConfig,
-) -> _Sheet:
-    """The image as lines are looked for in it: without bright things that are none, in place.
-
-    With a `min_score` of 0 artifacts are wanted too, and all stay.
-    """
-    clear, peaks = usable, np.zeros((0, 3))
-    if config.min_score > 0:
-        rows, columns = sharp_pixels(z, usable, sigma_px).T
-        clear = usable.copy()
-        z[rows, columns], clear[rows, columns] = 0.0, False
-    filtered = filter_image(z, clear, noise.correlation, sigma_px)
-    if config.min_score > 0:
-        peaks = compact_peaks(filtered.snr, sigma_px, config.min_length_px)
-        hide_peaks(filtered.snr, filtered.cover, clear, peaks, sigma_px)
-    return _Sheet(z, clear, usable, filtered, sigma_px, masked_stars(usable), peaks)
-
-
-def _search(
-    sheet: _Sheet, frame: Frame, noise: NoiseMap, config: DetectionConfig, *, negative: bool
-) -> list[tuple[_Streak, float, float]]:
-    """Streaks with their flux and its error in counts."""
-    lines = search_lines(
-        sheet.filtered,
-        sigma_px=sheet.sigma_px,
-        threshold_snr=config.threshold_snr,
-        limit=_MAX_LINES,
-    )
-    if len(lines) == _MAX_LINES:
-        _log.warning("%s: stopped at %d lines; is this a difference image?", frame.name, len(lines))
-    source = 1.0 / (frame.gain * noise.typical_sigma()) if frame.gain > 0 else 0.0
-    fits, snrs = _fit_all(sheet, lines, source, config)
-    sheet = replace(
-        sheet,
-        point_px=point_length(fits, sheet.sigma_px),
-        crowding=min(crowding(sheet.filtered), _MAX_CROWDING),
-    )
-    least = _HOPELESS * config.min_score
-    streaks = [_judge(sheet, fit, snr, least) for fit, snr in zip(fits, snrs, strict=True)]
-    streaks = _join_pieces(sheet, _one_each(streaks), source)
-    streaks = [s for s in streaks if _wanted(s, config)]
-    rows = []
-    for streak in streaks:
-        fit = with_correlated_noise(
-            streak.fit,
-            sheet.usable,
-            noise.correlation,
-            sigma_px=sheet.sigma_px,
-            source_variance=source,
-        )
-        streak = replace(streak, fit=fit)
-        flux, error = trail_flux(
-            frame.data,
-            noise,
-            sheet.usable,
-            streak.fit,
-            level=level_beside(sheet.z, sheet.usable, streak.fit),
-            noise_factor=sheet.filtered.trail_noise_factor(
-                streak.fit.segment.length_px, sheet.sigma_px
-            ),
-            gain=frame.gain,
-            negative=negative,
-        )
-        flags = streak.flags | _flags(sheet, frame, streak.fit)
-        if negative:
-            flags |= StreakFlag.NEGATIVE
-        rows.append((replace(streak, flags=flags), flux, error))
-    return rows
-
-
-def _fit_all(
-    sheet: _Sheet, lines: NDArray[np.float64], source_variance: float, config: DetectionConfig
-) -> tuple[list[TrailFit], list[float]]:
-    """Fits of all lines that may pass; of plain points a few, which tell of the PSF."""
-    fits, snrs, points = [], [], 0
-    whole = replace(sheet, usable=sheet.seen)
-    for x, y, peak in sheet.peaks[:_POINTS_FITTED]:
-        start = Segment(x - sheet.sigma_px, y, x + sheet.sigma_px, y)
-        fits.append(_fit(whole, start, source_variance))
-        snrs.append(float(peak))
-        points += 1
-    for line in lines:
-        segment, snr = Segment(*line[:4]), float(line[4])
-        if pointlike(sheet.filtered, segment, sigma_px=sheet.sigma_px,
-                     min_length_px=config.min_length_px):  # fmt: skip
-            points += 1
-            if points > _POINTS_FITTED:
-                continue
-        else:
-            profile = track_profile(sheet.filtered, segment, sheet.sigma_px)
-            if worth(profile, segment, snr) < _WORTH_FITTING * config.min_score:
-                continue
-        fits.append(_fit(sheet, segment, source_variance))
-        snrs.append(snr)
-    return fits, snrs
-
-
-def _fit(sheet: _Sheet, start: Segment, source_variance: float) -> TrailFit:
-    fit = fit_trail(
-        sheet.z,
-        sheet.usable,
-        start,
-        sigma_px=sheet.sigma_px,
-        noise_factor=sheet.filtered.trail_noise_factor(start.length_px, sheet.sigma_px),
-        source_variance=source_variance,
-    )
-    segment = on_the_edge(fit.segment, sheet.filtered, sheet.sigma_px)
-    return replace(fit, segment=out_of_masks(segment, sheet.seen, sheet.sigma_px))
-
-
-def _judge(sheet: _Sheet, fit: TrailFit, line_snr: float, least: float = 0.0) -> _Streak:
-    """Score and flags; of what cannot reach `least` only that it does not."""
-    if not fit.converged:
-        # Half a chance: what cannot be fitted is seldom a streak, but long trails across
-        # broken ground are.
-        fit = replace(fit, snr=line_snr)
-        profile = track_profile(sheet.filtered, fit.segment, sheet.sigma_px)
-        good = 0.5 * worth(profile, fit.segment, line_snr) * beside_masks(profile, line_snr)
-        return _Streak(fit, good / sheet.crowding, StreakFlag.FIT_FAILED)
-    most = quality_of_fit(fit, sigma_px=sheet.sigma_px, point_px=sheet.point_px)
-    if sureness(fit.snr, most) / sheet.crowding < least:
-        return _Streak(fit, sureness(fit.snr, most) / sheet.crowding, StreakFlag(0))
-    profile = track_profile(sheet.filtered, fit.segment, fit.sigma_px)
-    narrow = profile
-    if fit.sigma_px > 1.3 * sheet.sigma_px:
-        # Light of both sides of a bleed makes one wide line; the mask is in its middle.
-        narrow = track_profile(sheet.filtered, fit.segment, sheet.sigma_px)
-    good = quality(fit, profile, sigma_px=sheet.sigma_px, point_px=sheet.point_px)
-    good *= beside_masks(narrow, fit.snr)
-    if good > 0 and fit.segment.length_px < _ROW_SIGMA * fit.sigma_px:
-        trail, points = power_of_points(sheet.z, sheet.usable, fit)
-        good *= not_a_row_of_points(trail, points, sheet.filtered.noise_factor)
-    flags = StreakFlag.SPIKE if along_a_mask(narrow) else StreakFlag(0)
-    star = star_behind(fit.segment, sheet.stars)
-    if star == 2 or (star >= 0 and fades(profile, from_first_end=star == 0)):
-        flags, good = StreakFlag.SPIKE, good * _SPIKE_FACTOR
-    if dashed(profile):
-        flags |= StreakFlag.DASHED
-    return _Streak(fit, sureness(steady_share(profile) * fit.snr, good) / sheet.crowding, flags)
-
-
-def _one_each(streaks: Sequence[_Streak]) -> list[_Streak]:
-    """Without the fits that ran into the place, or sit in the wings, of a better one."""
-    ranked = sorted(streaks, key=lambda s: -s.fit.snr)
+    alive, gone = _parted(lines)
+    ranked = sorted(alive, key=lambda line: -line.fitted.snr)
     kept = unexplained(
-        [s.fit.segment for s in ranked],
-        np.array([s.fit.sigma_px for s in ranked]),
-        np.array([s.fit.snr for s in ranked]),
+        [line.segment for line in ranked],
+        np.array([line.fitted.sigma_px for line in ranked]),
+        np.array([line.fitted.snr for line in ranked]),
     )
-    return [ranked[i] for i in kept]
+    stay = set(kept.tolist())
+    repeated = [
+        replace(line, set_aside=SetAside.REPEATED) for i, line in enumerate(ranked) if i not in stay
+    ]
+    return [*(ranked[i] for i in kept), *repeated, *gone]
 
 
-def _join_pieces(
-    sheet: _Sheet, streaks: Sequence[_Streak], source_variance: float
-) -> list[_Streak]:
-    """Collinear pieces as one streak, refitted where a uniform trail explains them."""
-    promising = [s for s in streaks if s.score > 2.0]
-    rest = [s for s in streaks if s.score <= 2.0]
+def joined(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -> list[Line]:
+    """Collinear pieces as one streak, refitted where a uniform trail explains them.
+
+    Parameters
+    ----------
+    lines
+        Distinct.
+    image
+        Calibrated.
+    config
+        As of `judged`.
+    """
+    alive, gone = _parted(lines)
+    promising = [line for line in alive if line.score > _PROMISING]
+    rest = [line for line in alive if not line.score > _PROMISING]
     groups = group_pieces(
-        [s.fit.segment for s in promising],
-        [s.fit.theta_err_deg for s in promising],
-        sigma_px=sheet.sigma_px,
-        usable=sheet.usable,
+        [line.segment for line in promising],
+        [line.fitted.theta_err_deg for line in promising],
+        sigma_px=image.sigma_px,
+        usable=image.usable,
     )
-    joined = []
+    whole: list[Line] = []
     for group in groups:
         pieces = [promising[i] for i in group]
-        joined.append(pieces[0] if len(pieces) == 1 else _joined(sheet, pieces, source_variance))
-    return _one_each([*joined, *rest])
+        if len(pieces) == 1:
+            whole.append(pieces[0])
+            continue
+        whole.append(_joined(pieces, image, config))
+        gone += [replace(piece, set_aside=SetAside.JOINED) for piece in pieces]
+    return [*whole, *rest, *gone]
 
 
-def _joined(sheet: _Sheet, pieces: Sequence[_Streak], source_variance: float) -> _Streak:
-    span = spanning_segment([p.fit.segment for p in pieces])
-    fit = _fit(sheet, span, source_variance)
-    whole = _judge(sheet, fit, fit.snr) if fit.converged else None
-    together = math.sqrt(sum(max(p.fit.snr, 0.0) ** 2 for p in pieces))
-    if whole is not None and whole.fit.snr > 0.95 * together and whole.score > 0:
-        return replace(whole, score=max(whole.score, max(p.score for p in pieces)))
-    best = max(pieces, key=lambda p: p.fit.snr)
-    lit = sum(p.fit.segment.length_px for p in pieces)
-    dashed = lit < 0.8 * span.length_px * (1.0 - hidden_share(span, sheet.usable))
+def wanted(lines: Sequence[Line], config: DetectionConfig) -> list[Line]:
+    """Sets aside what is below the thresholds; the best first.
+
+    Parameters
+    ----------
+    lines
+        Judged.
+    config
+        Thresholds.
+    """
+    alive, gone = _parted(lines)
+    kept: list[Line] = []
+    for line in alive:
+        reason = _reason(line, config)
+        if reason is None:
+            kept.append(line)
+        else:
+            gone.append(replace(line, set_aside=reason))
+    kept.sort(key=lambda line: -line.score)
+    # Two searches of one frame may give more together: `streaks.detection.detector` cuts again.
+    most = config.max_streaks
+    gone += [replace(line, set_aside=SetAside.EXCESS) for line in kept[most:]]
+    return [*kept[:most], *gone]
+
+
+def finished(
+    lines: Sequence[Line], image: SearchImage, frame: Frame, noise: NoiseMap
+) -> list[Line]:
+    """Each streak with its flux, its flags, and errors that know how noise is correlated.
+
+    Parameters
+    ----------
+    lines
+        Those set aside stay as they are.
+    image
+        Calibrated.
+    frame
+        In counts.
+    noise
+        Of the frame.
+    """
+    return [line if line.set_aside else _finished(line, image, frame, noise) for line in lines]
+
+
+# What the passes do with one line
+
+
+def _parted(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """Lines that are still in play, and those set aside."""
+    alive = [line for line in lines if line.set_aside is None]
+    return alive, [line for line in lines if line.set_aside is not None]
+
+
+def _with_fit(line: Line, image: SearchImage) -> Line:
+    # A bright point was hidden, and is fitted in the image with it.
+    usable = image.seen if line.bright_point else image.usable
+    fit = fit_trail(
+        image.z,
+        usable,
+        line.start,
+        sigma_px=image.sigma_px,
+        noise_factor=image.filtered.trail_noise_factor(line.start.length_px, image.sigma_px),
+        source_variance=image.source_variance,
+    )
+    segment = on_the_edge(fit.segment, image.filtered, image.sigma_px)
+    segment = out_of_masks(segment, image.seen, image.sigma_px)
+    snr = fit.snr if fit.converged else line.start_snr
+    return replace(line, fit=replace(fit, segment=segment, snr=snr))
+
+
+def _measured(line: Line, image: SearchImage, least_score: float) -> Line:
+    fit = line.fitted
+    if not fit.converged:
+        profile = track_profile(image.filtered, fit.segment, image.sigma_px)
+        clear = clear_share(profile, line.start_snr)
+        factors = worth(profile, fit.segment)
+        factors = replace(
+            factors,
+            mask=factors.mask * beside_masks(profile.hidden_share, clear),
+            unfitted=_UNFITTED_FACTOR,
+        )
+        return replace(line, factors=factors, flags=StreakFlag.FIT_FAILED)
+    evidence = evidence_of_fit(fit, sigma_px=image.sigma_px, point_px=image.point_px)
+    factors = factors_of_fit(fit, evidence)
+    if sureness(fit.snr, factors.of_fit) / image.crowding < least_score:
+        return replace(line, evidence=evidence, factors=factors)
+    return _with_profile(replace(line, evidence=evidence, factors=factors), image)
+
+
+def _with_profile(line: Line, image: SearchImage) -> Line:
+    """Of light along the track, masks beside it, points in a row and stars at its ends."""
+    fit = line.fitted
+    profile = narrow = track_profile(image.filtered, fit.segment, fit.sigma_px)
+    if fit.sigma_px > _WIDE_RATIO * image.sigma_px:
+        narrow = track_profile(image.filtered, fit.segment, image.sigma_px)
+    uneven, dipole = factors_of_profile(fit, profile)
+    clear = clear_share(narrow, fit.snr)
+    factors = replace(
+        line.factors, uneven=uneven, dipole=dipole, mask=beside_masks(narrow.hidden_share, clear)
+    )
+    trail, excess = math.nan, math.nan
+    if factors.product > 0 and fit.segment.length_px < _ROW_WIDTHS * fit.sigma_px:
+        trail, points = power_of_points(image.z, image.usable, fit)
+        noise_factor = image.filtered.noise_factor
+        excess = points - trail
+        factors = replace(factors, points=not_a_row_of_points(trail, points, noise_factor))
+    star = star_behind(fit.segment, image.stars)
+    fading = star in (0, 1) and fades(profile, from_first_end=star == 0)
+    evidence = replace(
+        line.evidence,
+        even_share=profile.even_share,
+        lit_share=profile.lit_share,
+        lobe_depth=profile.lobe_depth,
+        steady_share=steady_share(profile),
+        hidden_share=narrow.hidden_share,
+        clear_share=clear,
+        points_excess=excess,
+        trail_power=trail,
+        star_end=star,
+        fades=fading,
+        dashed=dashed(profile),
+    )
+    return replace(line, evidence=evidence, factors=factors)
+
+
+def _judged(line: Line, image: SearchImage, config: DetectionConfig) -> Line:
+    fit, evidence = line.fitted, line.evidence
+    if not fit.converged:
+        score = line.start_snr * line.factors.product / image.crowding
+        return replace(line, score=score, flags=StreakFlag.FIT_FAILED)
+    flags = StreakFlag(0)
+    factors = line.factors
+    if evidence.fades or evidence.star_end == 2:
+        factors = replace(factors, spike=config.spike_factor)
+        flags |= StreakFlag.SPIKE
+    if along_a_mask(evidence.hidden_share):
+        flags |= StreakFlag.SPIKE
+    if evidence.dashed:
+        flags |= StreakFlag.DASHED
+    steady = evidence.steady_share if math.isfinite(evidence.steady_share) else 1.0
+    score = sureness(steady * fit.snr, factors.product) / image.crowding
+    return replace(line, factors=factors, score=score, flags=flags)
+
+
+def _joined(pieces: Sequence[Line], image: SearchImage, config: DetectionConfig) -> Line:
+    """One streak of several pieces: a uniform trail, or else what lies from end to end."""
+    span = spanning_segment([piece.segment for piece in pieces])
+    best = max(pieces, key=lambda piece: piece.fitted.snr)
+    highest = max(piece.score for piece in pieces)
+    together = math.sqrt(sum(max(piece.fitted.snr, 0.0) ** 2 for piece in pieces))
+    whole = fitted([Line(span, best.start_snr)], image)
+    if whole[0].fitted.converged:
+        whole = judged(measured(whole, image), image, config)
+        if whole[0].fitted.snr > _EXPLAINS * together and whole[0].score > 0:
+            return replace(whole[0], score=max(whole[0].score, highest))
+    lit = sum(piece.segment.length_px for piece in pieces)
+    seen = span.length_px * (1.0 - hidden_share(span, image.usable))
     fit = replace(
-        best.fit,
-        segment=on_the_edge(span, sheet.filtered, sheet.sigma_px),
-        flux=sum(p.fit.flux for p in pieces if math.isfinite(p.fit.flux)),
+        best.fitted,
+        segment=on_the_edge(span, image.filtered, image.sigma_px),
+        flux=sum(p.fitted.flux for p in pieces if math.isfinite(p.fitted.flux)),
         snr=together,
     )
-    flags = StreakFlag.DASHED if dashed else StreakFlag(0)
-    return _Streak(fit, max(p.score for p in pieces), flags)
+    flags = StreakFlag.DASHED if lit < _DASHED_SHARE * seen else StreakFlag(0)
+    return replace(best, fit=fit, score=highest, flags=flags)
 
 
-def _wanted(streak: _Streak, config: DetectionConfig) -> bool:
-    return (
-        streak.fit.snr >= config.threshold_snr
-        and streak.score >= config.min_score
-        and streak.fit.segment.length_px >= config.min_length_px
+def _reason(line: Line, config: DetectionConfig) -> SetAside | None:
+    """Why a judged line does not go into the table; None where it does."""
+    if line.fitted.snr >= config.threshold_snr and line.score >= config.min_score:
+        return None if line.segment.length_px >= config.min_length_px else SetAside.SHORT
+    return line.factors.worst
+
+
+def _finished(line: Line, image: SearchImage, frame: Frame, noise: NoiseMap) -> Line:
+    fit = with_correlated_noise(
+        line.fitted,
+        image.usable,
+        noise.correlation,
+        sigma_px=image.sigma_px,
+        source_variance=image.source_variance,
+        z=image.z,
     )
-
-
-def _flags(sheet: _Sheet, frame: Frame, fit: TrailFit) -> StreakFlag:
-    segment, flags = fit.segment, StreakFlag(0)
-    ny, nx = sheet.z.shape
-    reach = 2.0 * sheet.sigma_px + 1.0
-    ends = ((segment.x0, segment.y0), (segment.x1, segment.y1))
-    edges, masks = (
-        (StreakFlag.EDGE_0, StreakFlag.EDGE_1),
-        (StreakFlag.MASKED_0, StreakFlag.MASKED_1),
+    flux, flux_err = trail_flux(
+        frame.data,
+        noise,
+        image.usable,
+        fit,
+        level=level_beside(image.z, image.usable, fit),
+        noise_factor=image.filtered.trail_noise_factor(fit.segment.length_px, image.sigma_px),
+        gain=frame.gain,
+        negative=image.negative,
     )
-    xm, ym = segment.midpoint
-    for (x, y), at_edge, at_mask in zip(ends, edges, masks, strict=True):
-        if min(x + 0.5, y + 0.5, nx - 0.5 - x, ny - 0.5 - y) < reach:
-            flags |= at_edge
-            continue
-        away = max(math.hypot(x - xm, y - ym), 1e-6)
-        beyond = Segment(x, y, x + (x - xm) / away * reach, y + (y - ym) / away * reach)
-        if hidden_share(beyond, sheet.seen) > 0.4:
-            flags |= at_mask
-    if hidden_share(segment, sheet.seen) > 0.02:
-        flags |= StreakFlag.PARTLY_MASKED
-    if fit.sigma_px > 1.4 * sheet.sigma_px and fit.sigma_px - sheet.sigma_px > 3.0 * fit.sigma_err:
-        flags |= StreakFlag.WIDE
-    if frame.planes is not None:
-        if _plane_share(segment, frame.planes, MaskPlane.TRACK) > 0.3:
-            flags |= StreakFlag.TRACK
-        if _plane_share(segment, frame.planes, MaskPlane.SPIKE | MaskPlane.SATURATED) > 0.3:
-            flags |= StreakFlag.SPIKE
-    return flags
-
-
-def _plane_share(segment: Segment, planes: NDArray[np.uint8], bits: MaskPlane) -> float:
-    on = pixels_on(segment, planes.shape)
-    return float((planes[on] & np.uint8(bits) != 0).mean()) if len(on[0]) else 0.0
-
-
-def _table(frame: Frame, rows: Sequence[tuple[_Streak, float, float]]) -> QTable:
-    if not rows:
-        return empty_streaks()
-    fits = [streak.fit for streak, _, _ in rows]
-    segments = [fit.segment for fit in fits]
-    ends = np.array([(s.x0, s.y0, s.x1, s.y1) for s in segments])
-    flux, flux_err = np.array([r[1] for r in rows]), np.array([r[2] for r in rows])
-    x, y = 0.5 * (ends[:, 0] + ends[:, 2]), 0.5 * (ends[:, 1] + ends[:, 3])
-    pixels = {"x": x, "y": y, "x0": ends[:, 0], "y0": ends[:, 1], "x1": ends[:, 2],
-              "y1": ends[:, 3]}  # fmt: skip
-    mag, mag_err = magnitudes(flux, flux_err, frame.zero_point_mag)
-    time = "" if frame.time is None else str(frame.time.utc.isot)
-    values = {
-        "streak_id": [f"{frame.name}_{i:04d}" for i in range(len(rows))],
-        "image": [frame.name] * len(rows),
-        **pixels,
-        "length": [s.length_px for s in segments],
-        "theta": [s.theta_deg for s in segments],
-        "width": [fit.sigma_px * FWHM_PER_SIGMA for fit in fits],
-        "flux": flux,
-        "flux_err": flux_err,
-        "snr": [fit.snr for fit in fits],
-        "score": [streak.score for streak, _, _ in rows],
-        **sky_columns(pixels, frame.wcs, frame.exposure_s, frame.pixel_scale_arcsec),
-        "mag": mag,
-        "mag_err": mag_err,
-        "time": [time] * len(rows),
-        "flags": [int(streak.flags) for streak, _, _ in rows],
-        "along0_err": [fit.along_err for fit in fits],
-        "along1_err": [fit.along_err for fit in fits],
-        "across_err": [fit.across_err for fit in fits],
-        "length_err": [fit.length_err for fit in fits],
-        "theta_err": [fit.theta_err_deg for fit in fits],
-        "chi2": [fit.chi2 for fit in fits],
-    }
-    flags = np.array(values["flags"], dtype=int)
-    warn_of_rates(values["rate"], flags & (StreakFlag.EDGE_0 | StreakFlag.EDGE_1) != 0, frame)
-    return build_table(STREAK_COLUMNS, values)
+    flags = line.flags | line_flags(image, frame, fit)
+    evidence = final_evidence(line.evidence, fit, image)
+    return replace(line, fit=fit, flux=flux, flux_err=flux_err, flags=flags, evidence=evidence)

@@ -13,26 +13,58 @@ from streaks.trail import REACH_SIGMA, TrailFit, pixels_near, trail_template
 
 __all__ = ["level_beside", "power_of_points", "trail_flux"]
 
+#: Sky beside a trail: how far from it, px, beyond so many of its widths and a pixel, and pixels
+#: that a median needs to tell 0.01 sigma from none.
+_SKY_PX, _SKY_WIDTHS, _SKY_GAP_PX, _SKY_PIXELS = 40.0, 5.0, 1.0, 200
+#: Pixels round a trail that its flux counts, beyond `REACH_SIGMA` widths of it, px.
+_FLUX_MARGIN_PX = 2.0
+#: Pixels that a comparison of trail and points needs.
+_LEAST_PIXELS = 8
+#: Places a width along the track where points are tried, and how many at least.
+_PLACES_PER_SIGMA, _LEAST_PLACES = 4.0, 5
+#: Points whose shapes overlap by more than this are one point and its derivative: no two sources.
+_DISTINCT = 0.3
+#: Condition of the equations of several points, beyond which some of them are one.
+_MOST_CONDITION = 30.0
+_TINY = 1e-12
+
 
 def level_beside(
-    z: NDArray[np.float32], usable: NDArray[np.bool_], fit: TrailFit, *, reach_px: float = 40.0
+    z: NDArray[np.float32], usable: NDArray[np.bool_], fit: TrailFit, *, reach_px: float = _SKY_PX
 ) -> float:
     """Median of a standardised image beside a trail, outside its own light; 0 where hidden.
 
     A background map takes a little of every streak for sky (0.01 sigma a pixel), which for long
     faint trails is a per cent of their light.
+
+    Parameters
+    ----------
+    z : (ny, nx) float32
+        Standardised image.
+    usable : (ny, nx) bool
+    fit
+        The trail.
+    reach_px
+        How far from it.
+
+    Returns
+    -------
+    float
+        In units of the noise.
     """
     seg = fit.segment
     x, y, values = pixels_near(z, usable, seg, reach_px)
-    beside = _away(x, y, values, seg.x0, seg.y0, seg.x1, seg.y1, 5.0 * fit.sigma_px + 1.0)
-    return float(np.median(beside)) if len(beside) > 200 else 0.0
+    # Its own light is left out.
+    least = _SKY_WIDTHS * fit.sigma_px + _SKY_GAP_PX
+    sky = _away(x, y, values, seg.x0, seg.y0, seg.x1, seg.y1, least)
+    return float(np.median(sky)) if len(sky) > _SKY_PIXELS else 0.0
 
 
 @njit(cache=True, nogil=True)
 def _away(x, y, values, x0, y0, x1, y1, least):  # type: ignore[no-untyped-def]
     """Values of the pixels farther from a segment than the least."""
     dx, dy = x1 - x0, y1 - y0
-    squared = max(dx * dx + dy * dy, 1e-12)
+    squared = max(dx * dx + dy * dy, _TINY)
     out, n = np.empty(len(x), np.float32), 0
     for i in range(len(x)):
         t = min(max(((x[i] - x0) * dx + (y[i] - y0) * dy) / squared, 0.0), 1.0)
@@ -84,7 +116,7 @@ def trail_flux(
     flux, flux_err
         Negative for a dark trail; NaN when no usable pixel lies under the trail.
     """
-    reach = REACH_SIGMA * fit.sigma_px + 2.0
+    reach = REACH_SIGMA * fit.sigma_px + _FLUX_MARGIN_PX
     x, y, values = pixels_near(counts, usable, fit.segment, reach)
     if len(x) == 0:
         return math.nan, math.nan
@@ -126,14 +158,15 @@ def power_of_points(
     """
     seg, s = fit.segment, fit.sigma_px
     x, y, values = pixels_near(z, usable, seg, REACH_SIGMA * s)
-    if len(x) < 8:
+    if len(x) < _LEAST_PIXELS:
         return 0.0, 0.0
     theta = math.atan2(seg.y1 - seg.y0, seg.x1 - seg.x0)
     xm, ym = seg.midpoint
     u = (x - xm) * math.cos(theta) + (y - ym) * math.sin(theta)
     v = (y - ym) * math.cos(theta) - (x - xm) * math.sin(theta)
     half = 0.5 * seg.length_px + s
-    places = np.linspace(-half, half, max(5, math.ceil(4.0 * half / s)))
+    n_places = max(_LEAST_PLACES, math.ceil(_PLACES_PER_SIGMA * half / s))
+    places = np.linspace(-half, half, n_places)
     templates = np.exp(-0.5 * ((u[None, :] - places[:, None]) ** 2 + v[None, :] ** 2) / s**2)
     model = trail_template(x, y, seg, s)
     norm = float(model @ model)
@@ -146,12 +179,12 @@ def _best_points(templates: NDArray[np.float64], values: NDArray[np.float64], mo
     gram, signal = templates @ templates.T, templates @ values
     power = np.diag(gram)
     determinant = power[:, None] * power[None, :] - gram**2
-    # Points closer than a sigma are one point and its derivative: no two sources.
+    apart = determinant > _DISTINCT * power[:, None] * power[None, :]
     with np.errstate(divide="ignore", invalid="ignore"):
         first = (power[None, :] * signal[:, None] - gram * signal[None, :]) / determinant
         second = (power[:, None] * signal[None, :] - gram * signal[:, None]) / determinant
         fall = first * signal[:, None] + second * signal[None, :]
-    fall[~((first > 0) & (second > 0) & (determinant > 0.3 * power[:, None] * power[None, :]))] = 0
+    fall[~((first > 0) & (second > 0) & apart)] = 0
     i, j = np.unravel_index(int(fall.argmax()), fall.shape)
     best, chosen = float(fall[i, j]), [int(i), int(j)]
     for _ in range(most - 2):
@@ -161,7 +194,7 @@ def _best_points(templates: NDArray[np.float64], values: NDArray[np.float64], mo
             if k in chosen:
                 continue
             sub = gram[np.ix_(picked, picked)]
-            if np.linalg.cond(sub) > 30.0:
+            if np.linalg.cond(sub) > _MOST_CONDITION:
                 continue
             light = np.linalg.solve(sub, signal[picked])
             if light.min() > 0:

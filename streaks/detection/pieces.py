@@ -15,6 +15,29 @@ __all__ = ["group_pieces", "hidden_share", "pixels_on", "spanning_segment", "une
 
 #: Alignments that chance makes in more than one image of fifty are not believed.
 _MAX_CHANCE = 0.02
+#: Directions agree within three errors and half a degree; lines pass each other within three
+#: errors; pieces that touch or overlap, within so many widths of the PSF.
+_SIGMAS, _ANGLE_ROOM_DEG, _TOUCHING_WIDTHS = 3.0, 0.5, 2.0
+#: A piece is longer than so many widths of the PSF, the longer of two than so many px: of shorter
+#: ones the direction is not known.
+_LEAST_WIDTHS, _LEAST_LONGER_PX = 3.0, 8.0
+#: The place of a piece across its line is known to this share of the PSF's width at least.
+_ACROSS_WIDTHS = 0.5
+#: A gap counts as hidden where this share of it is.
+_HIDDEN_GAP = 0.8
+#: Directions that two lines can have, deg either way.
+_QUARTER_TURN_DEG = 90.0
+#: Errors of direction that are believed, deg, and what stands for an unknown one.
+_MOST_ERROR_DEG, _UNKNOWN_ERROR_DEG = 5.0, 1.0
+#: A trail brighter by this factor has wings that a faint fit may sit in, px per its own width: at
+#: 3.5 sigma a Gaussian is spent, real light is not. Of two alike, one is the other only where
+#: they lie upon each other.
+_MUCH_BRIGHTER, _WING_CONTRAST, _WINGS, _ALIKE = 3.0, 20.0, 4.0, 2.0
+_TINY, _TINIER = 1e-9, 1e-12
+#: Both ends and the midpoint of a segment.
+_PLACES = 3
+#: Numbers of a segment: x0, y0, x1, y1.
+_ENDS = 4
 
 
 def unexplained(
@@ -28,8 +51,13 @@ def unexplained(
         The brightest first.
     sigma_px, snr : (n,)
         Their widths and S/N.
+
+    Returns
+    -------
+    (m,) int
+        In rising order.
     """
-    ends = np.array([(s.x0, s.y0, s.x1, s.y1) for s in segments]).reshape(-1, 4)
+    ends = np.array([(s.x0, s.y0, s.x1, s.y1) for s in segments]).reshape(-1, _ENDS)
     return np.flatnonzero(_unexplained(ends, sigma_px, snr))
 
 
@@ -45,6 +73,21 @@ def group_pieces(
     Two pieces belong together when one points at the other within its error, the gap between
     them is hidden by masks or not longer than the two together, and as good an alignment is not
     to be expected by chance among so many pieces in such an image.
+
+    Parameters
+    ----------
+    segments
+        The pieces.
+    angle_errors_deg
+        Errors of their directions; NaN where unknown.
+    sigma_px
+        Width of the PSF.
+    usable : (ny, nx) bool
+
+    Returns
+    -------
+    list of list of int
+        Every index once.
     """
     n = len(segments)
     parent = list(range(n))
@@ -66,17 +109,30 @@ def group_pieces(
 
 
 def spanning_segment(pieces: Sequence[Segment]) -> Segment:
-    """From the outermost end to the outermost end of pieces on one line."""
+    """From the outermost end to the outermost end of pieces on one line.
+
+    Parameters
+    ----------
+    pieces
+        At least one.
+    """
     ends = np.array([(s.x0, s.y0) for s in pieces] + [(s.x1, s.y1) for s in pieces])
     longest = max(pieces, key=lambda s: s.length_px)
     direction = np.array([longest.x1 - longest.x0, longest.y1 - longest.y0])
-    along = ends @ (direction / max(np.hypot(*direction), 1e-9))
+    along = ends @ (direction / max(np.hypot(*direction), _TINY))
     first, last = ends[along.argmin()], ends[along.argmax()]
     return Segment(*first, *last).ordered()
 
 
 def hidden_share(segment: Segment, usable: NDArray[np.bool_]) -> float:
-    """Share of a segment that lies on unusable pixels, 0 to 1."""
+    """Share of a segment that lies on unusable pixels, 0 to 1; 1 outside the image.
+
+    Parameters
+    ----------
+    segment
+        In 0-based pixels.
+    usable : (ny, nx) bool
+    """
     on = pixels_on(segment, usable.shape)
     return float(1.0 - usable[on].mean()) if len(on[0]) else 1.0
 
@@ -84,7 +140,19 @@ def hidden_share(segment: Segment, usable: NDArray[np.bool_]) -> float:
 def pixels_on(
     segment: Segment, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the pixels along a segment, one a pixel of length, on the image."""
+    """Rows and columns of the pixels along a segment, one a pixel of length, on the image.
+
+    Parameters
+    ----------
+    segment
+        In 0-based pixels.
+    shape
+        ``(ny, nx)``.
+
+    Returns
+    -------
+    rows, columns : (n,) int
+    """
     ny, nx = shape
     n = max(2, math.ceil(segment.length_px) + 1)
     t = np.linspace(0.0, 1.0, n)
@@ -103,7 +171,7 @@ def _similar_directions(
     theta = np.array([s.theta_deg for s in segments])
     error = np.array([_known(e) for e in errors_deg])
     apart = np.abs(angle_difference_deg(theta[:, None], theta[None, :]))
-    near = apart <= 3.0 * np.hypot(error[:, None], error[None, :]) + 0.5
+    near = apart <= _SIGMAS * np.hypot(error[:, None], error[None, :]) + _ANGLE_ROOM_DEG
     return [(int(i), int(j)) for i, j in np.argwhere(np.triu(near, 1))]
 
 
@@ -116,25 +184,25 @@ def _belong(
     n_pieces: int,
 ) -> bool:
     long, short = (a, b) if a.length_px >= b.length_px else (b, a)
-    if short.length_px < 3.0 * sigma_px or long.length_px < 8.0:
+    if short.length_px < _LEAST_WIDTHS * sigma_px or long.length_px < _LEAST_LONGER_PX:
         return False
     error_long = _known(errors_deg[0] if long is a else errors_deg[1])
     error = math.hypot(_known(errors_deg[0]), _known(errors_deg[1]))
     turn = abs(float(angle_difference_deg(a.theta_deg, b.theta_deg)))
     across, reach = _offset(long, short)
     # The longer piece's own direction error, carried to the shorter one's place.
-    across_error = 0.5 * sigma_px + math.radians(error_long) * reach
-    if turn > 3.0 * error + 0.5 or across > 3.0 * across_error:
+    across_error = _ACROSS_WIDTHS * sigma_px + math.radians(error_long) * reach
+    if turn > _SIGMAS * error + _ANGLE_ROOM_DEG or across > _SIGMAS * across_error:
         return False
     gap = _gap(long, short)
     if gap is None:
-        return across < 2.0 * sigma_px
-    hidden = hidden_share(gap, usable) > 0.8
+        return across < _TOUCHING_WIDTHS * sigma_px
+    hidden = hidden_share(gap, usable) > _HIDDEN_GAP
     if gap.length_px > a.length_px + b.length_px and not hidden:
         return False
     tolerance = max(across, across_error)
     area = 2.0 * tolerance * 2.0 * (reach + short.length_px)
-    chance = n_pieces**2 / 2 * max(turn, error) / 90.0 * area / usable.size
+    chance = n_pieces**2 / 2 * max(turn, error) / _QUARTER_TURN_DEG * area / usable.size
     return chance < _MAX_CHANCE
 
 
@@ -148,7 +216,7 @@ def _offset(long: Segment, short: Segment) -> tuple[float, float]:
 
 
 def _known(error_deg: float) -> float:
-    return min(error_deg, 5.0) if math.isfinite(error_deg) else 1.0
+    return min(error_deg, _MOST_ERROR_DEG) if math.isfinite(error_deg) else _UNKNOWN_ERROR_DEG
 
 
 def _gap(a: Segment, b: Segment) -> Segment | None:
@@ -178,20 +246,18 @@ def _unexplained(ends, sigma, snr):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _reach(sigma, bright, faint):  # type: ignore[no-untyped-def]
     """How far the light of a bright trail reaches that a faint fit may have run into."""
-    # Of two alike, one is the other only where they lie upon each other; a much brighter one has
-    # wings: at 3.5 sigma a Gaussian is spent, real light is not.
-    if bright > 3.0 * faint:
-        contrast = 20.0 * bright / max(faint, 1.0)
-        return sigma * min(math.sqrt(2.0 * math.log(contrast)), 4.0)
-    return 2.0 * sigma
+    if bright > _MUCH_BRIGHTER * faint:
+        contrast = _WING_CONTRAST * bright / max(faint, 1.0)
+        return sigma * min(math.sqrt(2.0 * math.log(contrast)), _WINGS)
+    return _ALIKE * sigma
 
 
 @njit(cache=True, nogil=True)
 def _lies_in(a, b, reach):  # type: ignore[no-untyped-def]
     """Whether both ends and the midpoint of one segment are within a reach of another."""
     dx, dy = b[2] - b[0], b[3] - b[1]
-    squared = max(dx * dx + dy * dy, 1e-12)
-    for k in range(3):
+    squared = max(dx * dx + dy * dy, _TINIER)
+    for k in range(_PLACES):
         x, y = a[0] + 0.5 * k * (a[2] - a[0]), a[1] + 0.5 * k * (a[3] - a[1])
         t = min(max(((x - b[0]) * dx + (y - b[1]) * dy) / squared, 0.0), 1.0)
         u, v = x - b[0] - t * dx, y - b[1] - t * dy

@@ -8,16 +8,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_FWHM_PX", "measure_fwhm"]
+__all__ = ["DEFAULT_FWHM_PX", "MIN_FWHM_PX", "measure_fwhm"]
 
 _log = logging.getLogger(__name__)
 
 #: Where too few stars stand in an image: the median of ZTF difference stamps is 2.55 px.
 DEFAULT_FWHM_PX = 2.5
 _MIN_STARS, _MAX_STARS = 5, 60
+#: Share of the brightest stars that is left out: they may be saturated or bent.
+_BRIGHTEST_SHARE = 0.05
 #: Filters that stars are looked for with, px, and how much narrower and wider they may then be.
 _SCALES_PX = (2.5, 5.0, 9.0)
 _NARROWEST, _WIDEST = 0.4, 1.9
+#: Fitted widths that are no star's, px.
+_WIDTHS_PX = (0.8, 14.0)
+#: An image must be this large; stars are brighter than so many sigma and round to this.
+_LEAST_SIDE_PX, _STAR_SIGMAS, _ROUNDNESS = 16, 15.0, 0.5
+#: Farther than this from each other and from the edge, and fitted out to this, in scales.
+_APART, _EDGE, _FITTED = 4.8, 3.2, 2.2
+#: Below this the PSF is no longer sampled, and a fit has nothing to hold on to, px.
+MIN_FWHM_PX = 1.2
 #: FWHM of the Gaussian with a pixel's variance, 1/12 px**2.
 _PIXEL_FWHM_PX = 2.3548 / math.sqrt(12.0)
 
@@ -33,6 +43,11 @@ def measure_fwhm(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
     z : (ny, nx) float32
         Standardised image.
     usable : (ny, nx) bool
+
+    Returns
+    -------
+    float
+        NaN when there are fewer than five.
     """
     for scale_px in _SCALES_PX:
         fwhm = _measured_at(z, usable, scale_px)
@@ -49,11 +64,12 @@ def _measured_at(z: NDArray[np.float32], usable: NDArray[np.bool_], scale_px: fl
     x, y, peak = _stars(z, usable, scale_px)
     if len(x) < _MIN_STARS:
         return math.nan
-    # The brightest may be saturated or bent; the faintest are noise.
-    bright = np.argsort(-peak)[int(0.05 * len(peak)) : int(0.05 * len(peak)) + _MAX_STARS]
-    side = 2 * math.ceil(2.2 * scale_px) - 1
-    widths = _fitted_widths(z, usable, x[bright], y[bright], side)
-    widths = widths[(widths > 0.8) & (widths < 14.0)]
+    # The faintest are noise.
+    first = int(_BRIGHTEST_SHARE * len(peak))
+    bright = np.argsort(-peak)[first : first + _MAX_STARS]
+    side_px = 2 * math.ceil(_FITTED * scale_px) - 1
+    widths = _fitted_widths(z, usable, x[bright], y[bright], side_px)
+    widths = widths[(widths > _WIDTHS_PX[0]) & (widths < _WIDTHS_PX[1])]
     return float(np.median(widths)) if len(widths) >= _MIN_STARS else math.nan
 
 
@@ -66,9 +82,11 @@ def _stars(
     from photutils.utils.exceptions import NoDetectionsWarning
 
     none = np.zeros(0)
-    if min(z.shape) < 16:
+    if min(z.shape) < _LEAST_SIDE_PX:
         return none, none, none
-    finder = DAOStarFinder(threshold=15.0, fwhm=scale_px, roundness_range=(-0.5, 0.5))
+    finder = DAOStarFinder(
+        threshold=_STAR_SIGMAS, fwhm=scale_px, roundness_range=(-_ROUNDNESS, _ROUNDNESS)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
         table = finder(z, mask=~usable)
@@ -77,10 +95,10 @@ def _stars(
     x = np.asarray(table["x_centroid"], dtype=float)
     y = np.asarray(table["y_centroid"], dtype=float)
     peak = np.asarray(table["peak"], dtype=float)
-    rim = 3.2 * scale_px
-    lone = _isolated(x, y, 4.8 * scale_px)
-    lone &= (x > rim) & (y > rim)
-    lone &= (x < z.shape[1] - 1 - rim) & (y < z.shape[0] - 1 - rim)
+    ny, nx = z.shape
+    rim = _EDGE * scale_px
+    inside = (x > rim) & (x < nx - 1 - rim) & (y > rim) & (y < ny - 1 - rim)
+    lone = _isolated(x, y, _APART * scale_px) & inside
     return x[lone], y[lone], peak[lone]
 
 
@@ -91,7 +109,7 @@ def _isolated(x: NDArray[np.float64], y: NDArray[np.float64], px: float) -> NDAr
     if len(points) < 2:
         return np.ones(len(points), bool)
     distance, _ = cKDTree(points).query(points, k=2)
-    return np.asarray(distance[:, 1] > px)
+    return np.asarray(distance)[:, 1] > px
 
 
 def _fitted_widths(

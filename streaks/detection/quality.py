@@ -1,137 +1,299 @@
 """What speaks against a line being one streak of light, each as a factor between 0 and 1.
 
-The product of the factors, times the matched-filter S/N, is a streak's ``score``.
+The product of the factors, times the matched-filter S/N, is a streak's ``score``. Where no other
+source is named, limits of the factors are from simulated frames of other seeds than any test's:
+the highest completeness at one false detection a frame (docs/detection.md).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from streaks.detection.compact import shortest_shoulder
-from streaks.detection.sampling import peak_and_shoulder, sample_track
+from streaks.detection.point_sources import shortest_shoulder
+from streaks.detection.profiles import Profile, peak_and_shoulder
+from streaks.detection.records import Evidence, Factors
 from streaks.detection.search import Filtered
 from streaks.geometry import Segment
 from streaks.trail import TrailFit
 
 __all__ = [
-    "Profile",
     "along_a_mask",
     "beside_masks",
     "crowding",
-    "dashed",
-    "fades",
+    "evidence_of_fit",
+    "factors_of_fit",
+    "factors_of_profile",
     "not_a_row_of_points",
     "point_length",
     "pointlike",
-    "quality",
-    "quality_of_fit",
-    "steady_share",
+    "smooth_step",
     "sureness",
-    "track_profile",
     "worth",
 ]
 
-#: S/N at which a fit tells a point from a short trail, and how many such make a rule.
-_BRIGHT, _MIN_COMPACT = 15.0, 8
+#: S/N at which a fit tells a point from a short trail; points are shorter than this, in widths of
+#: the PSF; so many such make a rule.
+_POINT_SNR, _POINT_WIDTHS, _MIN_POINTS = 15.0, 5.0, 8
+#: Without such points: a PSF 10 % wider than thought makes a point look this long, in PSF sigma.
+_BLIND_POINT_WIDTHS = 1.2
+#: A point seems no longer than the median of all plus so many scatters.
+_POINT_SCATTERS = 2.0
+#: Standard deviation over median absolute deviation, of a Gaussian.
+_MAD_TO_STD = 1.4826
 #: S/N beyond which only the shape tells.
 _ENOUGH_SNR = 50.0
-#: Tracks longer than this that have nothing but masks beside them are no streaks, px.
-_LONG_BESIDE_MASKS_PX = 60
-#: Light beside masks reaches so far along a line that crosses it.
-_RIM_PX = 8
 #: What runs along a mask is light of the star behind it, nearly always.
-_SPIKE_FACTOR = 0.02
+_ALONG_MASK_FACTOR = 0.02
+#: Share of a track that is beside masks: a fit may move a long line off the mask that it began
+#: beside, where that is not all of it.
+_ALONG, _ALONG_LONG, _LONG_PX = 0.5, 0.8, 50.0
+#: Light away from masks over that of the whole track: below the first it is all the masks'.
+_CLEAR = (0.25, 0.6)
+#: Light outside the brightest quarter over the mean: 1 for a trail, near 0 for two or three stars.
+_EVEN = (0.15, 0.5)
+#: Share of a long track's pieces that are lit.
+_LIT = (0.4, 0.8)
+#: Depth of the dark lobe over the height of the bright one.
+_LOBE = (0.2, 0.6)
+#: Length over its error, and over that of a point.
+_LENGTH_SIGMAS, _LENGTH_RATIO = (1.5, 3.0), (1.0, 1.6)
+#: Longer than this no point is, in widths of the trail and in lengths of a point.
+_NO_POINT_WIDTHS, _NO_POINT_LENGTHS = 15.0, 3.0
+#: A header's FWHM and the PSF's change over a frame are worth about a tenth...
+_NARROWEST, _PSF_SCATTER = 0.9, 0.05
+#: ...and by so many errors must a line be narrower yet.
+_NARROW_SIGMAS = (1.5, 3.5)
+#: Width over the PSF's: seeing never does that.
+_WIDE = (1.4, 1.9)
+#: Length over width of what is a trail across the sky and nothing else.
+_SLENDER = (30.0, 100.0)
+_LEAST_SIGMA_PX = 1e-3
+#: Mean squared residual that noise and a PSF that is no Gaussian leave.
+_GOOD_CHI2 = 1.6
+#: A trail's S/N squared is about half of what its model's squares sum to over its pixels.
+_POWER_PER_SNR2 = 2.0
+_LEAST_POWER = 0.5
+#: Residuals in units of the trail's power; satellites that flash, tumble and are out of focus fit
+#: no uniform Gaussian trail, but more light is in the trail than in what it misses.
+_RESIDUAL, _RESIDUAL_SLENDER = (0.15, 0.5), (2.0, 6.0)
+#: Excess of chi-square of points over a trail: two or three points have as many free numbers as a
+#: trail, so 3 sigma are 9; and a trail that varies by a tenth of its light is still a trail.
+_POINTS_EXCESS, _POINTS_SHARE = (6.0, 14.0), (0.01, 0.03)
+#: Crowding: pixels that are asked, quantiles, share of the PSF that must be seen.
+_CROWDING_PIXELS, _CROWDING_STEP, _LEAST_PIXELS = 20_000, 7, 200
+_CROWDING_QUANTILES, _SEEN = (0.1, 0.5, 0.9), 0.5
+_LEAST_SPREAD = 1e-3
+#: A line is asked whether it is a point up to this length in widths of the PSF, above this S/N,
+#: at this distance from its peak in widths; the mean of two samples five sigma apart has a noise
+#: of 0.75, and 2.5 times this are believed.
+_SHORT_WIDTHS, _POINT_PEAK, _SHOULDER_WIDTHS = 20.0, 8.0, 2.4
+_SHOULDER_NOISE = 2.5 * 0.75
 
 
-@dataclass(frozen=True, eq=False)
-class Profile:
-    """The filtered image along a track and beside it, one sample a pixel.
-
-    Parameters
-    ----------
-    along : (n,)
-        Point-source S/N on the track; NaN where hidden.
-    beside : (n, 2)
-        The same on both sides, outside the trail's own light.
-    hidden_beside : (n, 2)
-        Where a mask or the edge of the image begins within a few PSF widths of the track.
-    """
-
-    along: NDArray[np.float64]
-    beside: NDArray[np.float64]
-    hidden_beside: NDArray[np.bool_]
+def smooth_step(value: float, limits: tuple[float, float]) -> float:
+    """0 below the first limit, 1 above the second, smooth between (3 t**2 - 2 t**3)."""
+    low, high = limits
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)
 
 
-def track_profile(filtered: Filtered, segment: Segment, sigma_px: float) -> Profile:
-    """Samples along a track, ends included, and on both sides of it.
+# Before the fit
+
+
+def pointlike(
+    filtered: Filtered, segment: Segment, *, sigma_px: float, min_length_px: float
+) -> bool:
+    """Whether a short line is a bright point, by how steeply its light falls off along it.
+
+    The filtered image of a point falls to ``exp(-d**2 / (4 s**2))`` at a distance d, that of the
+    shortest trail looked for to more; what lies below even that, and not by noise, is no trail.
 
     Parameters
     ----------
     filtered
         The image.
     segment
-        The track.
+        The line.
     sigma_px
-        Width of its light across.
+        Width of the PSF.
+    min_length_px
+        Length of the shortest trail looked for.
     """
-    width = max(sigma_px, 0.6)
-    return Profile(*sample_track(filtered.snr, filtered.cover, segment, width))
+    if segment.length_px > _SHORT_WIDTHS * sigma_px:
+        return False
+    peak, shoulder = peak_and_shoulder(
+        filtered.snr, filtered.cover, segment, _SHOULDER_WIDTHS * sigma_px
+    )
+    if not peak > _POINT_PEAK:
+        return False
+    return shoulder < shortest_shoulder(sigma_px, min_length_px) * peak - _SHOULDER_NOISE
 
 
-def beside_masks(profile: Profile, snr: float) -> float:
+def worth(profile: Profile, segment: Segment) -> Factors:
+    """The factors of a line that its profile tells before it is fitted, as kind as they may be.
+
+    Parameters
+    ----------
+    profile
+        Of the track.
+    segment
+        The line.
+
+    Returns
+    -------
+    Factors
+        Their product times the S/N is the most that the line's score can become.
+    """
+    share = _ALONG if segment.length_px < _LONG_PX else _ALONG_LONG
+    return Factors(
+        uneven=max(_evenly_lit(profile), _lit_throughout(profile)),
+        dipole=_without_dark_lobe(profile),
+        mask=_ALONG_MASK_FACTOR if profile.hidden_share > share else 1.0,
+    )
+
+
+# After the fit
+
+
+def evidence_of_fit(fit: TrailFit, *, sigma_px: float, point_px: float) -> Evidence:
+    """What the fit alone tells.
+
+    Parameters
+    ----------
+    fit
+        A converged one.
+    sigma_px
+        Width of the PSF.
+    point_px
+        Length that a point source seems to have, from `point_length`.
+
+    Returns
+    -------
+    Evidence
+        Lengths, widths and residuals; NaN where a number has no meaning.
+    """
+    length, ratio = fit.segment.length_px, fit.sigma_px / sigma_px
+    known = math.isfinite(fit.chi2) and fit.n_pixels > 0
+    power = fit.snr**2 / max(fit.n_pixels, 1) * _POWER_PER_SNR2
+    residual = max(fit.chi2 - _GOOD_CHI2, 0.0) / max(power, _LEAST_POWER)
+    return Evidence(
+        length_ratio=length / point_px,
+        length_sigmas=length / fit.length_err if fit.length_err > 0 else math.nan,
+        width_ratio=ratio,
+        narrow_sigmas=(_NARROWEST - ratio) / math.hypot(_PSF_SCATTER, fit.sigma_err / sigma_px),
+        residual_share=residual if known else math.nan,
+    )
+
+
+def factors_of_fit(fit: TrailFit, evidence: Evidence) -> Factors:
+    """Against points, cosmic rays, smooth blobs and clutter, by the fit alone.
+
+    Parameters
+    ----------
+    fit
+        A converged one.
+    evidence
+        Its `evidence_of_fit`.
+    """
+    length, slender = fit.segment.length_px, _slender(fit)
+    ratio, sigmas = evidence.length_ratio, evidence.length_sigmas
+    point = 1.0
+    # What is much longer than any PSF is no point, however little is known of its ends.
+    if math.isfinite(sigmas) and not (
+        length > _NO_POINT_WIDTHS * fit.sigma_px or ratio > _NO_POINT_LENGTHS
+    ):
+        point = smooth_step(sigmas, _LENGTH_SIGMAS) * smooth_step(ratio, _LENGTH_RATIO)
+    residual = evidence.residual_share
+    ill_fitted = 1.0
+    if math.isfinite(residual):
+        ill_fitted = (1.0 - smooth_step(residual, _RESIDUAL) * (1.0 - slender)) * (
+            1.0 - smooth_step(residual, _RESIDUAL_SLENDER)
+        )
+    return Factors(
+        point=point,
+        sharp=1.0 - smooth_step(evidence.narrow_sigmas, _NARROW_SIGMAS),
+        # Satellites out of focus are wide too, but very much longer than wide.
+        wide=1.0 - smooth_step(evidence.width_ratio, _WIDE) * (1.0 - slender),
+        ill_fitted=ill_fitted,
+    )
+
+
+def factors_of_profile(fit: TrailFit, profile: Profile) -> tuple[float, float]:
+    """Against chains of points and against dipoles: the factors ``uneven`` and ``dipole``.
+
+    Parameters
+    ----------
+    fit
+        A converged one.
+    profile
+        Of its track.
+    """
+    uneven = max(_evenly_lit(profile), _slender(fit) * _lit_throughout(profile))
+    return uneven, _without_dark_lobe(profile)
+
+
+def beside_masks(hidden_share: float, clear_share: float) -> float:
     """Against bleeds, spikes and rims: what runs along a mask, or is lit near masks only.
 
-    `profile` is one as narrow as the PSF, `snr` that of the fit.
+    Parameters
+    ----------
+    hidden_share
+        Of a profile as narrow as the PSF.
+    clear_share
+        Of `streaks.detection.profiles.clear_share`.
     """
-    return _SPIKE_FACTOR if along_a_mask(profile) else _lit_where_clear(profile, snr)
-
-
-def along_a_mask(profile: Profile, share: float = 0.5) -> bool:
-    """Whether a mask runs under or beside most of the track: a bleed, a spike, a chip's edge."""
-    return bool(_hidden_share(profile.along, profile.hidden_beside) > share)
-
-
-def _lit_where_clear(profile: Profile, snr: float) -> float:
-    """Against light that is only there beside masks: rims and bleeds of bright stars."""
-    near = np.isnan(profile.along) | profile.hidden_beside.any(axis=1)
-    if near.mean() < 0.1:
+    if along_a_mask(hidden_share):
+        return _ALONG_MASK_FACTOR
+    if math.isnan(clear_share) or clear_share == math.inf:
         return 1.0
-    reach = np.ones(2 * _RIM_PX + 1)
-    clear = (np.convolve(near, reach, mode="same") < 0.5) if len(near) > len(reach) else ~near
-    clear &= np.isfinite(profile.along)
-    seen = profile.along[np.isfinite(profile.along)]
-    if clear.sum() < 5 or not seen.mean() > 0:
-        # A short streak may lie wholly beside a mask; what never leaves masks for long is theirs.
-        return 1.0 if len(near) < _LONG_BESIDE_MASKS_PX else _SPIKE_FACTOR
-    # Samples a pixel apart are correlated over about four.
-    noise = 2.0 / math.sqrt(float(clear.sum()))
-    # What the fit found may lie beside the track, on both sides of a bleed's mask.
-    fitted = 0.7 * 1.7 * snr / math.sqrt(len(profile.along))
-    light = max(float(seen.mean()), fitted)
-    return _step((float(profile.along[clear].mean()) + noise) / light, 0.25, 0.6)
+    return _ALONG_MASK_FACTOR if clear_share == -math.inf else smooth_step(clear_share, _CLEAR)
 
 
-def steady_share(profile: Profile) -> float:
-    """Share of a track's light that is left when flashes, or stars on it, are cut down."""
-    along = profile.along[np.isfinite(profile.along)]
-    total = float(along.sum())
-    if len(along) < 8 or not total > 0:
-        return 1.0
-    cap = 3.0 * max(float(np.median(along)), 0.0) + 3.0
-    return max(float(np.minimum(along, cap).sum()) / total, 0.0)
+def along_a_mask(hidden_share: float) -> bool:
+    """Whether a mask runs under or beside most of a track: a bleed, a spike, a chip's edge.
+
+    Parameters
+    ----------
+    hidden_share
+        Of a profile as narrow as the PSF.
+    """
+    return hidden_share > _ALONG
+
+
+def not_a_row_of_points(trail: float, points: float, noise_factor: float) -> float:
+    """Against a few stars in a row: 0 where points explain the light better than a trail.
+
+    Parameters
+    ----------
+    trail, points
+        Of `streaks.detection.photometry.power_of_points`.
+    noise_factor
+        Variance of filtered noise over that of white noise.
+    """
+    (low, high), (low_share, high_share) = _POINTS_EXCESS, _POINTS_SHARE
+    limits = low + low_share * trail, high + high_share * trail
+    return 1.0 - smooth_step((points - trail) / noise_factor, limits)
 
 
 def sureness(snr: float, good: float) -> float:
-    """The score: S/N times quality. Far beyond any threshold more light proves little more."""
+    """The score: S/N times quality. Far beyond any threshold more light proves little more.
+
+    Parameters
+    ----------
+    snr
+        Of the trail, without flashes.
+    good
+        Product of the factors.
+    """
     if not snr > _ENOUGH_SNR:
         return snr * good
     return _ENOUGH_SNR * (1.0 + math.log(snr / _ENOUGH_SNR)) * good
+
+
+# What all lines of an image tell together
 
 
 def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
@@ -148,42 +310,17 @@ def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
     sigma_px
         Width of the PSF.
     """
-    compact = [
+    lengths = [
         f.segment.length_px
         for f in fits
-        if f.converged and f.snr > _BRIGHT and f.segment.length_px < 5.0 * sigma_px
+        if f.converged and f.snr > _POINT_SNR and f.segment.length_px < _POINT_WIDTHS * sigma_px
     ]
-    least = 1.2 * sigma_px
-    if len(compact) < _MIN_COMPACT:
+    least = _BLIND_POINT_WIDTHS * sigma_px
+    if len(lengths) < _MIN_POINTS:
         return least
-    middle = float(np.median(compact))
-    spread = 1.4826 * float(np.median(np.abs(np.asarray(compact) - middle)))
-    return max(least, middle + 2.0 * spread)
-
-
-def quality(fit: TrailFit, profile: Profile, *, sigma_px: float, point_px: float) -> float:
-    """How much a fitted line looks like one streak, 0 to 1.
-
-    `point_px` is the length that a point source seems to have, from `point_length`.
-    """
-    return (
-        quality_of_fit(fit, sigma_px=sigma_px, point_px=point_px)
-        * max(_evenly_lit(profile.along), _slender(fit) * _lit_throughout(profile.along))
-        * _without_negative_lobes(profile.along, profile.beside)
-    )
-
-
-def quality_of_fit(fit: TrailFit, *, sigma_px: float, point_px: float) -> float:
-    """What the fit alone tells of `quality`: it is no more than this."""
-    return _extended(fit, point_px) * _as_wide_as_the_psf(fit, sigma_px) * _well_fitted(fit)
-
-
-def not_a_row_of_points(trail: float, points: float, noise_factor: float) -> float:
-    """Against a few stars in a row: 0 where points explain the light better than a trail."""
-    excess = (points - trail) / noise_factor
-    # Two or three points have as many free numbers as a trail, so 3 sigma are 9; and a trail
-    # that varies by a tenth of its light is still a trail.
-    return 1.0 - _step(excess, 6.0 + 0.01 * trail, 14.0 + 0.03 * trail)
+    middle = float(np.median(lengths))
+    spread = _MAD_TO_STD * float(np.median(np.abs(np.asarray(lengths) - middle)))
+    return max(least, middle + _POINT_SCATTERS * spread)
 
 
 def crowding(filtered: Filtered) -> float:
@@ -191,186 +328,42 @@ def crowding(filtered: Filtered) -> float:
 
     In a difference both sides are alike. In an image full of faint stars the bright side is
     wider, and lines through chance alignments stand out more often than noise allows.
+
+    Parameters
+    ----------
+    filtered
+        The image.
     """
     # Every seventh pixel of a survey's image knows these quantiles to 0.3 %.
-    step = max(1, min(7, int(math.sqrt(filtered.snr.size / 20_000))))
+    step = max(1, min(_CROWDING_STEP, int(math.sqrt(filtered.snr.size / _CROWDING_PIXELS))))
     grid = np.s_[::step, ::step]
-    sample = filtered.snr[grid][filtered.cover[grid] > 0.5]
-    if sample.size < 200:
+    sample = filtered.snr[grid][filtered.cover[grid] > _SEEN]
+    if sample.size < _LEAST_PIXELS:
         return 1.0
-    low, middle, high = np.quantile(sample, [0.1, 0.5, 0.9])
-    return float(max((high - middle) / max(middle - low, 1e-3), 1.0))
+    low, middle, high = np.quantile(sample, _CROWDING_QUANTILES)
+    return float(max((high - middle) / max(middle - low, _LEAST_SPREAD), 1.0))
 
 
-def pointlike(
-    filtered: Filtered, segment: Segment, *, sigma_px: float, min_length_px: float
-) -> bool:
-    """Whether a short line is a bright point, by how steeply its light falls off along it.
-
-    The filtered image of a point falls to ``exp(-d**2 / (4 s**2))`` at a distance d, that of the
-    shortest trail looked for to more; what lies below even that, and not by noise, is no trail.
-    """
-    length = segment.length_px
-    if length > 20.0 * sigma_px:
-        return False
-    peak, shoulder = peak_and_shoulder(filtered.snr, filtered.cover, segment, 2.4 * sigma_px)
-    if not peak > 8.0:
-        return False
-    # The mean of two samples five sigma apart has a noise of 0.75.
-    return shoulder < shortest_shoulder(sigma_px, min_length_px) * peak - 2.5 * 0.75
+# Single factors
 
 
-def worth(profile: Profile, segment: Segment, line_snr: float) -> float:
-    """The most that a line's score can become, by its profile before it is fitted."""
-    lit = max(_evenly_lit(profile.along), _lit_throughout(profile.along))
-    lit *= _without_negative_lobes(profile.along, profile.beside)
-    # A fit may move a long line off the mask that it began beside, where that is not all of it.
-    masked = along_a_mask(profile, share=0.5 if segment.length_px < 50.0 else 0.8)
-    return float(line_snr * lit * (_SPIKE_FACTOR if masked else 1.0))
+def _evenly_lit(profile: Profile) -> float:
+    """Against chains of points; 1 where the track is too short to tell."""
+    share = profile.even_share
+    return 1.0 if math.isnan(share) else smooth_step(share, _EVEN)
 
 
-def fades(profile: Profile, from_first_end: bool) -> bool:
-    """Whether light falls off from one end to the other, as a spike's does from its star.
-
-    True unless the outer third is measured to be nearly as bright as the inner one.
-    """
-    along = profile.along if from_first_end else profile.along[::-1]
-    along = along[np.isfinite(along)]
-    if len(along) < 9:
-        return True
-    thirds = np.array_split(along[1:-1], 3)
-    inner, outer = float(thirds[0].mean()), float(thirds[2].mean())
-    # Samples a pixel apart are correlated over about four.
-    noise = 2.0 / math.sqrt(len(thirds[0]))
-    return outer < 4.0 * noise or inner - outer > 0.3 * outer + noise
+def _lit_throughout(profile: Profile) -> float:
+    """For long trails that flash: light in most pieces, not only in a few stars."""
+    share = profile.lit_share
+    return 0.0 if math.isnan(share) else smooth_step(share, _LIT)
 
 
-def dashed(profile: Profile) -> bool:
-    """Whether the light along a track goes out and on again."""
-    along = profile.along[np.isfinite(profile.along)]
-    if len(along) < 24:
-        return False
-    smooth = np.convolve(along, np.full(5, 0.2), mode="valid")
-    lit = _quantile(smooth, 0.75)
-    # Five samples of unit noise, correlated: 0.8 sigma; dark must differ from lit by five.
-    if lit < 6.0:
-        return False
-    dark = smooth < 0.25 * lit
-    steps = np.flatnonzero(np.diff(dark.astype(int)))
-    return bool(dark[3:-3].mean() > 0.1 and len(steps) >= 2)
-
-
-def _extended(fit: TrailFit, point_px: float) -> float:
-    """Against point sources: a length that is both measured and more than a point's."""
-    length = fit.segment.length_px
-    # What is much longer than any PSF is no point, however little is known of its ends.
-    if not fit.length_err > 0 or length > max(15.0 * fit.sigma_px, 3.0 * point_px):
-        return 1.0
-    return _step(length / fit.length_err, 1.5, 3.0) * _step(length / point_px, 1.0, 1.6)
-
-
-def _as_wide_as_the_psf(fit: TrailFit, sigma_px: float) -> float:
-    """Against cosmic rays, which the PSF has not blurred, and against smooth blobs."""
-    ratio = fit.sigma_px / sigma_px
-    # A header's FWHM and the PSF's change over a frame are worth about a tenth.
-    missing = (0.9 - ratio) / math.hypot(0.05, fit.sigma_err / sigma_px)
-    # Out-of-focus satellites are wide too, but very much longer than wide.
-    wide = _step(ratio, 1.4, 1.9) * (1.0 - _slender(fit))
-    return (1.0 - _step(missing, 1.5, 3.5)) * (1.0 - wide)
+def _without_dark_lobe(profile: Profile) -> float:
+    """Against dipoles: a dark side as deep as the bright one is high."""
+    return 1.0 - smooth_step(profile.lobe_depth, _LOBE)
 
 
 def _slender(fit: TrailFit) -> float:
     """1 for what is very much longer than wide, as only trails across the sky are."""
-    return _step(fit.segment.length_px / max(fit.sigma_px, 1e-3), 30.0, 100.0)
-
-
-def _well_fitted(fit: TrailFit) -> float:
-    """Against clutter: residuals that are a large share of what is fitted."""
-    if not math.isfinite(fit.chi2) or fit.n_pixels == 0:
-        return 1.0
-    excess = max(fit.chi2 - 1.6, 0.0)
-    # Mean square of the model over the pixels of the fit.
-    power = fit.snr**2 / max(fit.n_pixels, 1) * 2.0
-    share = excess / max(power, 0.5)
-    # Satellites flash, tumble and are out of focus: no uniform Gaussian trail fits them well, but
-    # more light is in the trail than in what it misses.
-    return (1.0 - _step(share, 0.15, 0.5) * (1.0 - _slender(fit))) * (1.0 - _step(share, 2.0, 6.0))
-
-
-# Compiled, for they look at some 500 tracks a frame: each takes NumPy ten times as long.
-
-
-@njit(cache=True, nogil=True)
-def _step(value, low, high):  # type: ignore[no-untyped-def]
-    """0 below low, 1 above high, smooth between."""
-    t = min(max((value - low) / (high - low), 0.0), 1.0)
-    return t * t * (3.0 - 2.0 * t)
-
-
-@njit(cache=True, nogil=True)
-def _quantile(values, q):  # type: ignore[no-untyped-def]
-    """Linear quantile of numbers of which none is NaN."""
-    ranked = np.sort(values)
-    place = q * (len(ranked) - 1)
-    low = int(place)
-    high = min(low + 1, len(ranked) - 1)
-    return ranked[low] + (place - low) * (ranked[high] - ranked[low])
-
-
-@njit(cache=True, nogil=True)
-def _hidden_share(along, hidden_beside):  # type: ignore[no-untyped-def]
-    """Largest share that is hidden: of the track, of one side or of the other."""
-    counts = np.zeros(3)
-    for i in range(len(along)):
-        counts[0] += np.isnan(along[i])
-        counts[1] += hidden_beside[i, 0]
-        counts[2] += hidden_beside[i, 1]
-    return counts.max() / len(along)
-
-
-@njit(cache=True, nogil=True)
-def _evenly_lit(along):  # type: ignore[no-untyped-def]
-    """Against chains of points: light outside the brightest quarter of the track."""
-    values = along[np.isfinite(along)]
-    # Ends of a trail are at half its brightness.
-    if len(values) < 8:
-        return 1.0
-    ranked = np.sort(values[1:-1])
-    mean = ranked.mean()
-    rest = ranked[: max(1, int(0.75 * len(ranked)))].mean()
-    # In noise of unit variance the lower three quarters lie 0.424 sigma below the mean.
-    return _step((rest + 0.424) / max(mean, 1e-3), 0.15, 0.5)
-
-
-@njit(cache=True, nogil=True)
-def _lit_throughout(along):  # type: ignore[no-untyped-def]
-    """For long trails that flash: light in most of eight pieces, not only in a few stars."""
-    values = along[np.isfinite(along)]
-    n = len(values)
-    if n < 8 * 8:
-        return 0.0
-    pieces = np.empty(8)
-    for k in range(8):
-        pieces[k] = values[k * n // 8 : (k + 1) * n // 8].mean()
-    # Samples a pixel apart are correlated over about four.
-    noise = 2.0 / math.sqrt(n / 8)
-    lit = pieces > max(3.0 * noise, 0.05 * pieces.max())
-    return _step(lit.sum() / 8, 0.4, 0.8)
-
-
-@njit(cache=True, nogil=True)
-def _without_negative_lobes(along, beside):  # type: ignore[no-untyped-def]
-    """Against dipoles: a dark side as deep as the bright one is high."""
-    lit = along[np.isfinite(along)]
-    sides = beside.ravel()
-    seen = sides[np.isfinite(sides)]
-    if len(lit) == 0 or len(seen) == 0:
-        return 1.0
-    peak = _quantile(lit, 0.75)
-    # The dark side of a dipole is as long as its bright one; a long trail passes many dipoles.
-    darkest = _quantile(seen, 0.04)
-    side = min(np.nansum(beside[:, 0]), np.nansum(beside[:, 1])) / len(along)
-    # One dark pixel among n samples is noise down to about 4 sigma.
-    lobe = max(-darkest - 4.0, 0.0)
-    trough = max(-side - 4.0 / math.sqrt(max(len(along) / 4.0, 1.0)), 0.0)
-    return 1.0 - _step(max(lobe, 1.5 * trough) / max(peak, 1.0), 0.2, 0.6)
+    return smooth_step(fit.segment.length_px / max(fit.sigma_px, _LEAST_SIGMA_PX), _SLENDER)

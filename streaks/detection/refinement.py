@@ -32,6 +32,39 @@ _EARLY, _EARLY_SHARE = 2, 0.80
 _LATER, _LATER_SHARE = 4, 0.90
 #: Long lines may still grow beyond their ends.
 _LONG_SHARE = 0.9
+#: Distance of samples along very long lines, in widths of the noise: filtered noise is so smooth
+#: that every other or third pixel tells a long line's integral as well; its own noise is then
+#: 1.5 % more.
+_SPARSE = 3.1
+#: A line shorter than this, px, is a point.
+_POINT_PX = 0.2
+#: Half-lengths in widths of the noise beyond which the rest of a Gaussian is below what a number
+#: of 64 bits can tell.
+_FAR = 6.0
+#: A step counts where it adds so much S/N.
+_GAIN = 1e-3
+#: A line is drawn out by these shares of its length, and a part of it taken where it is shorter
+#: than this share of the whole.
+_OUT_SHARES, _PART_SHARE = (0.5, 1.0, 2.0), 0.8
+#: Pattern search: turns; first steps along (share of the length, px at least) and across, px;
+#: factors by which a step along grows and shrinks; where it ends and what steps do not fall below.
+_TURNS, _ALONG_SHARE, _ALONG_PX = 30, 0.25, 2.0
+_GROW, _SHRINK = 1.3, 0.5
+_LAST_ALONG_PX, _LAST_ACROSS_PX, _LEAST_ALONG_PX, _LEAST_ACROSS_PX = 0.4, 0.12, 0.2, 0.06
+_MOVES = 10
+#: What a move does, each one way and the other.
+_FIRST_ALONG, _LAST_ALONG, _BOTH_ACROSS, _LAST_ACROSS, _FIRST_ACROSS = range(5)
+_TINY = 1e-6
+#: Light is painted out down to this share of the noise, to so many widths at least; stars have
+#: wings beyond any Gaussian, in px a unit of S/N, up to this S/N.
+_PAINTED_TO, _PAINTED_WIDTHS, _WINGS_PX, _WINGS_SNR = 0.4, 2.0, 0.004, 2000.0
+_ROOT_2 = 1.4142
+#: Room for painted pixels at first.
+_ROOM = 4096
+#: Times a line is drawn out, and cut down, at most.
+_REPEATS = 3
+#: Numbers of a line: its ends; and of a painted pixel: row, column, S/N and cover.
+_ENDS = 4
 
 
 def distinct_segments(
@@ -74,10 +107,10 @@ def distinct_segments(
     (m, 5)
         x0, y0, x1, y1, snr in the order found.
     """
-    return _hunt(
+    return np.asarray(_refine_all(
         filtered, cover, np.ascontiguousarray(starts), sigma_px, noise_sigma_px,
         first_cut, threshold_snr, np.float32(clip), limit,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def line_snr(
@@ -88,7 +121,19 @@ def line_snr(
     noise_sigma_px: float,
     clip: float = math.inf,
 ) -> float:
-    """Matched-filter signal-to-noise along a segment ``(x0, y0, x1, y1)``."""
+    """Matched-filter signal-to-noise along a segment.
+
+    Parameters
+    ----------
+    filtered, cover : (ny, nx) float32
+        As in `distinct_segments`.
+    ends
+        ``x0, y0, x1, y1``, px.
+    noise_sigma_px
+        As in `distinct_segments`.
+    clip
+        Filtered values count up to this.
+    """
     x0, y0, x1, y1 = (float(v) for v in ends)
     return float(_snr(filtered, cover, x0, y0, x1, y1, noise_sigma_px, np.float32(clip)))
 
@@ -98,11 +143,9 @@ def _snr(filtered, cover, x0, y0, x1, y1, s, clip):  # type: ignore[no-untyped-d
     """Line integral over its noise, bilinear; what is hidden adds neither signal nor noise."""
     ny, nx = filtered.shape
     length = math.hypot(x1 - x0, y1 - y0)
-    # Filtered noise is so smooth that every other or third pixel tells a long line's integral as
-    # well: at 3.1 s its own noise is 1.5 % more.
     step = 1.0
     if length > _LONG_PX:
-        step = max(math.floor(3.1 * s), 1.0) if length > _VERY_LONG_PX else 2.0
+        step = max(math.floor(_SPARSE * s), 1.0) if length > _VERY_LONG_PX else 2.0
     n = max(2, math.ceil(length / step) + 1)
     inside = min(x0, x1) >= 0.0 and min(y0, y1) >= 0.0
     inside = inside and max(x0, x1) < nx - 1 and max(y0, y1) < ny - 1
@@ -110,11 +153,10 @@ def _snr(filtered, cover, x0, y0, x1, y1, s, clip):  # type: ignore[no-untyped-d
         total, covered = _means_inside(filtered, cover, x0, y0, x1, y1, n, clip)
     else:
         total, covered = _means(filtered, cover, x0, y0, x1, y1, n, clip)
-    if length < 0.2:
-        return total / math.sqrt(max(covered, 0.2))
+    if length < _POINT_PX:
+        return total / math.sqrt(max(covered, _MIN_COVER))
     t = length / (2.0 * s)
-    # Of long lines the rest of both is below what a number of 64 bits can tell.
-    tail, whole = (math.exp(-t * t), math.erf(t)) if t < 6.0 else (0.0, 1.0)
+    tail, whole = (math.exp(-t * t), math.erf(t)) if t < _FAR else (0.0, 1.0)
     mean_square = (
         2.0
         * (length * s * math.sqrt(math.pi) * whole - 2.0 * s * s * (1.0 - tail))
@@ -179,26 +221,24 @@ def _reach_out(filtered, cover, p, best, s, clip):  # type: ignore[no-untyped-de
     """Whether the line goes on well beyond its ends: of a faint trail often a part stands out."""
     length = math.hypot(p[2] - p[0], p[3] - p[1])
     ux, uy = (p[2] - p[0]) / length, (p[3] - p[1]) / length
-    trial, found = np.empty(4), p.copy()
+    found = (p[0], p[1], p[2], p[3])
     top = best
     for end in range(2):
-        for share in (0.5, 1.0, 2.0):
+        for share in _OUT_SHARES:
             for aside in range(-1, 2):
                 # The direction of a part is known to about a pixel at its ends.
                 dx = share * length * ux - aside * (1.0 + share) * uy
                 dy = share * length * uy + aside * (1.0 + share) * ux
-                trial[:] = p
+                u0, v0, u1, v1 = p[0], p[1], p[2], p[3]
                 if end == 0:
-                    trial[0] -= dx
-                    trial[1] -= dy
+                    u0, v0 = u0 - dx, v0 - dy
                 else:
-                    trial[2] += dx
-                    trial[3] += dy
-                value = _snr(filtered, cover, trial[0], trial[1], trial[2], trial[3], s, clip)
-                if value > top + 1e-3:
+                    u1, v1 = u1 + dx, v1 + dy
+                value = _snr(filtered, cover, u0, v0, u1, v1, s, clip)
+                if value > top + _GAIN:
                     top = value
-                    found[:] = trial
-    p[:] = found
+                    found = (u0, v0, u1, v1)
+    p[0], p[1], p[2], p[3] = found
     return top
 
 
@@ -230,15 +270,14 @@ def _tighten(filtered, cover, p, best, s, clip):  # type: ignore[no-untyped-def]
             value = (sums[i + k] - begun) * per_noise[k]
             if value > top:
                 top, first, last = value, i, i + k
-    if last - first > 0.8 * n_parts:
+    if last - first > _PART_SHARE * n_parts:
         return best
-    part = np.empty(4)
-    for k in range(2):
-        part[k] = p[k] + first / n_parts * (p[k + 2] - p[k])
-        part[k + 2] = p[k] + last / n_parts * (p[k + 2] - p[k])
-    value = _snr(filtered, cover, part[0], part[1], part[2], part[3], s, clip)
+    dx, dy = p[2] - p[0], p[3] - p[1]
+    u0, v0 = p[0] + first / n_parts * dx, p[1] + first / n_parts * dy
+    u1, v1 = p[0] + last / n_parts * dx, p[1] + last / n_parts * dy
+    value = _snr(filtered, cover, u0, v0, u1, v1, s, clip)
     if value > best:
-        p[:] = part
+        p[0], p[1], p[2], p[3] = u0, v0, u1, v1
         return value
     return best
 
@@ -251,9 +290,9 @@ def _refine(filtered, cover, p, s, clip, threshold):  # type: ignore[no-untyped-
     """
     x0, y0, x1, y1 = p[0], p[1], p[2], p[3]
     best = _snr(filtered, cover, x0, y0, x1, y1, s, clip)
-    along = max(2.0, 0.25 * math.hypot(x1 - x0, y1 - y0))
+    along = max(_ALONG_PX, _ALONG_SHARE * math.hypot(x1 - x0, y1 - y0))
     across = 1.0
-    for turn in range(30):
+    for turn in range(_TURNS):
         if turn in (_EARLY, _LATER):
             share = _EARLY_SHARE if turn == _EARLY else _LATER_SHARE
             if math.hypot(x1 - x0, y1 - y0) > _LONG_PX:
@@ -261,38 +300,40 @@ def _refine(filtered, cover, p, s, clip, threshold):  # type: ignore[no-untyped-
             if best < share * threshold:
                 break
         moved_along, moved_across = False, False
-        for move in range(10):
+        for move in range(_MOVES):
             length = math.hypot(x1 - x0, y1 - y0)
-            ux, uy = ((x1 - x0) / length, (y1 - y0) / length) if length > 1e-6 else (1.0, 0.0)
+            ux, uy = ((x1 - x0) / length, (y1 - y0) / length) if length > _TINY else (1.0, 0.0)
             sign = 1.0 if move % 2 == 0 else -1.0
-            # The first end along, the last along, both across, the last across, the first.
             kind = move // 2
-            if kind < 2 and sign < 0 and along > length - 0.5:
+            along_it = kind <= _LAST_ALONG
+            if along_it and sign < 0 and along > length - 0.5:
                 continue
-            dx, dy = (sign * along * ux, sign * along * uy) if kind < 2 else (
+            dx, dy = (sign * along * ux, sign * along * uy) if along_it else (
                 -sign * across * uy, sign * across * ux
             )  # fmt: skip
-            first = -1.0 if kind == 0 else (1.0 if kind in (2, 4) else 0.0)
-            last = 1.0 if kind in (1, 2, 3) else 0.0
+            first = 1.0 if kind in (_BOTH_ACROSS, _FIRST_ACROSS) else 0.0
+            if kind == _FIRST_ALONG:
+                first = -1.0
+            last = 1.0 if kind in (_LAST_ALONG, _BOTH_ACROSS, _LAST_ACROSS) else 0.0
             u0, v0, u1, v1 = x0 + first * dx, y0 + first * dy, x1 + last * dx, y1 + last * dy
             value = _snr(filtered, cover, u0, v0, u1, v1, s, clip)
-            if value > best + 1e-3:
+            if value > best + _GAIN:
                 best = value
                 x0, y0, x1, y1 = u0, v0, u1, v1
-                if kind < 2:
+                if along_it:
                     moved_along = True
                 else:
                     moved_across = True
         if moved_along:
-            along *= 1.3
+            along *= _GROW
         else:
-            along *= 0.5
+            along *= _SHRINK
         if not moved_across:
-            across *= 0.5
-        if along < 0.4 and across < 0.12:
+            across *= _SHRINK
+        if along < _LAST_ALONG_PX and across < _LAST_ACROSS_PX:
             break
-        along = max(along, 0.2)
-        across = max(across, 0.06)
+        along = max(along, _LEAST_ALONG_PX)
+        across = max(across, _LEAST_ACROSS_PX)
     p[0], p[1], p[2], p[3] = x0, y0, x1, y1
     return best
 
@@ -309,9 +350,8 @@ def _paint(filtered, cover, p, sigma_filtered, hidden, n_hidden):  # type: ignor
         ix, iy = int(p[0] + t * (p[2] - p[0]) + 0.5), int(p[1] + t * (p[3] - p[1]) + 0.5)
         if 0 <= ix < nx and 0 <= iy < ny:
             peak = max(peak, filtered[iy, ix])
-    reach = sigma_filtered * math.sqrt(2.0 * math.log(max(peak, 1.0) / 0.4))
-    # Stars have wings beyond any Gaussian.
-    reach = max(reach, 2.0 * sigma_filtered) + 0.004 * min(peak, 2000.0)
+    reach = sigma_filtered * math.sqrt(2.0 * math.log(max(peak, 1.0) / _PAINTED_TO))
+    reach = max(reach, _PAINTED_WIDTHS * sigma_filtered) + _WINGS_PX * min(peak, _WINGS_SNR)
     ux = (p[2] - p[0]) / length if length > 0 else 1.0
     uy = (p[3] - p[1]) / length if length > 0 else 0.0
     steep = abs(uy) > abs(ux)
@@ -330,8 +370,10 @@ def _paint(filtered, cover, p, sigma_filtered, hidden, n_hidden):  # type: ignor
             t = min(max(t, 0.0), length)
             if math.hypot(x - p[0] - t * ux, y - p[1] - t * uy) <= reach and cover[y, x] > 0.0:
                 if n_hidden == len(hidden):
-                    larger = np.empty((2 * n_hidden, 4))
-                    larger[:n_hidden] = hidden
+                    larger = np.empty((2 * n_hidden, _ENDS))
+                    for i in range(n_hidden):
+                        for j in range(_ENDS):
+                            larger[i, j] = hidden[i, j]
                     hidden = larger
                 hidden[n_hidden, 0], hidden[n_hidden, 1] = y, x
                 hidden[n_hidden, 2], hidden[n_hidden, 3] = filtered[y, x], cover[y, x]
@@ -349,29 +391,30 @@ def _restore(filtered, cover, hidden, n_hidden):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _hunt(filtered, cover, starts, sigma, s, first_cut, threshold, clip, limit):  # type: ignore[no-untyped-def]
-    found = np.empty((limit, 5))
-    hidden, n_hidden = np.empty((4096, 4)), 0
+def _refine_all(filtered, cover, starts, sigma, s, first_cut, threshold, clip, limit):  # type: ignore[no-untyped-def]
+    found = np.empty((limit, _ENDS + 1))
+    # A bare 0 would be a type of its own, and what it is given to be compiled twice.
+    hidden, n_hidden = np.empty((_ROOM, _ENDS)), np.int64(0)
     n = 0
-    p = np.empty(4)
+    p = np.empty(_ENDS)
     for k in range(starts.shape[0]):
         if n == limit:
             break
-        p[:] = starts[k]
+        p[0], p[1], p[2], p[3] = starts[k, 0], starts[k, 1], starts[k, 2], starts[k, 3]
         now = _snr(filtered, cover, p[0], p[1], p[2], p[3], s, clip)
         # Between the digital path and its straight line S/N differs by several per cent.
         long = math.hypot(p[2] - p[0], p[3] - p[1]) > _VERY_LONG_PX
         if now < (_FAR_OFF if long else _HAS) * first_cut:
             continue
         best = _refine(filtered, cover, p, s, clip, threshold)
-        for _ in range(3):
+        for _ in range(_REPEATS):
             if best < first_cut or math.hypot(p[2] - p[0], p[3] - p[1]) < _LONG_PX:
                 break
             farther = _reach_out(filtered, cover, p, best, s, clip)
             if farther <= best:
                 break
             best = _refine(filtered, cover, p, s, clip, threshold)
-        for _ in range(3):
+        for _ in range(_REPEATS):
             if math.hypot(p[2] - p[0], p[3] - p[1]) < _LONG_PX:
                 break
             closer = _tighten(filtered, cover, p, best, s, clip)
@@ -380,9 +423,10 @@ def _hunt(filtered, cover, starts, sigma, s, first_cut, threshold, clip, limit):
             best = _refine(filtered, cover, p, s, clip, threshold)
         if best < threshold:
             continue
-        found[n, :4] = p
-        found[n, 4] = best
+        for j in range(_ENDS):
+            found[n, j] = p[j]
+        found[n, _ENDS] = best
         n += 1
-        hidden, n_hidden = _paint(filtered, cover, p, 1.4142 * sigma, hidden, n_hidden)
+        hidden, n_hidden = _paint(filtered, cover, p, _ROOT_2 * sigma, hidden, n_hidden)
     _restore(filtered, cover, hidden, n_hidden)
     return found[:n]

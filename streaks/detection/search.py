@@ -15,7 +15,7 @@ from streaks.noise import filtered_correlation
 from streaks.trail import line_noise
 from streaks.transforms import line_candidates
 
-__all__ = ["Filtered", "filter_image", "search_lines"]
+__all__ = ["Filtered", "filter_image", "first_cut", "refined_lines", "rough_lines"]
 
 #: (binning, a power of two; first and last level): 4-32 px at full resolution, 64-256 px,
 #: 512-2048 px.
@@ -32,6 +32,19 @@ _MIN_FIRST_CUT = 4.2
 #: Of that, for the coarsest bins: digital paths of 512 bins leave the straight line by a bin and a
 #: half, and there are few of them.
 _COARSEST_SHARE = 0.88
+#: Reach of the filter's kernel in widths of the PSF, and px at least; of its correlation.
+_KERNEL_WIDTHS, _KERNEL_PX = 3.5, 2
+_CORRELATION_WIDTHS, _CORRELATION_PX = 4.5, 4
+#: The narrowest noise, px; the shortest line whose noise is asked, px.
+_LEAST_NOISE_SIGMA_PX, _LEAST_LENGTH_PX = 0.3, 0.1
+#: The scale of the noise is measured from pixels of this cover, from so many at least of so many
+#: that are asked, between these quantiles, 1.2816 sigma apart (Gaussian), and believed within a
+#: tenth.
+_WHOLE_COVER, _SCALE_PIXELS, _SCALE_SAMPLE, _SCALE_STEP = 0.99, 5000, 20_000, 7
+_SCALE_QUANTILES, _QUANTILE_SIGMAS, _BELIEVED = (0.1, 0.5), 1.2816, (0.9, 1.1)
+#: Pixels of a bin of two by two, each a quarter of its mean.
+_QUARTER = np.float32(0.25)
+_ENDS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +72,15 @@ class Filtered:
         """Variance of a trail's matched filter over that in white noise.
 
         Correlated noise weighs more in a trail than in a point: more pairs of pixels are near.
+
+        Parameters
+        ----------
+        length_px
+            Of the trail.
+        sigma_px
+            Width of the PSF.
         """
-        length = max(length_px, 0.1)
+        length = max(length_px, _LEAST_LENGTH_PX)
         longer = line_noise(length, self.noise_sigma_px) / line_noise(length, sigma_px)
         return self.noise_factor * float(longer) ** 2
 
@@ -82,28 +102,34 @@ def filter_image(
         Of pixel noise.
     sigma_px
         Width of the PSF.
+
+    Returns
+    -------
+    Filtered
     """
     import cv2
 
-    side = 2 * max(2, math.ceil(3.5 * sigma_px)) + 1
-    kernel = cv2.getGaussianKernel(side, sigma_px, cv2.CV_64F)
+    side = 2 * max(_KERNEL_PX, math.ceil(_KERNEL_WIDTHS * sigma_px)) + 1
+    kernel = np.asarray(cv2.getGaussianKernel(side, sigma_px, cv2.CV_64F), np.float64)
     peak = kernel / math.sqrt(float((kernel**2).sum()))
-    radius = max(4, math.ceil(4.5 * sigma_px))
+    radius = max(_CORRELATION_PX, math.ceil(_CORRELATION_WIDTHS * sigma_px))
     rho, factor = filtered_correlation(correlation, sigma_px, radius)
     border = cv2.BORDER_CONSTANT
-    snr = cv2.sepFilter2D(z, cv2.CV_32F, peak, peak / math.sqrt(factor), borderType=border)
+    less = peak / math.sqrt(factor)
+    snr = np.asarray(cv2.sepFilter2D(z, cv2.CV_32F, peak, less, borderType=border), np.float32)
     if usable.all():
         cover = np.ones_like(snr)
     else:
-        cover = cv2.sepFilter2D(
-            usable.view(np.uint8), cv2.CV_32F, kernel, kernel, borderType=border
-        )
+        seen = usable.view(np.uint8)
+        blurred = cv2.sepFilter2D(seen, cv2.CV_32F, kernel, kernel, borderType=border)
+        cover = np.asarray(blurred, np.float32)
     scale = _measured_scale(snr, cover)
     snr /= np.float32(scale)
     factor *= scale**2
     # A line's noise is the integral of the correlation along it: 2 s sqrt(pi) for a Gaussian.
     along = 0.5 * (rho[radius, :].sum() + rho[:, radius].sum())
-    return Filtered(snr, cover, factor, max(along / (2.0 * math.sqrt(math.pi)), 0.3))
+    noise_sigma_px = along / (2.0 * math.sqrt(math.pi))
+    return Filtered(snr, cover, factor, max(noise_sigma_px, _LEAST_NOISE_SIGMA_PX))
 
 
 def _measured_scale(snr: NDArray[np.float32], cover: NDArray[np.float32]) -> float:
@@ -112,46 +138,43 @@ def _measured_scale(snr: NDArray[np.float32], cover: NDArray[np.float32]) -> flo
     Errors of sigma and of the correlation add up in the filter, and false lines grow by half for
     each per cent of them.
     """
-    step = max(1, min(7, int(math.sqrt(snr.size / 20_000))))
-    sample = snr[::step, ::step][cover[::step, ::step] > 0.99]
-    if sample.size < 5000:
+    step = max(1, min(_SCALE_STEP, int(math.sqrt(snr.size / _SCALE_SAMPLE))))
+    sample = snr[::step, ::step][cover[::step, ::step] > _WHOLE_COVER]
+    if sample.size < _SCALE_PIXELS:
         return 1.0
-    low, middle = np.quantile(sample, [0.1, 0.5])
-    scale = float(middle - low) / 1.2816
-    return scale if 0.9 < scale < 1.1 else 1.0
+    low, middle = np.quantile(sample, _SCALE_QUANTILES)
+    scale = float(middle - low) / _QUANTILE_SIGMAS
+    lowest, highest = _BELIEVED
+    return scale if lowest < scale < highest else 1.0
 
 
-def search_lines(
-    filtered: Filtered,
-    *,
-    sigma_px: float,
-    threshold_snr: float,
-    limit: int,
-) -> NDArray[np.float64]:
-    """Distinct segments above a threshold, strongest rough lines first.
+def first_cut(threshold_snr: float) -> float:
+    """S/N that a rough line must have, for a threshold of the refined one.
+
+    Parameters
+    ----------
+    threshold_snr
+        Of the refined line.
+    """
+    return max(_FIRST_CUT_SHARE * threshold_snr, _MIN_FIRST_CUT)
+
+
+def rough_lines(filtered: Filtered, threshold_snr: float) -> NDArray[np.float64]:
+    """Rough lines at all scales, strongest first; one streak gives many.
+
+    Parameters
+    ----------
+    filtered
+        The image.
+    threshold_snr
+        That of the refined lines.
 
     Returns
     -------
-    (n, 5)
-        x0, y0, x1, y1 in 0-based pixels and the matched-filter S/N.
+    (n, 4)
+        x0, y0, x1, y1 in 0-based pixels.
     """
-    first_cut = max(_FIRST_CUT_SHARE * threshold_snr, _MIN_FIRST_CUT)
-    starts = _rough_lines(filtered, first_cut)
-    return distinct_segments(
-        filtered.snr,
-        filtered.cover,
-        starts,
-        sigma_px=sigma_px,
-        noise_sigma_px=filtered.noise_sigma_px,
-        first_cut=first_cut,
-        threshold_snr=threshold_snr,
-        clip=_CLIP_REFINED,
-        limit=limit,
-    )
-
-
-def _rough_lines(filtered: Filtered, first_cut: float) -> NDArray[np.float64]:
-    """Ends of rough lines at all scales, (n, 4), strongest first."""
+    least = first_cut(threshold_snr)
     ends, strength = [], []
     for binning, image, (first, last) in _scaled(filtered.snr):
         if max(image.shape) < 2**first:
@@ -161,9 +184,7 @@ def _rough_lines(filtered: Filtered, first_cut: float) -> NDArray[np.float64]:
             image,
             correlation=correlation,
             # Of bins of unit noise; nothing is gained by dividing them by it.
-            threshold_snr=first_cut
-            * unit
-            * (_COARSEST_SHARE if binning == _SCALES[-1][0] else 1.0),
+            threshold_snr=least * unit * (_COARSEST_SHARE if binning == _SCALES[-1][0] else 1.0),
             levels=(first, last),
             clip=_CLIP if binning == 1 else _CLIP_LONG,
         )
@@ -172,9 +193,50 @@ def _rough_lines(filtered: Filtered, first_cut: float) -> NDArray[np.float64]:
         ends.append(table * binning + shift)
         strength.append(lines.snr / unit)
     if not ends:
-        return np.zeros((0, 4))
+        return np.zeros((0, _ENDS))
     order = np.argsort(-np.concatenate(strength), kind="stable")
     return np.concatenate(ends)[order]
+
+
+def refined_lines(
+    rough: NDArray[np.float64],
+    filtered: Filtered,
+    *,
+    sigma_px: float,
+    threshold_snr: float,
+    limit: int,
+) -> NDArray[np.float64]:
+    """Distinct segments above a threshold, from rough lines.
+
+    Parameters
+    ----------
+    rough : (n, 4)
+        From `rough_lines`.
+    filtered
+        The image.
+    sigma_px
+        Width of the PSF.
+    threshold_snr
+        Lines below this are dropped.
+    limit
+        Stop after so many.
+
+    Returns
+    -------
+    (m, 5)
+        x0, y0, x1, y1 in 0-based pixels and the matched-filter S/N, in the order found.
+    """
+    return distinct_segments(
+        filtered.snr,
+        filtered.cover,
+        rough,
+        sigma_px=sigma_px,
+        noise_sigma_px=filtered.noise_sigma_px,
+        first_cut=first_cut(threshold_snr),
+        threshold_snr=threshold_snr,
+        clip=_CLIP_REFINED,
+        limit=limit,
+    )
 
 
 def _scaled(
@@ -201,19 +263,19 @@ def _halved(image, clip):  # type: ignore[no-untyped-def]
             total = np.float32(0)
             for value in (top[2 * x], top[2 * x + 1], bottom[2 * x], bottom[2 * x + 1]):
                 total += min(max(value, -clip), clip)
-            row[x] = np.float32(0.25) * total
+            row[x] = _QUARTER * total
     return out
 
 
 def _bin_noise(binning: int, noise_sigma_px: float) -> tuple[float, NDArray[np.float64]]:
     """Standard deviation of a bin's mean, and the correlation of bins."""
     s = noise_sigma_px
-    radius = max(4, math.ceil(4.5 * s))
+    radius = max(_CORRELATION_PX, math.ceil(_CORRELATION_WIDTHS * s))
     # Correlation of bin means: that of pixels, averaged over all pairs of pixels of two bins.
     triangle = np.convolve(np.ones(binning), np.ones(binning)) / binning**2
     reach = max(1, radius // binning)
     lag = np.arange(-reach, reach + 1)[:, None] * binning + np.arange(-binning + 1, binning)
-    one = np.exp(-(lag**2) / (4.0 * s * s)) @ triangle
+    one = np.exp(-(lag**2) / (2.0 * s) ** 2) @ triangle
     bins = one[:, None] * one[None, :]
     variance = float(bins[reach, reach])
     return math.sqrt(variance), bins / variance

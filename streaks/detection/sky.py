@@ -16,6 +16,13 @@ __all__ = ["magnitudes", "sky_columns", "warn_of_rates"]
 
 _log = logging.getLogger(__name__)
 
+_HALF_TURN_DEG, _ARCSEC_PER_DEG, _HOURS_PER_DAY = 180.0, 3600.0, 24.0
+#: Magnitudes a factor of ten in flux (Pogson 1856).
+_POGSON = 2.5
+_LN_10 = math.log(10.0)
+#: No asteroid moves faster than 100 deg/day: in arcsec/s.
+_FASTEST_ARCSEC_PER_S = 100.0 * 3600.0 / 86400.0
+
 Values = dict[str, NDArray[np.float64]]
 
 
@@ -46,7 +53,7 @@ def sky_columns(
     if n == 0:
         return columns
     separation = np.hypot(pixels["x1"] - pixels["x0"], pixels["y1"] - pixels["y0"])
-    separation *= scale_arcsec / 3600.0
+    separation *= scale_arcsec / _ARCSEC_PER_DEG
     if wcs is not None and _is_usable(wcs):
         for end in ("", "0", "1"):
             columns["ra" + end], columns["dec" + end] = to_icrs(
@@ -55,9 +62,9 @@ def sky_columns(
         first = columns["ra0"], columns["dec0"]
         second = columns["ra1"], columns["dec1"]
         separation, angle = separation_and_angle(*first, *second)
-        columns["pa"] = np.mod(angle, 180.0)
+        columns["pa"] = np.mod(angle, _HALF_TURN_DEG)
     if exposure_s > 0:
-        columns["rate"] = separation * 3600.0 / exposure_s
+        columns["rate"] = separation * _ARCSEC_PER_DEG / exposure_s
     return columns
 
 
@@ -67,7 +74,7 @@ def magnitudes(
     """Magnitude and error; NaN where flux is not positive or the zero point unknown."""
     with np.errstate(invalid="ignore", divide="ignore"):
         good = np.where(flux > 0, flux, np.nan)
-        return zero_point_mag - 2.5 * np.log10(good), 2.5 / math.log(10.0) * flux_err / good
+        return zero_point_mag - _POGSON * np.log10(good), _POGSON / _LN_10 * flux_err / good
 
 
 def _is_usable(wcs: WCS) -> bool:
@@ -91,14 +98,13 @@ def warn_of_rates(rates: NDArray[np.float64], at_edge: NDArray[np.bool_], frame:
     frame
         They were found in.
     """
-    # 100 deg/day in arcsec/s.
-    fast = rates[(rates > 100.0 * 3600.0 / 86400.0) & ~at_edge]
+    fast = rates[(rates > _FASTEST_ARCSEC_PER_S) & ~at_edge]
     if fast.size == 0:
         return
     _log.warning(
         "%s: a streak moves %.3g deg/day, faster than any asteroid: a satellite, or the exposure "
         "(%g s%s) or the size of a pixel (%.3g arcsec) is not what its words seem to say",
-        frame.name, float(fast.max()) * 24.0, frame.exposure_s,
+        frame.name, float(fast.max()) * _HOURS_PER_DAY, frame.exposure_s,
         f", {frame.told['exposure_s']}" if "exposure_s" in frame.told else "",
         frame.pixel_scale_arcsec,
     )  # fmt: skip

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.config import DetectionConfig
-from streaks.detection.compact import sharp_pixels
+from streaks.detection.point_sources import sharp_pixels
 from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
-from streaks.detection.search import filter_image, search_lines
+from streaks.detection.search import filter_image, refined_lines, rough_lines
 from streaks.errors import FrameError
 from streaks.frame import Frame, Image
 from streaks.geometry import Segment
@@ -143,7 +143,10 @@ def _of_lines(
         rows, columns = sharp_pixels(image, clear, sigma_px).T
         image[rows, columns], clear[rows, columns] = 0.0, False
         filtered = filter_image(image, clear, correlation, sigma_px)
-        lines = search_lines(filtered, sigma_px=sigma_px, threshold_snr=_LINE_SNR, limit=_FEW_LINES)
+        lines = refined_lines(
+            rough_lines(filtered, _LINE_SNR), filtered,
+            sigma_px=sigma_px, threshold_snr=_LINE_SNR, limit=_FEW_LINES,
+        )  # fmt: skip
         for line in lines:
             segment, snr = Segment(*line[:4]), float(line[4])
             long = segment.length_px > max(_LINE_PX, _LINE_WIDTHS * fwhm_px)

@@ -167,4 +167,5 @@ def _full_variances() -> NDArray[np.float64]:
     from streaks.features import _searches
 
     n_bins = SIZE_PX // _searches.BIN_PX
-    return _searches.line_variances(np.full((n_bins, n_bins), float(_searches.BIN_PX**2)))
+    counts = np.full((n_bins, n_bins), float(_searches.BIN_PX**2))
+    return np.asarray(_searches.line_variances(counts))

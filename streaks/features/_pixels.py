@@ -4,6 +4,9 @@ All work on one cutout: ``image`` in units of its robust sigma with 0 in masked 
 the pixels that count. Each group of features is written to a slice of ``out``.
 """
 
+# Numba has no types: what it decorates is called with what the annotations say.
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any
@@ -43,7 +46,9 @@ def smooth(image: Any, good: Any) -> Any:
     not known beforehand.
     """
     ny, nx = image.shape
-    weight = np.exp(-0.5 * (np.arange(4) / 1.1) ** 2)
+    weight = np.empty(4)
+    for k in range(4):
+        weight[k] = np.exp(-0.5 * (k / 1.1) ** 2)
     # Borders of zeros, so that no step asks where the image ends.
     line, rows = np.zeros(nx + 6), np.zeros((ny + 6, nx))
     for y in range(ny):
@@ -99,10 +104,10 @@ def noise_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
     ny, nx = image.shape
     n_good = _count(good)
     n = max(n_good, 1)
-    n_centre, n_centre_bad = _near_centre(~good)
+    n_centre, n_centre_good = _near_centre(good)
     flat = _flat_pixels(image, good)
     out[0] = 1.0 - n_good / (ny * nx)
-    out[1] = n_centre_bad / n_centre
+    out[1] = (n_centre - n_centre_good) / n_centre
     out[2] = _count(flat) / n
     out[3] = _near_centre(flat)[1] / n_centre
     _count_bright(image, smoothed, good, out[4:10])
@@ -163,8 +168,8 @@ def _count_bright(image: Any, smoothed: Any, good: Any, out: Any) -> None:
             highest += 1.0 if value > 15.0 else 0.0
             lower += 1.0 if value < -6.0 else 0.0
             lowest += 1.0 if value < -15.0 else 0.0
-    for k, count in enumerate((high, higher, highest, low, lower, lowest)):
-        out[k] = np.log1p(count)
+    out[0], out[1], out[2] = np.log1p(high), np.log1p(higher), np.log1p(highest)
+    out[3], out[4], out[5] = np.log1p(low), np.log1p(lower), np.log1p(lowest)
 
 
 @njit(cache=True)
@@ -218,7 +223,10 @@ def _faint_products(image: Any) -> tuple[Any, float]:
             right_2 += value * low[y, x + 2]
             below_1 += value * low[y + 1, x]
             below_2 += value * low[y + 2, x]
-    return np.array([[right_1, below_1], [right_2, below_2]]), square
+    products = np.zeros((2, 2))
+    products[0, 0], products[0, 1] = right_1, below_1
+    products[1, 0], products[1, 1] = right_2, below_2
+    return products, square
 
 
 @njit(cache=True, fastmath=_ANY_ORDER)
@@ -244,7 +252,8 @@ def _strong_products(image: Any) -> tuple[Any, float]:
             value = min(max(image[y, x], -50.0), 50.0)
             square += value * value
             for lag in range(1, 4):
-                for step in (-lag, lag):
+                for side in range(-1, 2, 2):
+                    step = side * lag
                     if 0 <= x + step < nx:
                         other = min(max(image[y, x + step], -50.0), 50.0)
                         products[lag - 1, 0] += 0.5 * value * other
@@ -261,7 +270,8 @@ def _block_sums(image: Any, good: Any) -> tuple[Any, Any]:
     sums, counts = np.zeros((ny, nx)), np.zeros((ny, nx))
     column, n_column = np.zeros(nx * _BLOCK), np.zeros(nx * _BLOCK)
     for j in range(ny):
-        column[:], n_column[:] = 0.0, 0.0
+        for x in range(nx * _BLOCK):
+            column[x], n_column[x] = 0.0, 0.0
         for y in range(j * _BLOCK, (j + 1) * _BLOCK):
             for x in range(nx * _BLOCK):
                 column[x] += min(max(image[y, x], -_FAINT), _FAINT)
@@ -278,10 +288,11 @@ def block_features(image: Any, good: Any, out: Any) -> None:
     """Structure broader than stars: means of 8 px blocks, in units of their own noise."""
     sums, counts = _block_sums(image, good)
     ny, nx = sums.shape
-    z = np.full((ny, nx), np.nan)
+    z = np.empty((ny, nx))
     n, total, high, low, many = 0, 0.0, 0.0, 0.0, 0
     for j in range(ny):
         for i in range(nx):
+            z[j, i] = np.nan
             if counts[j, i] < _BLOCK * _BLOCK // 4:
                 continue
             value = sums[j, i] / np.sqrt(counts[j, i])
@@ -295,7 +306,7 @@ def block_features(image: Any, good: Any, out: Any) -> None:
     out[2] = np.log1p(-low)
     out[3] = many / max(n, 1)
     out[4] = _neighbour_share(z)
-    rows, columns = _stripes(z, 0), _stripes(z, 1)
+    rows, columns = _stripes(z, np.int64(0)), _stripes(z, np.int64(1))
     out[5] = np.log1p(min(rows, columns))
     out[6] = np.log1p(max(rows, columns))
 

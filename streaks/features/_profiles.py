@@ -4,6 +4,9 @@ A line has the direction ``theta`` and lies ``rho`` px from the cutout's centre,
 ``t`` runs along it, from the foot of that normal.
 """
 
+# Numba has no types: what it decorates is called with what the annotations say.
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any
@@ -18,6 +21,9 @@ _REACH = 90
 #: Pixels to both sides of a segment.
 _FLANK = 10
 
+# Whole numbers are given to other kernels as `np.int64`: to Numba a bare 8 is a type of its own,
+# and each one of these has the kernel compiled again.
+
 
 @njit(cache=True)
 def _samples(
@@ -30,9 +36,10 @@ def _samples(
     ny, nx = image.shape
     cos, sin = np.cos(theta), np.sin(theta)
     x0, y0 = (nx - 1) / 2 - rho * sin, (ny - 1) / 2 + rho * cos
-    values = np.full((2 * reach + 1, n), np.nan)
+    values = np.empty((2 * reach + 1, n))
     for across in range(-reach, reach + 1):
         for k in range(n):
+            values[across + reach, k] = np.nan
             t = first + k
             y, x = y0 + t * sin + across * cos, x0 + t * cos - across * sin
             if not (0.0 <= y <= ny - 1.0 and 0.0 <= x <= nx - 1.0):
@@ -49,9 +56,12 @@ def _samples(
 @njit(cache=True)
 def _along(image: Any, good: Any, theta: float, rho: float) -> Any:
     """Mean over three pixels across, at each pixel along; NaN where no data."""
-    samples = _samples(image, good, theta, rho, -float(_REACH), 2 * _REACH + 1, 1)
-    profile = np.full(2 * _REACH + 1, np.nan)
+    samples = _samples(
+        image, good, theta, rho, -float(_REACH), np.int64(2 * _REACH + 1), np.int64(1)
+    )
+    profile = np.empty(2 * _REACH + 1)
     for t in range(2 * _REACH + 1):
+        profile[t] = np.nan
         total, n = 0.0, 0
         for across in range(3):
             if samples[across, t] == samples[across, t]:
@@ -66,18 +76,17 @@ def _along(image: Any, good: Any, theta: float, rho: float) -> Any:
 def _interval(profile: Any) -> tuple[int, int]:
     """First and last pixel of the piece with the highest sum over root of its length."""
     n = len(profile)
-    sums, counts, usable = (
-        np.zeros(n + 1),
-        np.zeros(n + 1, np.int64),
-        ~np.isnan(profile),
-    )
+    sums, counts = np.zeros(n + 1), np.zeros(n + 1, np.int64)
+    usable, roots = np.empty(n, np.bool_), np.zeros(n + 1)
     for t in range(n):
+        usable[t] = not np.isnan(profile[t])
         # A star on the line must not pass for the whole line.
         sums[t + 1] = sums[t] + (min(max(profile[t], -4.0), 8.0) if usable[t] else 0.0)
         counts[t + 1] = counts[t] + usable[t]
-    roots = np.sqrt(np.arange(n + 1))
+        roots[t + 1] = np.sqrt(t + 1)
     # The highest sum that any piece still reaches which ends at a pixel or later.
-    reached = np.full(n + 2, -np.inf)
+    reached = np.empty(n + 2)
+    reached[n + 1] = -np.inf
     for b in range(n, 0, -1):
         reached[b] = max(reached[b + 1], sums[b])
     best, first, last = -np.inf, n // 2 - 1, n // 2 + 1
@@ -150,7 +159,7 @@ def segment_features(
     folded = theta % (np.pi / 2)
     out[4] = min(folded, np.pi / 2 - folded)
     _along_features(profile, first, last, out[5:18])
-    samples = _samples(image, good, theta, rho, float(t0), length, _FLANK)
+    samples = _samples(image, good, theta, rho, float(t0), length, np.int64(_FLANK))
     _across_features(_across(samples), out[18:26])
     _bend_features(samples, out[26:29])
     _share_features(image, smoothed, good, theta, rho, t0, t1, out[29:32])
@@ -159,7 +168,8 @@ def segment_features(
 @njit(cache=True)
 def _along_features(profile: Any, first: int, last: int, out: Any) -> None:
     """Evenness along the segment, gaps, what goes on beyond both ends, and where data end."""
-    length, n, bright = last - first + 1, 0, 0.0
+    n: Any = np.int64(0)
+    length, bright = last - first + 1, 0.0
     usable = np.zeros(length)
     for t in range(first, last + 1):
         if profile[t] == profile[t]:
@@ -172,8 +182,8 @@ def _along_features(profile: Any, first: int, last: int, out: Any) -> None:
     unevenness = 0.0
     for k in range(4):
         unevenness += (pieces[k] - pieces[7 - k]) / 8.0
-    piece_mean, out[1] = _mean_std(pieces, 8)
-    _sort(pieces, 8)
+    piece_mean, out[1] = _mean_std(pieces, np.int64(8))
+    _sort(pieces, np.int64(8))
     out[0] = np.log1p(mean)
     out[2] = min(max(pieces[0], -3.0), 3.0)
     out[3] = min(pieces[7], 8.0)
@@ -188,8 +198,8 @@ def _along_features(profile: Any, first: int, last: int, out: Any) -> None:
     out[9] = min(np.sqrt(rough / max(n - 2, 1)) / mean, 9.0)
     _sort(usable, n)
     out[6] = 0.5 * (usable[n // 2] + usable[(n - 1) // 2]) / mean if n else 0.0
-    before, room_before = _beyond(profile, first, -1)
-    after, room_after = _beyond(profile, last, 1)
+    before, room_before = _beyond(profile, first, np.int64(-1))
+    after, room_after = _beyond(profile, last, np.int64(1))
     out[10] = min(max(max(before, after) / mean, -2.0), 3.0)
     out[11] = min(max(min(before, after) / mean, -2.0), 3.0)
     out[12] = min(room_before, room_after)
@@ -198,9 +208,10 @@ def _along_features(profile: Any, first: int, last: int, out: Any) -> None:
 @njit(cache=True)
 def _pieces(values: Any, n_pieces: int, mean: float) -> Any:
     """Means of equal pieces over the whole's mean; pixels on a border count in both by share."""
-    pieces = np.ones(n_pieces)
+    pieces = np.empty(n_pieces)
     width = len(values) / n_pieces
     for k in range(n_pieces):
+        pieces[k] = 1.0
         total, weight = 0.0, 0.0
         for t in range(int(k * width), min(int((k + 1) * width) + 1, len(values))):
             share = min(t + 1.0, (k + 1) * width) - max(float(t), k * width)
@@ -245,7 +256,7 @@ def _across_features(profile: Any, out: Any) -> None:
             square += max(p[k], 0.0) * (k - 10) ** 2
         if abs(k - 10) > 3:
             other = max(other, abs(p[k]))
-    peak = max(p[9], p[10], p[11], 0.1)
+    peak = max(max(p[9], p[10]), max(p[11], 0.1))
     out[0] = np.sqrt(square / max(total, 0.05))
     out[1] = min(total / peak, 12.0)
     out[2] = min(max((p[9] + p[11]) / (2.0 * peak), -1.0), 2.0)
@@ -264,7 +275,9 @@ def _across_features(profile: Any, out: Any) -> None:
 def _bend_features(samples: Any, out: Any) -> None:
     """Scatter of the ridge about its straight line, its curvature, and its change of width."""
     length = samples.shape[1]
-    total, moment, square = np.full(6, 0.3), np.zeros(6), np.zeros(6)
+    total, moment, square = np.zeros(6), np.zeros(6), np.zeros(6)
+    for k in range(6):
+        total[k] = 0.3
     for t in range(length):
         # Each pixel belongs to the two nearest of six points along, by share.
         place = min(max((t + 0.5) / length * 6 - 0.5, 0.0), 4.999999)
@@ -291,7 +304,7 @@ def _bend_features(samples: Any, out: Any) -> None:
         curvature += ((k - 2.5) ** 2 - 17.5 / 6.0) * residual / 37.333333
     out[0] = np.sqrt(scatter)
     out[1] = abs(curvature) * 6.25
-    out[2] = _mean_std(square, 6)[1]
+    out[2] = _mean_std(square, np.int64(6))[1]
 
 
 @njit(cache=True)
@@ -336,9 +349,9 @@ def _share_features(
 @njit(cache=True)
 def coverage_features(image: Any, good: Any, theta: float, rho: float, out: Any) -> None:
     """Along a whole line: share of its pieces that are bright, scatter, least piece."""
-    samples = _samples(image, good, theta, rho, -89.5, 180, 3)
+    samples = _samples(image, good, theta, rho, -89.5, np.int64(180), np.int64(3))
     pieces = np.zeros(12)
-    n = 0
+    n: Any = np.int64(0)
     for k in range(12):
         total, count = 0.0, 0
         for t in range(15 * k, 15 * (k + 1)):

@@ -3,6 +3,9 @@
 Arguments are those of the kernels in `streaks.features._pixels`.
 """
 
+# Numba has no types: what it decorates is called with what the annotations say.
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any
@@ -15,6 +18,8 @@ __all__ = ["BIN_PX", "best_segment", "line_variances", "whole_line_features"]
 #: Side of the squares of which whole lines are summed up.
 BIN_PX = 4
 _N_ANGLES = 48
+#: Of short segments, px: 2, 4, 8 and 16 either side of their middle.
+_LENGTHS = (5, 9, 17, 33)
 
 
 @njit(cache=True)
@@ -26,10 +31,10 @@ def best_segment(smoothed: Any, good: Any) -> tuple[float, float, float]:
     clipped = _clipped(smoothed, good)
     best = np.zeros(3)
     for k in range(20):
-        _search(clipped, np.pi * k / 20, -12.0, 12.0, 1.0, 18, best)
+        _search(clipped, np.pi * k / 20, -12.0, 12.0, 1.0, np.int64(18), best)
     theta, rho = best[1], best[2]
     for k in range(-4, 5):
-        _search(clipped, theta + np.radians(1.5 * k), rho - 2.0, rho + 2.0, 0.5, 30, best)
+        _search(clipped, theta + np.radians(1.5 * k), rho - 2.0, rho + 2.0, 0.5, np.int64(30), best)
     return best[0], best[1], best[2]
 
 
@@ -73,7 +78,7 @@ def _search(
             top = clipped[j, i] + (clipped[j, i + 1] - clipped[j, i]) * fx
             below = clipped[j + 1, i] + (clipped[j + 1, i + 1] - clipped[j + 1, i]) * fx
             sums[t + reach + 1] = sums[t + reach] + top + (below - top) * fy
-        for length in (5, 9, 17, 33):
+        for length in _LENGTHS:
             highest = 0.0
             for start in range(2 * reach + 2 - length):
                 highest = max(highest, sums[start + length] - sums[start])
@@ -86,7 +91,10 @@ def _search(
 def _bin_image(image: Any, good: Any) -> tuple[Any, Any]:
     """Sums of clipped values over squares of 4 px, and how many pixels each misses."""
     ny, nx = image.shape[0] // BIN_PX, image.shape[1] // BIN_PX
-    sums, missing = np.zeros((ny, nx)), np.full((ny, nx), float(BIN_PX * BIN_PX))
+    sums, missing = np.zeros((ny, nx)), np.zeros((ny, nx))
+    for j in range(ny):
+        for i in range(nx):
+            missing[j, i] = BIN_PX * BIN_PX
     for y in range(ny * BIN_PX):
         for i in range(nx):
             for x in range(i * BIN_PX, (i + 1) * BIN_PX):
@@ -124,12 +132,15 @@ def _project(sums: Any, inner: float, outer: float, near: Any, far: Any) -> None
 def _whole_lines(sums: Any, variances: Any) -> Any:
     """S/N of whole lines, (angle, offset); NaN for lines under 40 px."""
     n_offsets = _n_offsets(len(sums))
-    lines = np.full((_N_ANGLES, n_offsets), np.nan)
-    turned = sums.T.copy()
+    lines, turned = np.empty((_N_ANGLES, n_offsets)), np.empty_like(sums)
+    for j in range(len(sums)):
+        for i in range(len(sums)):
+            turned[i, j] = sums[j, i]
     near, far = np.zeros(n_offsets), np.zeros(n_offsets)
     for k in range(_N_ANGLES):
         cos, sin = np.cos(np.pi * k / _N_ANGLES), np.sin(np.pi * k / _N_ANGLES)
-        near[:], far[:] = 0.0, 0.0
+        for r in range(n_offsets):
+            near[r], far[r], lines[k, r] = 0.0, 0.0, np.nan
         # Along rows or columns, whichever cross the lines: squares of one line are then not added
         # one right after the other, for which the processor would have to wait.
         if abs(cos) >= abs(sin):
@@ -185,9 +196,14 @@ def whole_line_features(
     """
     sums, missing = _bin_image(image, good)
     # Most cutouts miss little.
-    contrast = _contrast(_whole_lines(sums, full_variances - line_variances(missing)))
+    variances = line_variances(missing)
+    for k in range(variances.shape[0]):
+        for r in range(variances.shape[1]):
+            variances[k, r] = full_variances[k, r] - variances[k, r]
+    contrast = _contrast(_whole_lines(sums, variances))
     n_offsets = contrast.shape[1]
-    best, at_k, at_r = 0.0, 0, n_offsets // 2
+    at_k: Any = np.int64(0)
+    best, at_r = 0.0, n_offsets // 2
     darkest, highest_energy, total_energy = 0.0, 0.0, 0.0
     for k in range(_N_ANGLES):
         energy = 0.0

@@ -3,6 +3,9 @@
 Arguments are those of the kernels in `streaks.features._pixels`.
 """
 
+# Numba has no types: what it decorates is called with what the annotations say.
+# mypy: allow-untyped-decorators
+
 from __future__ import annotations
 
 from typing import Any
@@ -14,6 +17,8 @@ __all__ = ["blob_features", "peak_features", "ring_features"]
 
 _MAX_PEAKS = 64
 _PEAK_SIGMA = 5.0
+#: Radii between which rings lie, px.
+_RING_EDGES = (0.0, 1.6, 3.1, 4.6, 6.6, 9.1, 13.1, 18.1)
 
 
 @njit(cache=True, fastmath={"reassoc"})
@@ -122,8 +127,7 @@ def ring_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
     strongest = 0 if high >= low else 1
     sign = 1.0 if high >= low else -1.0
     y0, x0 = int(found[strongest, 0]), int(found[strongest, 1])
-    edges = np.array([0.0, 1.6, 3.1, 4.6, 6.6, 9.1, 13.1, 18.1])
-    _rings(image, good, y0, x0, sign, edges, out[0:10])
+    _rings(image, good, y0, x0, sign, out[0:10])
     out[10] = _point_symmetry(image, good, y0, x0)
     out[11] = np.log1p(high)
     out[12] = np.log1p(low)
@@ -134,10 +138,10 @@ def ring_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
 
 
 @njit(cache=True)
-def _rings(image: Any, good: Any, y0: int, x0: int, sign: float, edges: Any, out: Any) -> None:
+def _rings(image: Any, good: Any, y0: int, x0: int, sign: float, out: Any) -> None:
     """Mean of each ring over the core's, and the scatter within three wide rings."""
     ny, nx = image.shape
-    n_rings = len(edges) - 1
+    n_rings, edges = len(_RING_EDGES) - 1, _RING_EDGES
     total, square, count = np.zeros(n_rings), np.zeros(n_rings), np.zeros(n_rings)
     reach = int(edges[-1]) + 1
     for y in range(max(y0 - reach, 0), min(y0 + reach + 1, ny)):
@@ -174,13 +178,10 @@ def _point_symmetry(image: Any, good: Any, y0: int, x0: int) -> float:
             product, square = 0.0, 1.0
             for dy in range(-6, 7):
                 for dx in range(-6, 7):
-                    ya, xa, yb, xb = (
-                        y0 + jy + dy,
-                        x0 + jx + dx,
-                        y0 + jy - dy,
-                        x0 + jx - dx,
-                    )
-                    if min(ya, xa, yb, xb) < 0 or max(ya, yb) >= ny or max(xa, xb) >= nx:
+                    ya, xa = y0 + jy + dy, x0 + jx + dx
+                    yb, xb = y0 + jy - dy, x0 + jx - dx
+                    low = min(min(ya, xa), min(yb, xb))
+                    if low < 0 or max(ya, yb) >= ny or max(xa, xb) >= nx:
                         continue
                     if good[ya, xa] and good[yb, xb]:
                         first = min(max(image[ya, xa], -30.0), 30.0)

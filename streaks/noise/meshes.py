@@ -190,7 +190,7 @@ def _smooth(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     """Median of 3 x 3 boxes: a streak through three of them does not move it."""
     import cv2
 
-    return cv2.medianBlur(mesh, 3) if min(mesh.shape) >= 3 else mesh
+    return np.asarray(cv2.medianBlur(mesh, 3), np.float32) if min(mesh.shape) >= 3 else mesh
 
 
 def _scale_of(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -236,8 +236,13 @@ def _box_moments(  # type: ignore[no-untyped-def]
                 seen[x] += np.float32(0) if hidden[x] else np.float32(1)
         for i in range(columns):
             first, last = i * width, nx if i == columns - 1 else min((i + 1) * width, nx)
-            count = seen[first:last].sum()
-            mean[j, i] = sums[first:last].sum() / max(count, 1.0)
-            square[j, i] = squares[first:last].sum() / max(count, 1.0)
+            total, total_square, count = np.float32(0), np.float32(0), np.float32(0)
+            for x in range(first, last):
+                total += sums[x]
+                total_square += squares[x]
+                count += seen[x]
+            seen_here = max(float(count), 1.0)
+            mean[j, i] = total / seen_here
+            square[j, i] = total_square / seen_here
             share[j, i] = count / max((stop - j * height) * (last - first), 1)
     return mean, square, share

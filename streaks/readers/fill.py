@@ -68,7 +68,7 @@ def constant_fill(
         box = np.ones((side - 1, side - 1), np.uint8)
         # From each box's first pixel to its last and back, whole boxes within the image only.
         core = cv2.erode(both, box, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        fill = cv2.dilate(core, box, anchor=(side - 2, side - 2))
+        fill = np.asarray(cv2.dilate(core, box, anchor=(side - 2, side - 2)), np.uint8)
         # What equals its left neighbour has one.
         fill[:, :-1] |= fill[:, 1:]
         fill[:-1] |= fill[1:]

@@ -160,7 +160,7 @@ def flat_areas(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     for i in range(1, n):
         core = (labels == i).astype(np.uint8)
         level = int(np.median(levels[core == 1]))
-        area = _with_ringing(cv2.dilate(core, box), levels, level)
+        area = _with_ringing(np.asarray(cv2.dilate(core, box), np.uint8), levels, level)
         if int(area.sum()) >= _MIN_FLAT_PX and _is_solid(area, level in (0, 255)):
             mask |= area
     return mask.astype(bool)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 __all__ = [
     "MIN_LENGTH_PX",
@@ -127,14 +128,10 @@ def evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def correlated(values, x, y, correlation, radius):  # type: ignore[no-untyped-def]
-    """Rows of values (k, n) at pixels x, y after the correlation of noise between those pixels."""
-    k, n = values.shape
-    turned = y.max() - y.min() > x.max() - x.min()
-    along, across = (y, x) if turned else (x, y)
+def _correlated(of_pixel, along, across, turned, correlation, radius):  # type: ignore[no-untyped-def]
+    """Numbers of pixels (n, k) after the correlation of noise between those pixels."""
+    n, k = of_pixel.shape
     place, start, first = _places(along, across)
-    # Pixel by pixel: the numbers of one lie together.
-    of_pixel = np.ascontiguousarray(values.T)
     out = np.zeros((n, k))
     for i in range(n):
         for du in range(-radius, radius + 1):
@@ -151,7 +148,23 @@ def correlated(values, x, y, correlation, radius):  # type: ignore[no-untyped-de
                 if other >= 0:
                     for j in range(k):
                         out[i, j] += share * of_pixel[other, j]
-    return np.ascontiguousarray(out.T)
+    return out
+
+
+def correlated(
+    values: NDArray[np.float64],
+    x: NDArray[np.int64],
+    y: NDArray[np.int64],
+    correlation: NDArray[np.float64],
+    radius: int,
+) -> NDArray[np.float64]:
+    """Rows of values (k, n) at pixels x, y after the correlation of noise between those pixels."""
+    turned = bool(np.ptp(y) > np.ptp(x))
+    along, across = (y, x) if turned else (x, y)
+    # Pixel by pixel: the numbers of one lie together.
+    of_pixel = np.ascontiguousarray(values.T)
+    blurred = _correlated(of_pixel, along, across, turned, correlation, radius)
+    return np.ascontiguousarray(blurred.T)
 
 
 @njit(cache=True, nogil=True)
@@ -160,9 +173,13 @@ def _places(along, across):  # type: ignore[no-untyped-def]
 
     The table, where each of its rows begins and at which place across, and the first place along.
     """
-    n, first = len(along), along.min()
-    rows = along.max() - first + 1
-    low, high = np.full(rows, 2**62), np.full(rows, -(2**62))
+    n, first, last = len(along), along[0], along[0]
+    for i in range(n):
+        first, last = min(first, along[i]), max(last, along[i])
+    rows = last - first + 1
+    low, high = np.empty(rows, np.int64), np.empty(rows, np.int64)
+    for u in range(rows):
+        low[u], high[u] = 2**62, -(2**62)
     for i in range(n):
         u = along[i] - first
         low[u], high[u] = min(low[u], across[i]), max(high[u], across[i])
@@ -170,7 +187,9 @@ def _places(along, across):  # type: ignore[no-untyped-def]
     for u in range(rows):
         start[u, 1] = low[u]
         start[u + 1, 0] = start[u, 0] + max(high[u] - low[u] + 1, 0)
-    place = np.full(start[rows, 0], -1)
+    place = np.empty(start[rows, 0], np.int64)
+    for i in range(len(place)):
+        place[i] = -1
     for i in range(n):
         u = along[i] - first
         place[start[u, 0] + across[i] - low[u]] = i
@@ -267,25 +286,35 @@ def covariance_of(gram, noise, jacobian, model, prior_weight, prior_noise, sourc
     With a prior on the width and the variance that a unit of the trail's own light adds. All NaN
     where the equations have no solution.
     """
-    information, middle = gram.copy(), noise.copy()
+    information, middle = np.empty((6, 6)), np.empty((6, 6))
+    for j in range(6):
+        for k in range(6):
+            information[j, k], middle[j, k] = gram[j, k], noise[j, k]
     information[5, 5] += prior_weight
     middle[5, 5] += prior_noise
     if source > 0.0:
-        weighted = np.empty_like(jacobian)
-        for i in range(model.size):
-            light = source * max(model[i], 0.0)
-            for j in range(6):
-                weighted[j, i] = light * jacobian[j, i]
-        middle += np.dot(weighted, jacobian.T)
-    factor, inverse, unit = np.empty((6, 6)), np.empty((6, 6)), np.zeros(6)
+        weighted = np.empty(model.size)
+        for j in range(6):
+            for i in range(model.size):
+                weighted[i] = source * max(model[i], 0.0) * jacobian[j, i]
+            for k in range(6):
+                middle[j, k] += _sum_of_products(weighted, jacobian[k])
+    factor, inverse, unit = np.empty((6, 6)), np.empty((6, 6)), np.empty(6)
     # Of a trail as short as a point two parameters are nearly one.
-    if not (_factored(information, 0.0, 0.0, factor) or _factored(information, 1e-9, 0.0, factor)):
-        return np.full((6, 6), np.nan)
+    solved = _factored(information, 0.0, 0.0, factor) or _factored(information, 1e-9, 0.0, factor)
     for j in range(6):
-        unit[:] = 0.0
-        unit[j] = 1.0
-        _back(factor, unit, inverse[j])
-    return np.dot(np.dot(inverse, middle), inverse.T)
+        for k in range(6):
+            unit[k] = 1.0 if k == j else 0.0
+        if solved:
+            _back(factor, unit, inverse[j])
+    # inverse . middle . inverse, both symmetric.
+    covariance, half = np.empty((6, 6)), np.empty(6)
+    for j in range(6):
+        for k in range(6):
+            half[k] = _sum_of_products(inverse[j], middle[k])
+        for k in range(6):
+            covariance[j, k] = _sum_of_products(half, inverse[k]) if solved else np.nan
+    return covariance
 
 
 @njit(cache=True, nogil=True)
@@ -300,16 +329,14 @@ def errors_of(p, covariance, snr):  # type: ignore[no-untyped-def]
     along = c * c * v[0, 0] + s * s * v[1, 1] + 0.25 * v[3, 3]
     along += 2.0 * c * s * v[0, 1] + c * v[0, 3] + s * v[1, 3]
     across = s * s * v[0, 0] + c * c * v[1, 1] - 2.0 * c * s * v[0, 1]
-    return np.array(
-        [
-            math.sqrt(max(v[4, 4], 0.0)),
-            math.sqrt(max(v[5, 5], 0.0)),
-            math.sqrt(max(along, 0.0) + jump**2),
-            faint * math.sqrt(max(across, 0.0)),
-            math.sqrt(max(v[3, 3], 0.0) + _BOTH_ENDS * jump**2),
-            faint * math.degrees(math.sqrt(max(v[2, 2], 0.0))),
-        ]
-    )
+    out = np.empty(6)
+    out[0] = math.sqrt(max(v[4, 4], 0.0))
+    out[1] = math.sqrt(max(v[5, 5], 0.0))
+    out[2] = math.sqrt(max(along, 0.0) + jump**2)
+    out[3] = faint * math.sqrt(max(across, 0.0))
+    out[4] = math.sqrt(max(v[3, 3], 0.0) + _BOTH_ENDS * jump**2)
+    out[5] = faint * math.degrees(math.sqrt(max(v[2, 2], 0.0)))
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -321,11 +348,16 @@ def measured(p, x, y, values, prior_weight, prior_noise, source, noise_factor): 
     n = x.size
     model, jacobian = np.empty(n), np.empty((6, n))
     evaluate(p, x, y, model, jacobian)
-    gram = np.dot(jacobian, jacobian.T)
-    covariance = covariance_of(
-        gram, noise_factor * gram, jacobian, model, prior_weight, prior_noise, source
-    )
-    highest, power, signal = model.max(), np.dot(model, model), np.dot(values, model)
+    gram, noise = np.empty((6, 6)), np.empty((6, 6))
+    for j in range(6):
+        for k in range(6):
+            gram[j, k] = _sum_of_products(jacobian[j], jacobian[k])
+            noise[j, k] = noise_factor * gram[j, k]
+    covariance = covariance_of(gram, noise, jacobian, model, prior_weight, prior_noise, source)
+    power, signal = _sum_of_products(model, model), _sum_of_products(values, model)
+    highest = model[0]
+    for i in range(1, n):
+        highest = max(highest, model[i])
     squares, inner = 0.0, 0
     for i in range(n):
         if highest <= 0.0 or model[i] > 0.02 * highest:
@@ -334,7 +366,9 @@ def measured(p, x, y, values, prior_weight, prior_noise, source, noise_factor): 
     out = np.empty(8)
     out[0] = signal / math.sqrt(power * noise_factor) if power > 0.0 else 0.0
     out[1] = squares / inner if inner > 0 else np.nan
-    out[2:] = errors_of(p, covariance, out[0])
+    errors = errors_of(p, covariance, out[0])
+    for j in range(6):
+        out[2 + j] = errors[j]
     return out
 
 
@@ -344,9 +378,13 @@ def levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-u
     n = x.size
     model, jacobian = np.empty(n), np.empty((6, n))
     trial_model, trial_jacobian = np.empty(n), np.empty((6, n))
-    p = p0.copy()
+    p, trial = np.empty(6), np.empty(6)
+    for j in range(6):
+        p[j] = p0[j]
     p[4] = 1.0
     evaluate(p, x, y, model, jacobian)
+    # BLAS: a fit of a point runs along a valley without a floor, and where it stops there hangs
+    # on the last bit of where it starts.
     power = np.dot(jacobian[4], jacobian[4])
     if power <= 0.0:
         return p, False
@@ -372,7 +410,8 @@ def levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-u
                 promised += step[j] * (gradient[j] + damping * hessian[j, j] * step[j])
             if promised < little:
                 break
-            trial = p + step
+            for j in range(6):
+                trial[j] = p[j] + step[j]
             trial[3] = max(trial[3], MIN_LENGTH_PX)
             trial[5] = min(max(trial[5], 0.2 * prior_sigma), 6.0 * prior_sigma)
             evaluate(trial, x, y, trial_model, trial_jacobian)
@@ -384,7 +423,7 @@ def levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-u
         if not improved:
             break
         gain = cost - trial_cost
-        p, cost = trial, trial_cost
+        p, trial, cost = trial, p, trial_cost
         model, trial_model = trial_model, model
         jacobian, trial_jacobian = trial_jacobian, jacobian
         # Nielsen 1999, IMM-REP-1999-05: as far down as the step kept its promise.

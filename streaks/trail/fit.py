@@ -184,6 +184,7 @@ def with_correlated_noise(
     *,
     sigma_px: float,
     source_variance: float = 0.0,
+    z: NDArray[np.float32] | None = None,
 ) -> TrailFit:
     """The same fit with the errors that noise of this correlation leaves.
 
@@ -201,13 +202,15 @@ def with_correlated_noise(
         Width of the PSF.
     source_variance
         As in `fit_trail`.
+    z : (ny, nx) float32 or None
+        Any image of this kind: only where its pixels are is asked for, not what they hold.
     """
     radius = correlation.shape[0] // 2
     if not fit.converged or np.count_nonzero(correlation) <= 1:
         return fit
     seg = fit.segment
-    # Only where the pixels are is asked for, not what they hold.
-    x, y, _ = pixels_near(usable, usable, seg, REACH_SIGMA * fit.sigma_px)
+    image = np.zeros(usable.shape, np.float32) if z is None else z
+    x, y, _ = pixels_near(image, usable, seg, REACH_SIGMA * fit.sigma_px)
     if len(x) < 8:
         return fit
     theta = math.atan2(seg.y1 - seg.y0, seg.x1 - seg.x0)

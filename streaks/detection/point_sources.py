@@ -1,4 +1,4 @@
-"""Bright things that are no lines, hidden before lines are looked for.
+"""Cosmic rays and bright point sources, hidden before lines are looked for.
 
 A line through a streak and a bright point beside it gathers more light than the streak alone, and
 what is left when it has been painted out is no streak any more. So what is sharper than the PSF
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["compact_peaks", "hide_peaks", "sharp_pixels", "shortest_shoulder"]
+__all__ = ["bright_points", "hide_points", "sharp_pixels", "shortest_shoulder"]
 
 #: Pixels fainter than this, in sigma, are not called sharp: noise would decide.
 _SHARP_SIGMA = 12.0
@@ -23,6 +23,23 @@ _LEAST_SIGMA_PX = 0.7
 _BRIGHT = 10.0
 #: Distance at which light beside a peak is looked at, in units of the PSF's width.
 _SHOULDER = 2.4
+#: Neighbours of a pixel must have this share of what those of a PSF have of its centre.
+_OF_THE_PSF = 0.5
+#: Neighbours of a sharp pixel brighter than this belong to it, sigma.
+_LIT_SIGMA = 3.0
+#: Noise of the mean of two samples five sigma apart, and how many times it is believed.
+_SHOULDER_NOISE = 2.5 * 0.75
+#: Directions in which light must fall off, over half a turn.
+_DIRECTIONS = 8
+#: Light is hidden down to this share of the noise; stars have wings beyond any Gaussian, in px a
+#: unit of S/N, up to this S/N.
+_HIDDEN_TO, _WINGS_PX, _WINGS_SNR = 0.5, 0.004, 2000.0
+#: The shortest trail looked for is no point, px.
+_LEAST_LENGTH_PX = 0.1
+_ROOT_2 = math.sqrt(2.0)
+_ROOM = 256
+#: Pixels of a square of three by three.
+_SQUARE = 9
 
 
 def sharp_pixels(
@@ -46,14 +63,14 @@ def sharp_pixels(
     if sigma_px < _LEAST_SIGMA_PX:
         return np.zeros((0, 2), dtype=np.int64)
     # Half of what a PSF's neighbours have of its centre, one pixel and a diagonal away.
-    beside = 0.5 * math.exp(-0.5 / sigma_px**2)
-    diagonal = 0.5 * math.exp(-1.0 / sigma_px**2)
+    beside = _OF_THE_PSF * math.exp(-0.5 / sigma_px**2)
+    diagonal = _OF_THE_PSF * math.exp(-1.0 / sigma_px**2)
     return np.asarray(
         _sharp(z, usable, np.float32(beside), np.float32(diagonal), np.float32(_SHARP_SIGMA))
     )
 
 
-def compact_peaks(
+def bright_points(
     snr: NDArray[np.float32], sigma_px: float, min_length_px: float
 ) -> NDArray[np.float64]:
     """Bright maxima of a filtered image that fall off like a point in every direction.
@@ -76,23 +93,46 @@ def compact_peaks(
     return np.asarray(_peaks(snr, _SHOULDER * sigma_px, ratio, np.float32(_BRIGHT)))
 
 
-def hide_peaks(
+def hide_points(
     snr: NDArray[np.float32],
     cover: NDArray[np.float32],
     usable: NDArray[np.bool_],
     peaks: NDArray[np.float64],
     sigma_px: float,
 ) -> None:
-    """Hide peaks in a filtered image, its cover and its mask, as far as their light reaches."""
-    _hide(snr, cover, usable, peaks, math.sqrt(2.0) * sigma_px)
+    """Hide peaks in a filtered image, its cover and its mask, as far as their light reaches.
+
+    Parameters
+    ----------
+    snr, cover : (ny, nx) float32
+        0 where something is hidden afterwards.
+    usable : (ny, nx) bool
+        False there.
+    peaks : (n, 3)
+        From `bright_points`.
+    sigma_px
+        Width of the PSF.
+    """
+    _hide(snr, cover, usable, peaks, _ROOT_2 * sigma_px)
 
 
 def shortest_shoulder(sigma_px: float, min_length_px: float) -> float:
     """Light of the shortest trail 2.4 sigma from its middle along it, in units of its peak.
 
     That of the filtered image: a point's has fallen to 0.24 there.
+
+    Parameters
+    ----------
+    sigma_px
+        Width of the PSF.
+    min_length_px
+        Of the shortest trail.
     """
-    half, d, width = 0.5 * max(min_length_px, 0.1), _SHOULDER * sigma_px, 2.0 * sigma_px
+    half, d, width = (
+        0.5 * max(min_length_px, _LEAST_LENGTH_PX),
+        _SHOULDER * sigma_px,
+        2.0 * sigma_px,
+    )
     return (math.erf((d + half) / width) - math.erf((d - half) / width)) / (
         2.0 * math.erf(half / width)
     )
@@ -101,7 +141,7 @@ def shortest_shoulder(sigma_px: float, min_length_px: float) -> float:
 @njit(cache=True, nogil=True)
 def _sharp(z, usable, beside, diagonal, least):  # type: ignore[no-untyped-def]
     ny, nx = z.shape
-    found, n = np.empty((256, 2), np.int64), 0
+    found, n = np.empty((_ROOM, 2), np.int64), 0
     for y in range(1, ny - 1):
         for x in range(1, nx - 1):
             value = z[y, x]
@@ -117,13 +157,14 @@ def _sharp(z, usable, beside, diagonal, least):  # type: ignore[no-untyped-def]
             straight = min(z[y, x - 1] + z[y, x + 1], z[y - 1, x] + z[y + 1, x])
             slanted = min(z[y - 1, x - 1] + z[y + 1, x + 1], z[y - 1, x + 1] + z[y + 1, x - 1])
             if 0.5 * straight < beside * value or 0.5 * slanted < diagonal * value:
-                if n + 9 > len(found):
+                if n + _SQUARE > len(found):
                     larger = np.empty((2 * len(found), 2), np.int64)
-                    larger[:n] = found[:n]
+                    for i in range(n):
+                        larger[i, 0], larger[i, 1] = found[i, 0], found[i, 1]
                     found = larger
                 for dy in range(-1, 2):
                     for dx in range(-1, 2):
-                        if z[y + dy, x + dx] > 3.0:
+                        if z[y + dy, x + dx] > _LIT_SIGMA:
                             found[n, 0], found[n, 1] = y + dy, x + dx
                             n += 1
     return found[:n]
@@ -132,7 +173,7 @@ def _sharp(z, usable, beside, diagonal, least):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _peaks(snr, distance, ratio, bright):  # type: ignore[no-untyped-def]
     ny, nx = snr.shape
-    found, n = np.empty((256, 3)), 0
+    found, n = np.empty((_ROOM, 3)), 0
     margin = math.ceil(distance) + 2
     for y in range(margin, ny - margin):
         for x in range(margin, nx - margin):
@@ -146,11 +187,10 @@ def _peaks(snr, distance, ratio, bright):  # type: ignore[no-untyped-def]
                         highest = False
             if not highest:
                 continue
-            # The mean of two samples five sigma apart has a noise of 0.75.
-            limit, compact = ratio * value - 2.5 * 0.75, True
-            for k in range(8):
-                dx = distance * math.cos(k * math.pi / 8.0)
-                dy = distance * math.sin(k * math.pi / 8.0)
+            limit, compact = ratio * value - _SHOULDER_NOISE, True
+            for k in range(_DIRECTIONS):
+                dx = distance * math.cos(k * math.pi / _DIRECTIONS)
+                dy = distance * math.sin(k * math.pi / _DIRECTIONS)
                 if 0.5 * (_at(snr, x + dx, y + dy) + _at(snr, x - dx, y - dy)) > limit:
                     compact = False
                     break
@@ -158,7 +198,9 @@ def _peaks(snr, distance, ratio, bright):  # type: ignore[no-untyped-def]
                 continue
             if n == len(found):
                 larger = np.empty((2 * n, 3))
-                larger[:n] = found
+                for i in range(n):
+                    for j in range(3):
+                        larger[i, j] = found[i, j]
                 found = larger
             found[n, 0], found[n, 1], found[n, 2] = x, y, value
             n += 1
@@ -179,8 +221,8 @@ def _hide(snr, cover, usable, peaks, sigma):  # type: ignore[no-untyped-def]
     ny, nx = snr.shape
     for k in range(len(peaks)):
         x, y, peak = int(peaks[k, 0]), int(peaks[k, 1]), peaks[k, 2]
-        # To half the noise; stars have wings beyond any Gaussian.
-        reach = sigma * math.sqrt(2.0 * math.log(peak / 0.5)) + 0.004 * min(peak, 2000.0)
+        reach = sigma * math.sqrt(2.0 * math.log(peak / _HIDDEN_TO))
+        reach += _WINGS_PX * min(peak, _WINGS_SNR)
         r = int(reach) + 1
         for j in range(max(0, y - r), min(ny, y + r + 1)):
             for i in range(max(0, x - r), min(nx, x + r + 1)):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streaks.detection.compact import (
-    compact_peaks,
-    hide_peaks,
+from streaks.detection.point_sources import (
+    bright_points,
+    hide_points,
     sharp_pixels,
     shortest_shoulder,
 )
@@ -37,7 +37,7 @@ def on_an_image(pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def peaks(z: NDArray[np.float64]) -> NDArray[np.float64]:
     filtered = filter_image(z.astype(np.float32), np.ones(SHAPE, bool), WHITE, SIGMA_PX)
-    return compact_peaks(filtered.snr, SIGMA_PX, 3.0)
+    return bright_points(filtered.snr, SIGMA_PX, 3.0)
 
 
 @pytest.mark.parametrize("step", [(0, 1), (1, 0), (1, 1), (-1, 1)])
@@ -102,9 +102,9 @@ def test_a_hidden_star_leaves_no_light_above_the_noise() -> None:
     z = noise(7)
     add_star(z, 60.3, 45.2, 5000.0, SIGMA_PX)
     filtered = filter_image(z.astype(np.float32), np.ones(SHAPE, bool), WHITE, SIGMA_PX)
-    found = compact_peaks(filtered.snr, SIGMA_PX, 3.0)
+    found = bright_points(filtered.snr, SIGMA_PX, 3.0)
     usable = np.ones(SHAPE, bool)
-    hide_peaks(filtered.snr, filtered.cover, usable, found, SIGMA_PX)
+    hide_points(filtered.snr, filtered.cover, usable, found, SIGMA_PX)
     assert filtered.snr.max() < 5.0
     assert filtered.cover[45, 60] == 0.0
     assert (usable == (filtered.cover > 0)).all()
