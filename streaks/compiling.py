@@ -193,17 +193,14 @@ def _report_kernels() -> None:
     """Write a line for each kernel that is done."""
     from numba.core import event
 
-    class Listener(event.Listener):  # type: ignore[misc]
-        def on_start(self, event: Any) -> None:
-            pass
+    def say(_: Any, compiled: Any) -> None:
+        function = compiled.data["dispatcher"].py_func
+        if function.__module__.startswith("streaks."):
+            sys.stdout.write(f"{_DONE}{function.__module__}.{function.__qualname__}\n")
+            sys.stdout.flush()
 
-        def on_end(self, event: Any) -> None:
-            function = event.data["dispatcher"].py_func
-            if function.__module__.startswith("streaks."):
-                sys.stdout.write(f"{_DONE}{function.__module__}.{function.__qualname__}\n")
-                sys.stdout.flush()
-
-    event.register("numba:compile", Listener())
+    kind = type("Listener", (event.Listener,), {"on_start": lambda *_: None, "on_end": say})
+    event.register("numba:compile", kind())
 
 
 def _compile_lines() -> None:

@@ -131,7 +131,7 @@ def detect_lines(
     streaks = [line for line in lines if line.set_aside is None]
     aside = [line for line in lines if line.set_aside is not None]
     streaks.sort(key=lambda line: -line.score)
-    aside += [replace(one, set_aside=SetAside.EXCESS) for one in streaks[config.max_streaks :]]
+    aside += [one.updated(set_aside=SetAside.EXCESS) for one in streaks[config.max_streaks :]]
     streaks = _with_blends(streaks[: config.max_streaks])
     table = streak_table(image, streaks)
     table.meta["set_aside"] = count_set_aside(aside)
@@ -146,6 +146,6 @@ def _with_blends(streaks: Sequence[Line]) -> list[Line]:
     ends = np.array([(s.x0, s.y0, s.x1, s.y1) for s in segments])
     touch = blended(ends, np.array([line.fitted.sigma_px for line in streaks]))
     return [
-        replace(line, flags=line.flags | StreakFlag.BLENDED) if one else line
+        line.updated(flags=line.flags | StreakFlag.BLENDED) if one else line
         for line, one in zip(streaks, touch.tolist(), strict=True)
     ]

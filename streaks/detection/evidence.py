@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,8 +100,7 @@ def final_evidence(evidence: Evidence, fit: TrailFit, image: SearchImage) -> Evi
     profile = track_profile(image.filtered, segment, fit.sigma_px)
     first, last = _end_contrasts(profile, segment, image)
     off_axis = math.fmod(segment.theta_deg, _QUARTER_TURN_DEG)
-    return replace(
-        evidence,
+    return evidence.updated(
         end_contrast_0=first,
         end_contrast_1=last,
         sharpness=_sharpness(fit, image),

@@ -179,12 +179,12 @@ def screened(lines: Sequence[Line], image: SearchImage, config: DetectionConfig)
                        min_length_px=config.min_length_px):  # fmt: skip
             points += 1
             if points > _POINTS_FITTED:
-                line = replace(line, set_aside=SetAside.POINT)
+                line = line.updated(set_aside=SetAside.POINT)
         else:
             profile = track_profile(image.filtered, line.start, image.sigma_px)
             factors = worth(profile, line.start)
             if line.start_snr * factors.product < _WORTH_FITTING * config.min_score:
-                line = replace(line, factors=factors, set_aside=factors.worst)
+                line = line.updated(factors=factors, set_aside=factors.worst)
         screen.append(line)
     return screen
 
@@ -271,7 +271,7 @@ def distinct(lines: Sequence[Line]) -> list[Line]:
     )
     stay = set(kept.tolist())
     repeated = [
-        replace(line, set_aside=SetAside.REPEATED) for i, line in enumerate(ranked) if i not in stay
+        line.updated(set_aside=SetAside.REPEATED) for i, line in enumerate(ranked) if i not in stay
     ]
     return [*(ranked[i] for i in kept), *repeated, *gone]
 
@@ -304,7 +304,7 @@ def joined(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -
             whole.append(pieces[0])
             continue
         whole.append(_joined(pieces, image, config))
-        gone += [replace(piece, set_aside=SetAside.JOINED) for piece in pieces]
+        gone += [piece.updated(set_aside=SetAside.JOINED) for piece in pieces]
     return [*whole, *rest, *gone]
 
 
@@ -325,11 +325,11 @@ def wanted(lines: Sequence[Line], config: DetectionConfig) -> list[Line]:
         if reason is None:
             kept.append(line)
         else:
-            gone.append(replace(line, set_aside=reason))
+            gone.append(line.updated(set_aside=reason))
     kept.sort(key=lambda line: -line.score)
     # Two searches of one frame may give more together: `streaks.detection.detector` cuts again.
     most = config.max_streaks
-    gone += [replace(line, set_aside=SetAside.EXCESS) for line in kept[most:]]
+    gone += [line.updated(set_aside=SetAside.EXCESS) for line in kept[most:]]
     return [*kept[:most], *gone]
 
 
@@ -375,7 +375,7 @@ def _with_fit(line: Line, image: SearchImage) -> Line:
     segment = on_the_edge(fit.segment, image.filtered, image.sigma_px)
     segment = out_of_masks(segment, image.seen, image.sigma_px)
     snr = fit.snr if fit.converged else line.start_snr
-    return replace(line, fit=replace(fit, segment=segment, snr=snr))
+    return line.updated(fit=replace(fit, segment=segment, snr=snr))
 
 
 def _measured(line: Line, image: SearchImage, least_score: float) -> Line:
@@ -384,17 +384,16 @@ def _measured(line: Line, image: SearchImage, least_score: float) -> Line:
         profile = track_profile(image.filtered, fit.segment, image.sigma_px)
         clear = clear_share(profile, line.start_snr)
         factors = worth(profile, fit.segment)
-        factors = replace(
-            factors,
+        factors = factors.updated(
             mask=factors.mask * beside_masks(profile.hidden_share, clear),
             unfitted=_UNFITTED_FACTOR,
         )
-        return replace(line, factors=factors, flags=StreakFlag.FIT_FAILED)
+        return line.updated(factors=factors, flags=StreakFlag.FIT_FAILED)
     evidence = evidence_of_fit(fit, sigma_px=image.sigma_px, point_px=image.point_px)
     factors = factors_of_fit(fit, evidence)
     if sureness(fit.snr, factors.of_fit) / image.crowding < least_score:
-        return replace(line, evidence=evidence, factors=factors)
-    return _with_profile(replace(line, evidence=evidence, factors=factors), image)
+        return line.updated(evidence=evidence, factors=factors)
+    return _with_profile(line.updated(evidence=evidence, factors=factors), image)
 
 
 def _with_profile(line: Line, image: SearchImage) -> Line:
@@ -405,19 +404,18 @@ def _with_profile(line: Line, image: SearchImage) -> Line:
         narrow = track_profile(image.filtered, fit.segment, image.sigma_px)
     uneven, dipole = factors_of_profile(fit, profile)
     clear = clear_share(narrow, fit.snr)
-    factors = replace(
-        line.factors, uneven=uneven, dipole=dipole, mask=beside_masks(narrow.hidden_share, clear)
+    factors = line.factors.updated(
+        uneven=uneven, dipole=dipole, mask=beside_masks(narrow.hidden_share, clear)
     )
     trail, excess = math.nan, math.nan
     if factors.product > 0 and fit.segment.length_px < _ROW_WIDTHS * fit.sigma_px:
         trail, points = power_of_points(image.z, image.usable, fit)
         noise_factor = image.filtered.noise_factor
         excess = points - trail
-        factors = replace(factors, points=not_a_row_of_points(trail, points, noise_factor))
+        factors = factors.updated(points=not_a_row_of_points(trail, points, noise_factor))
     star = star_behind(fit.segment, image.stars)
     fading = star in (0, 1) and fades(profile, from_first_end=star == 0)
-    evidence = replace(
-        line.evidence,
+    evidence = line.evidence.updated(
         even_share=profile.even_share,
         lit_share=profile.lit_share,
         lobe_depth=profile.lobe_depth,
@@ -430,18 +428,18 @@ def _with_profile(line: Line, image: SearchImage) -> Line:
         fades=fading,
         dashed=dashed(profile),
     )
-    return replace(line, evidence=evidence, factors=factors)
+    return line.updated(evidence=evidence, factors=factors)
 
 
 def _judged(line: Line, image: SearchImage, config: DetectionConfig) -> Line:
     fit, evidence = line.fitted, line.evidence
     if not fit.converged:
         score = line.start_snr * line.factors.product / image.crowding
-        return replace(line, score=score, flags=StreakFlag.FIT_FAILED)
+        return line.updated(score=score, flags=StreakFlag.FIT_FAILED)
     flags = StreakFlag(0)
     factors = line.factors
     if evidence.fades or evidence.star_end == 2:
-        factors = replace(factors, spike=config.spike_factor)
+        factors = factors.updated(spike=config.spike_factor)
         flags |= StreakFlag.SPIKE
     if along_a_mask(evidence.hidden_share):
         flags |= StreakFlag.SPIKE
@@ -449,7 +447,7 @@ def _judged(line: Line, image: SearchImage, config: DetectionConfig) -> Line:
         flags |= StreakFlag.DASHED
     steady = evidence.steady_share if math.isfinite(evidence.steady_share) else 1.0
     score = sureness(steady * fit.snr, factors.product) / image.crowding
-    return replace(line, factors=factors, score=score, flags=flags)
+    return line.updated(factors=factors, score=score, flags=flags)
 
 
 def _joined(pieces: Sequence[Line], image: SearchImage, config: DetectionConfig) -> Line:
@@ -462,7 +460,7 @@ def _joined(pieces: Sequence[Line], image: SearchImage, config: DetectionConfig)
     if whole[0].fitted.converged:
         whole = judged(measured(whole, image), image, config)
         if whole[0].fitted.snr > _EXPLAINS * together and whole[0].score > 0:
-            return replace(whole[0], score=max(whole[0].score, highest))
+            return whole[0].updated(score=max(whole[0].score, highest))
     lit = sum(piece.segment.length_px for piece in pieces)
     seen = span.length_px * (1.0 - hidden_share(span, image.usable))
     fit = replace(
@@ -472,7 +470,7 @@ def _joined(pieces: Sequence[Line], image: SearchImage, config: DetectionConfig)
         snr=together,
     )
     flags = StreakFlag.DASHED if lit < _DASHED_SHARE * seen else StreakFlag(0)
-    return replace(best, fit=fit, score=highest, flags=flags)
+    return best.updated(fit=fit, score=highest, flags=flags)
 
 
 def _reason(line: Line, config: DetectionConfig) -> SetAside | None:
@@ -503,4 +501,4 @@ def _finished(line: Line, image: SearchImage, frame: Frame, noise: NoiseMap) -> 
     )
     flags = line.flags | line_flags(image, frame, fit)
     evidence = final_evidence(line.evidence, fit, image)
-    return replace(line, fit=fit, flux=flux, flux_err=flux_err, flags=flags, evidence=evidence)
+    return line.updated(fit=fit, flux=flux, flux_err=flux_err, flags=flags, evidence=evidence)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,5 +236,5 @@ def _sorted_out(lines: Sequence[Line], config: DetectionConfig) -> list[Line]:
             reason = SetAside.FAINT
         elif line.segment.length_px < config.min_length_px:
             reason = SetAside.SHORT
-        out.append(replace(line, set_aside=reason))
+        out.append(line.updated(set_aside=reason))
     return out

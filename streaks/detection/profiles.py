@@ -144,10 +144,11 @@ def peak_and_shoulder(
     length = max(segment.length_px, _TINY)
     n = max(3, int(_PEAK_STEPS * length) + 1)
     values = _sample(snr, cover, x0, y0, x1, y1, n)
-    best, peak = n // 2, -math.inf
-    for i, value in enumerate(values.tolist()):
-        if value > peak:
-            best, peak = i, value
+    best = int(values.argmax())
+    if math.isnan(values[best]):  # NaN counts as the largest
+        values = np.where(np.isnan(values), -math.inf, values)
+        best = int(values.argmax())
+    peak = float(values[best])
     t = best / (n - 1) if math.isfinite(peak) else 0.5
     x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
     dx, dy = (x1 - x0) / length * distance_px, (y1 - y0) / length * distance_px

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Self
 
 from astropy.table import QTable
 
@@ -41,8 +42,33 @@ class SetAside(StrEnum):
     EXCESS = "beyond max_streaks"
 
 
-@dataclass(frozen=True, slots=True)
-class Factors:
+class _Record:
+    """A frozen dataclass that is copied with changes hundreds of times a frame."""
+
+    def updated(self, **changes: Any) -> Self:
+        """A copy with other values, as `dataclasses.replace`, in a fifth of its time.
+
+        Parameters
+        ----------
+        changes
+            By name of field.
+
+        Raises
+        ------
+        TypeError
+            For a name that is no field.
+        """
+        if not changes.keys() <= self.__dict__.keys():
+            unknown = ", ".join(sorted(changes.keys() - self.__dict__.keys()))
+            raise TypeError(f"{type(self).__name__} has no field {unknown}")
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(changes)
+        return copy
+
+
+@dataclass(frozen=True)
+class Factors(_Record):
     """What speaks against a line being one streak of light: 1 nothing, 0 everything.
 
     Their product times the S/N is the score. Each is named after what it speaks against.
@@ -75,13 +101,18 @@ class Factors:
     @property
     def worst(self) -> SetAside:
         """What speaks against the line most; `SetAside.FAINT` where nothing does."""
-        named = [(getattr(self, f.name), f.name.upper()) for f in fields(self)]
-        factor, name = min((value, name) for value, name in named if name != "UNFITTED")
-        return SetAside[name] if factor < _TELLING_FACTOR else SetAside.FAINT
+        named = (
+            (self.point, SetAside.POINT), (self.sharp, SetAside.SHARP), (self.wide, SetAside.WIDE),
+            (self.ill_fitted, SetAside.ILL_FITTED), (self.uneven, SetAside.UNEVEN),
+            (self.dipole, SetAside.DIPOLE), (self.mask, SetAside.MASK),
+            (self.points, SetAside.POINTS), (self.spike, SetAside.SPIKE),
+        )  # fmt: skip
+        factor, reason = min(named)
+        return reason if factor < _TELLING_FACTOR else SetAside.FAINT
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+@dataclass(frozen=True)
+class Evidence(_Record):
     """What was measured of a line. NaN (-1 for `star_end`) where nobody asked or nothing tells.
 
     Parameters
@@ -157,7 +188,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(_Record):
     """One line, and all that the passes of the detector have learnt of it.
 
     Parameters
