@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streaks.cli import searching as options
+from streaks.cli.first_run import compile_once
 from streaks.cli.progress import progress_shown
 from streaks.cli.searching import build_search, worker_count
 
@@ -47,6 +48,7 @@ def demo(
     sky, night = output / "sky", output / "night"
     _tell(f"making {frames} frames of {size} x {size} px (seed {seed})", quiet)
     make_night(sky, frames=frames, seed=seed, shape=(size, size), workers=worker_count(workers))
+    compile_once(quiet)
     _tell("searching them", quiet)
     with progress_shown(quiet) as tell:
         run = run_night(

@@ -15,6 +15,7 @@ import typer
 from streaks.cli import searching as options
 from streaks.cli.account import print_accounts
 from streaks.cli.allocator import keep_freed_memory
+from streaks.cli.first_run import compile_once
 from streaks.cli.searching import build_search
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def detect(
     frames = _frames(images, beside, profile, hdu, plane)
     if output is None or dry_run:
         return print_accounts(frames, search.overrides, as_json=as_json)
+    compile_once(quiet or as_json)
     searcher = search.prepare()
     results: list[FrameResult] = []
     failures: list[tuple[str, str]] = []

@@ -18,6 +18,7 @@ import typer
 
 from streaks.cli import searching as options
 from streaks.cli.account import print_accounts
+from streaks.cli.first_run import compile_once
 from streaks.cli.progress import progress_shown
 from streaks.cli.searching import build_search, read_settings, read_toml, worker_count
 
@@ -164,6 +165,7 @@ def night(
         "ades": context,
     }  # fmt: skip
     silent = quiet or as_json or summary
+    compile_once(silent)
     try:
         with _stopped_by_signals(), progress_shown(silent) as tell:
             if watch:
