@@ -335,6 +335,8 @@ def evaluate_probabilities(
         In the order of `OUTPUTS`.
     truth : (n,)
         Names among `OUTPUTS`; empty where unlabelled.
+    model
+        Name of the classifier.
     positive, negative : (n,), optional
         Which cutouts are asteroids and which are taken for none in the ROC figures; by the
         labels when not given.
