@@ -208,7 +208,7 @@ class FitsFile:
         Returns
         -------
         Hdu or None
-            Its `label` is not worked out.
+            Its `label` is its index.
         """
         found = _listing(self.hdus)
         plain = (hdu for hdu in found if hdu.kind and len(hdu.shape) == 2)
