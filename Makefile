@@ -18,8 +18,9 @@ demo: .venv/done
 test: lint types unit wheel-test
 
 lint: .venv-dev/done
-	.venv-dev/bin/ruff check streaks tests benchmarks cli.py
-	.venv-dev/bin/ruff format --check streaks tests benchmarks cli.py
+	.venv-dev/bin/ruff check streaks tests benchmarks cli.py .ci/docstrings
+	.venv-dev/bin/ruff format --check streaks tests benchmarks cli.py .ci/docstrings
+	.venv-dev/bin/python .ci/docstrings
 
 types: .venv-dev/done
 	.venv-dev/bin/mypy

@@ -69,7 +69,18 @@ class Classifier(Protocol):
     name: str
 
     def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
-        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
+        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1.
+
+        Parameters
+        ----------
+        cutouts
+            n of them.
+
+        Returns
+        -------
+        (n, 8) float64
+            In the order of `OUTPUTS`; rows sum to 1.
+        """
         ...
 
 
@@ -82,10 +93,20 @@ class NoveltyClassifier(Protocol):
     def predict_with_novelty(
         self, cutouts: Cutouts
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Probabilities as `Classifier.predict_proba` gives them, and novelty, (n,).
+        """Probabilities, and how unlike the training set each cutout is.
 
-        Novelty is the share of cutouts like those trained on that lie nearer to a class than
-        this one: 0.5 is ordinary, above 0.99 of no known kind. NaN where unknown.
+        Parameters
+        ----------
+        cutouts
+            n of them.
+
+        Returns
+        -------
+        probabilities : (n, 8)
+            As `Classifier.predict_proba` gives them.
+        novelty : (n,)
+            Share of cutouts like those trained on that lie nearer to a class than this one: 0.5 is
+            ordinary, above 0.99 of no known kind. NaN where unknown.
         """
         ...
 
@@ -136,6 +157,17 @@ class LabelRule:
             Index of the true output of each. Of an output with fewer than 19 examples (at 95 %)
             the lowest probability seen is the threshold, which promises n / (n + 1); one
             without any example is never a candidate.
+        coverage
+            Share of cutouts whose true output is to be among the candidates, 0 to 1.
+
+        Returns
+        -------
+        LabelRule
+
+        Raises
+        ------
+        ConfigError
+            If `coverage` lies outside [0.5, 1).
         """
         thresholds = []
         for output in range(len(OUTPUTS)):
@@ -147,11 +179,32 @@ class LabelRule:
         return cls(coverage, tuple(thresholds))
 
     def candidates(self, probabilities: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which outputs are candidates, (n, 8)."""
+        """Which outputs are candidates, (n, 8).
+
+        Parameters
+        ----------
+        probabilities : (n, 8)
+            In the order of `OUTPUTS`.
+
+        Returns
+        -------
+        (n, 8) bool
+            True where an output cannot be ruled out; a row may have none.
+        """
         return np.asarray(probabilities >= np.array(self.thresholds))
 
     def labels(self, probabilities: NDArray[Any]) -> NDArray[np.str_]:
-        """Class of highest probability; `skip` with no candidate, or more than two."""
+        """Class of highest probability; `skip` with no candidate, or more than two.
+
+        Parameters
+        ----------
+        probabilities : (n, 8)
+            In the order of `OUTPUTS`.
+
+        Returns
+        -------
+        (n,) str
+        """
         count = self.candidates(probabilities).sum(axis=1)
         named = labels_from_probabilities(probabilities, 0.0)
         return np.where((count > 0) & (count <= _MOST_CANDIDATES), named, SKIP)
@@ -204,7 +257,20 @@ class Ensemble:
     def predict_with_novelty(
         self, cutouts: Cutouts
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Novelty is the largest of those members that know it."""
+        """Novelty is the largest of those members that know it.
+
+        Parameters
+        ----------
+        cutouts
+            n of them.
+
+        Returns
+        -------
+        probabilities : (n, 8)
+            In the order of `OUTPUTS`; rows sum to 1.
+        novelty : (n,)
+            0 to 1; NaN where no member knows it.
+        """
         total = sum(self.weights)
         log_p, novelty = np.zeros((len(cutouts), len(OUTPUTS))), np.full(len(cutouts), np.nan)
         for member, weight in zip(self.members, self.weights, strict=True):
@@ -218,7 +284,22 @@ class Ensemble:
 def predict(
     classifier: Classifier, cutouts: Cutouts
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probabilities, (n, 8), and novelty, (n,): NaN from a classifier that does not know it."""
+    """Probabilities, (n, 8), and novelty, (n,): NaN from a classifier that does not know it.
+
+    Parameters
+    ----------
+    classifier
+        With or without novelty.
+    cutouts
+        n of them.
+
+    Returns
+    -------
+    probabilities : (n, 8)
+        In the order of `OUTPUTS`.
+    novelty : (n,)
+        0 to 1; NaN where unknown.
+    """
     if isinstance(classifier, NoveltyClassifier):
         return classifier.predict_with_novelty(cutouts)
     return classifier.predict_proba(cutouts), np.full(len(cutouts), np.nan)
@@ -226,6 +307,12 @@ def predict(
 
 def parse_mix(text: str | Mapping[str, float] | None) -> Mapping[str, float]:
     """Shares of the classes from a name, a text like ``asteroid=0.5,ghost=0.5``, or a mapping.
+
+    Parameters
+    ----------
+    text
+        ``balanced`` (as None), ``astreaks``, ``class=share,...``, or shares by class. Classes
+        that are not named have no share.
 
     Returns
     -------
@@ -285,6 +372,11 @@ def correct_mix(
     mix, trained
         Share of each output; those not named have none. Training is balanced when not given.
 
+    Returns
+    -------
+    (n, 8) float64
+        Rows sum to 1; a row where no output with a share had any probability is uniform.
+
     Raises
     ------
     ConfigError
@@ -324,6 +416,11 @@ def estimate_mix(probabilities: NDArray[Any], *, n_steps: int = 100) -> dict[str
     n_steps
         Of expectation and maximisation.
 
+    Returns
+    -------
+    dict
+        Share of each of `OUTPUTS`, summing to 1; equal shares where there are no cutouts.
+
     References
     ----------
     Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21, section 2.2.
@@ -346,6 +443,10 @@ def labels_from_probabilities(
         In the order of `OUTPUTS`.
     min_probability
         A best probability below this is `skip`.
+
+    Returns
+    -------
+    (n,) str
     """
     names = np.array(OUTPUTS)
     best = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(0, int)
@@ -354,7 +455,17 @@ def labels_from_probabilities(
 
 
 def real_bogus(probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    """Probability of a real streak of light (asteroid or satellite), 0 to 1."""
+    """Probability of a real streak of light (asteroid or satellite), 0 to 1.
+
+    Parameters
+    ----------
+    probabilities : (n, 8)
+        In the order of `OUTPUTS`.
+
+    Returns
+    -------
+    (n,) float64
+    """
     result: NDArray[np.float64] = np.clip(
         np.asarray(probabilities, dtype=float)[:, _REAL].sum(axis=1), 0.0, 1.0
     )
@@ -375,6 +486,12 @@ def classify_cutouts(
 
     Parameters
     ----------
+    classifier
+        One that `streaks.models.load_classifier` gives, or any with the same methods.
+    cutouts
+        n of them; n may be 0.
+    batch
+        How many are classified at a time; bounds the memory.
     mix
         Share of each output on the sky that the cutouts are of; as in training when not given.
     details

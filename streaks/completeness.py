@@ -32,12 +32,14 @@ def match_truth(streaks: QTable, truth: QTable, *, tolerance_px: float = 5.0) ->
     Parameters
     ----------
     streaks, truth
-        With ``image, x0, y0, x1, y1``.
+        Tables with ``image``, and the ends ``x0, y0, x1, y1`` in 0-based pixels.
+    tolerance_px
+        Largest distance between the two, px.
 
     Returns
     -------
     (n_truth,) int
-        Rows whose true ends are NaN (not a line) come out as -1.
+        Row in `streaks`. Rows whose true ends are NaN (not a line) come out as -1.
     """
     by_image: dict[str, list[int]] = {}
     for i, image in enumerate(streaks["image"]):
@@ -60,11 +62,20 @@ def completeness_by_snr(
 ) -> QTable:
     """Share found in bins of true S/N, with its 68 % interval.
 
+    Parameters
+    ----------
+    snr : (n_truth,) float
+        True S/N of each streak that is really there. NaN falls in no bin.
+    found : (n_truth,) bool
+        True where the streak was found.
+    edges
+        Increasing bounds of the bins; a bin holds ``low <= snr < high``.
+
     Returns
     -------
     QTable
-        ``snr_low, snr_high, n, found, completeness, low, high``; bins that hold nothing are left
-        out.
+        ``snr_low, snr_high, n, found, completeness, low, high``, a row for each bin that holds
+        something. `completeness` is the share found, `low` and `high` bound its 68 % interval.
     """
     rows = []
     for low, high in pairwise(edges):
@@ -79,6 +90,18 @@ def completeness_by_snr(
 
 def wilson_interval(successes: int, trials: int, sigma: float = 1.0) -> tuple[float, float]:
     """Score interval of a share.
+
+    Parameters
+    ----------
+    successes, trials
+        How often it happened, and how often it could have.
+    sigma
+        Half-width of the interval in standard deviations; 1 gives 68 %.
+
+    Returns
+    -------
+    low, high : float
+        Bounds of the share, 0 to 1; (0, 1) where `trials` is 0.
 
     References
     ----------

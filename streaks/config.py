@@ -382,13 +382,29 @@ class Settings:
     labels: LabelConfig = field(default_factory=LabelConfig)
 
     def fingerprint(self) -> str:
-        """A short hash that differs where a setting differs."""
+        """A short hash that differs where a setting differs.
+
+        Returns
+        -------
+        str
+            The first 16 hexadecimal digits of the SHA-256 of all settings.
+        """
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def settings_from_mapping(values: Mapping[str, Any]) -> Settings:
     """Settings from nested plain values (a parsed TOML file).
+
+    Parameters
+    ----------
+    values
+        A mapping for each stage (``detection``, ``noise``...) of that stage's settings by name.
+        What is not named keeps its default.
+
+    Returns
+    -------
+    Settings
 
     Raises
     ------

@@ -87,7 +87,17 @@ class LedgerError(StreaksError):
 
 
 class MissingExtraError(StreaksError, ImportError):
-    """An optional library is needed and absent."""
+    """An optional library is needed and absent.
+
+    Parameters
+    ----------
+    library
+        Name of the library, as it is imported.
+    extra
+        The extra of this package that installs it.
+    purpose
+        What needs it; begins the message.
+    """
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(

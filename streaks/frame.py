@@ -172,7 +172,7 @@ def as_frame(image: AnyImage, **known: Any) -> Frame:
         A `Frame`, given back; an array (masked or not) of two axes, others of one pixel dropped;
         or an NDData or CCDData, with its mask, uncertainty (standard deviation, variance or
         inverse variance) and WCS. A Quantity loses its unit.
-    known
+    **known
         Other fields of `Frame`: ``fwhm_px=2.1, exposure_s=30.0, time=Time(...)``.
 
     Returns

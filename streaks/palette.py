@@ -34,11 +34,33 @@ UNCLASSIFIED_COLOUR = "#ffffff"
 
 
 def class_colour(label: str) -> str:
-    """``#rrggbb`` of a class; white for a label that is no class."""
+    """``#rrggbb`` of a class; white for a label that is no class.
+
+    Parameters
+    ----------
+    label
+        Name of a class.
+
+    Returns
+    -------
+    str
+        ``#rrggbb``.
+    """
     return CLASS_COLOURS.get(label, UNCLASSIFIED_COLOUR)
 
 
 def class_rgb(label: str) -> tuple[int, int, int]:
-    """Red, green and blue of a class, 0 to 255."""
+    """Red, green and blue of a class, 0 to 255.
+
+    Parameters
+    ----------
+    label
+        Name of a class; the colour is white for a label that is no class.
+
+    Returns
+    -------
+    red, green, blue : int
+        0 to 255.
+    """
     text = class_colour(label)
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

@@ -85,6 +85,11 @@ def system_of_words(radesys: str, equinox: float) -> SkySystem:
         As the header has it; empty where it has none.
     equinox
         Year; NaN where unknown.
+
+    Returns
+    -------
+    SkySystem
+        Its `note` says what was taken for granted; empty where nothing was.
     """
     stated = radesys.strip().upper()
     known = {"ICRS": "icrs", "FK5": "fk5", "FK4": "fk4", "FK4-NO-E": "fk4noeterms"}
@@ -115,7 +120,24 @@ def _default_kind(equinox: float) -> str:
 
 
 def sky_system(wcs: WCS) -> SkySystem:
-    """The celestial system of a WCS; its `kind` is empty, and its `note` says why, for none."""
+    """The celestial system of a WCS; its `kind` is empty, and its `note` says why, for none.
+
+    Parameters
+    ----------
+    wcs
+        Of an image; wcslib fills in what it derives.
+
+    Returns
+    -------
+    SkySystem
+        With its equinox (year) and, for FK4, its epoch (MJD); NaN where they do not matter or
+        are unknown.
+
+    Raises
+    ------
+    FrameError
+        If wcslib cannot use the WCS at all.
+    """
     _settle(wcs)
     prm = wcs.wcs
     if prm.lng < 0 or prm.lat < 0:

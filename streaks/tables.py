@@ -84,13 +84,36 @@ class StreakFlag(IntFlag):
 
 
 def flag_names(flags: int) -> str:
-    """The names of the bits that are set, lower case, space-separated."""
+    """The names of the bits that are set, lower case, space-separated.
+
+    Parameters
+    ----------
+    flags
+        Bits of `StreakFlag`, as in the ``flags`` column.
+
+    Returns
+    -------
+    str
+        For instance ``edge_0 spike``; empty where no bit is set.
+    """
     return " ".join(bit.name.lower() for bit in StreakFlag if bit.name and int(flags) & bit)
 
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """Name, kind, unit and meaning of a column."""
+    """Name, kind, unit and meaning of a column.
+
+    Parameters
+    ----------
+    name
+        Of the column.
+    dtype
+        What it holds: ``str``, ``float``, ``bool`` or a NumPy type.
+    unit
+        As astropy spells it; None for a column without one.
+    description
+        One line on what it means.
+    """
 
     name: str
     dtype: type
@@ -169,17 +192,46 @@ _ORDER = {
 
 
 def empty_table(columns: Iterable[ColumnSpec]) -> QTable:
-    """A table of no rows with these columns, their units and descriptions."""
+    """A table of no rows with these columns, their units and descriptions.
+
+    Parameters
+    ----------
+    columns
+        Columns of the table, in order.
+
+    Returns
+    -------
+    QTable
+    """
     return build_table(columns, {spec.name: [] for spec in columns})
 
 
 def empty_streaks() -> QTable:
-    """What the detector returns when nothing is found."""
+    """What the detector returns when nothing is found.
+
+    Returns
+    -------
+    QTable
+        No rows, with every column of `STREAK_COLUMNS`.
+    """
     return empty_table(STREAK_COLUMNS)
 
 
 def build_table(columns: Iterable[ColumnSpec], values: Mapping[str, Any]) -> QTable:
     """A table of these columns from bare arrays in the columns' units.
+
+    Parameters
+    ----------
+    columns
+        Columns of the table, in order.
+    values
+        By column name: n values each, in the column's unit and without one of their own. NaN
+        stands for an unknown number. Names that are no column are left out.
+
+    Returns
+    -------
+    QTable
+        n rows; columns with a unit are quantities.
 
     Raises
     ------
@@ -207,6 +259,15 @@ def build_table(columns: Iterable[ColumnSpec], values: Mapping[str, Any]) -> QTa
 def check_table(table: QTable, columns: Sequence[ColumnSpec], what: str = "table") -> None:
     """Raise where a table lacks columns or has them in other units.
 
+    Parameters
+    ----------
+    table
+        To be checked; other columns and the types of values are not looked at.
+    columns
+        That it must have.
+    what
+        Name of the table, for the error.
+
     Raises
     ------
     TableError
@@ -228,6 +289,15 @@ def order_columns(table: QTable) -> QTable:
     """The same rows, with the contract's columns in the contract's order and others behind.
 
     Other columns that stand before all of the contract's (a cutout's ``name``) stay there.
+
+    Parameters
+    ----------
+    table
+        Any table; it stays as it is.
+
+    Returns
+    -------
+    QTable
     """
     known = sorted((c for c in table.colnames if c in _ORDER), key=_ORDER.__getitem__)
     leading = list(takewhile(lambda c: c not in _ORDER, table.colnames))

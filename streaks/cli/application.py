@@ -10,7 +10,12 @@ __all__ = ["build_app", "usage_error"]
 
 
 def build_app() -> typer.Typer:
-    """All commands, mounted."""
+    """All commands, mounted.
+
+    Returns
+    -------
+    typer.Typer
+    """
     from streaks.cli import (
         demo,
         detect,
@@ -53,6 +58,11 @@ def usage_error() -> Any:
     """What the option parser raises for wrong words.
 
     Typer's parser is click or its own copy of it, by version; its public exceptions tell which.
+
+    Returns
+    -------
+    type
+        The class ``ClickException`` of that parser.
     """
     return next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 

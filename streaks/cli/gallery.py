@@ -39,6 +39,11 @@ def draw_gallery(
         False for those left out.
     marks
         ``positive`` and ``negative``, (n,), where asteroids are known otherwise than by label.
+
+    Returns
+    -------
+    dict
+        ``(data URI, caption)`` of each picture, by heading; headings without any are left out.
     """
     import numpy as np
 

@@ -40,7 +40,33 @@ def training_set(
     mix: str | None = None,
     doubtful: bool = False,
 ) -> tuple[Cutouts, list[str], dict[str, Any]]:
-    """Cutouts, labels, and what the card says of them."""
+    """Cutouts, labels, and what the card says of them.
+
+    Parameters
+    ----------
+    data
+        Folder as `read_set` takes it; None to make cutouts.
+    n, seed, mix, workers, doubtful
+        Of those to make, as `streaks.synth.make_cutouts` takes them.
+    min_snr
+        Made subjects below this S/N are left out.
+    quiet
+        Whether the line for each tenth is left out.
+
+    Returns
+    -------
+    cutouts : Cutouts
+        Given or made.
+    labels : list of str
+        In their order.
+    source : dict
+        Plain values for JSON: where they come from.
+
+    Raises
+    ------
+    ReadError
+        If `data` is no labelled set.
+    """
     if data is not None:
         cutouts, labels = read_set(data)
         return cutouts, labels, {"set": data.name, "cutouts": "given by the user"}
@@ -52,7 +78,20 @@ def training_set(
 def synthetic_source(
     n: int, seed: int, min_snr: float, mix: str | None = None, doubtful: bool = False
 ) -> dict[str, Any]:
-    """What a card says of a synthetic set."""
+    """What a card says of a synthetic set.
+
+    Parameters
+    ----------
+    n, seed, mix, doubtful
+        As `streaks.synth.make_cutouts` took them.
+    min_snr
+        Subjects below this S/N were left out.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON, with this package's version.
+    """
     from streaks import __version__
 
     source: dict[str, Any] = {
@@ -80,7 +119,30 @@ def _bright_enough(cutouts: Cutouts, truth: QTable, min_snr: float) -> tuple[Cut
 def synthetic_parts(
     n: int, seed: int, min_snr: float, workers: int, quiet: bool, doubtful: bool = False
 ) -> Iterator[tuple[Cutouts, list[str]]]:
-    """The cutouts and labels of `training_set`, some at a time: memory does not grow with n."""
+    """The cutouts and labels of `training_set`, some at a time: memory does not grow with n.
+
+    Parameters
+    ----------
+    n
+        How many are made.
+    seed
+        The same seed gives the same cutouts.
+    min_snr
+        Subjects below this S/N are left out.
+    workers
+        Processes.
+    quiet
+        Whether the line for each tenth is left out.
+    doubtful
+        Whether what no picture can tell stays in.
+
+    Yields
+    ------
+    cutouts : Cutouts
+        Some of them.
+    labels : list of str
+        As many.
+    """
     import numpy as np
 
     from streaks.cutouts import Cutouts
@@ -111,7 +173,22 @@ def _batched(items: Iterable[T], n: int) -> Iterator[list[T]]:
 def synthetic_set(
     n: int, seed: int, mix: str | None, workers: int, quiet: bool, doubtful: bool = False
 ) -> tuple[Cutouts, QTable]:
-    """Synthetic cutouts with their truth, and a line for each tenth."""
+    """Synthetic cutouts with their truth, and a line for each tenth.
+
+    Parameters
+    ----------
+    n, seed, mix, workers, doubtful
+        As `streaks.synth.make_cutouts` takes them.
+    quiet
+        Whether the lines are left out.
+
+    Returns
+    -------
+    cutouts : Cutouts
+        n of them.
+    truth : QTable
+        n rows, in their order.
+    """
     from streaks.synth import make_cutouts
 
     say = _tenths(n, quiet)
@@ -135,7 +212,27 @@ def _tenths(n: int, quiet: bool) -> Callable[[int], None]:
 
 
 def read_set(folder: Path) -> tuple[Cutouts, list[str]]:
-    """A folder of cutouts with a truth table that has `streak_id` (or `name`) and `label`."""
+    """A folder of cutouts with a truth table that has `streak_id` (or `name`) and `label`.
+
+    Parameters
+    ----------
+    folder
+        Of the cutouts, with ``truth.parquet``, ``truth.ecsv`` or ``truth.csv``.
+
+    Returns
+    -------
+    cutouts : Cutouts
+        n of them, 128 px wide; only those with a label.
+    labels : list of str
+        n of them.
+
+    Raises
+    ------
+    ReadError
+        If there is no truth table, or no cutout has a label in it.
+    TableError
+        If the table lacks a column.
+    """
     from streaks.errors import ReadError
 
     candidates = [folder / f"truth{suffix}" for suffix in (".parquet", ".ecsv", ".csv")]
@@ -151,6 +248,27 @@ def read_labelled(paths: list[Path], table: Path) -> tuple[Cutouts, list[str]]:
     """Those of some cutouts to which a table gives a label, by name.
 
     The table has ``streak_id``, ``name`` or ``filename``, and ``label``.
+
+    Parameters
+    ----------
+    paths
+        Folders or files of cutouts.
+    table
+        File with ``streak_id``, ``name`` or ``filename``, and ``label``.
+
+    Returns
+    -------
+    cutouts : Cutouts
+        n of them, 128 px wide.
+    labels : list of str
+        n of them, none empty.
+
+    Raises
+    ------
+    ReadError
+        If no cutout has a label.
+    TableError
+        If the table lacks a column.
     """
     import numpy as np
 
@@ -175,6 +293,20 @@ def read_labelled(paths: list[Path], table: Path) -> tuple[Cutouts, list[str]]:
 def first_column(table: QTable, path: Path, *names: str) -> str:
     """The first of these columns that a table has.
 
+    Parameters
+    ----------
+    table
+        As read.
+    path
+        Where it was read, for the error.
+    *names
+        In order of preference.
+
+    Returns
+    -------
+    str
+        One of `names`.
+
     Raises
     ------
     TableError
@@ -191,7 +323,29 @@ def first_column(table: QTable, path: Path, *names: str) -> str:
 
 
 def column_by_name(table: QTable, path: Path, column: str, id_column: str) -> dict[str, str]:
-    """Values of a column as text, by the names in another; empty where masked."""
+    """Values of a column as text, by the names in another; empty where masked.
+
+    Parameters
+    ----------
+    table
+        As read.
+    path
+        Where it was read, for the error.
+    column
+        Whose values are wanted.
+    id_column
+        With the names; folders before a name are dropped.
+
+    Returns
+    -------
+    dict
+        Text by name.
+
+    Raises
+    ------
+    TableError
+        If the table lacks a column.
+    """
     first_column(table, path, column)
     names, values = _texts(table[first_column(table, path, id_column)]), _texts(table[column])
     return {Path(name).name: value for name, value in zip(names, values, strict=True)}
@@ -205,12 +359,31 @@ def _texts(column: Any) -> list[str]:
 
 
 def match_name(name: str, by_name: dict[str, str]) -> str:
-    """The value for a cutout, by its file name with or without its suffix."""
+    """The value for a cutout, by its file name with or without its suffix.
+
+    Parameters
+    ----------
+    name
+        Of the cutout, perhaps with folders before it.
+    by_name
+        Values by file name, with or without suffix.
+
+    Returns
+    -------
+    str
+        Empty where there is no value.
+    """
     key = Path(name).name
     return by_name.get(key) or by_name.get(Path(key).stem) or ""
 
 
 def name_failures(failures: list[tuple[str, str]]) -> None:
-    """One line a file that could not be used."""
+    """One line a file that could not be used.
+
+    Parameters
+    ----------
+    failures
+        Name and reason of each; written to standard error.
+    """
     for name, reason in failures:
         typer.echo(f"failed: {name}: {reason}", err=True)

@@ -22,7 +22,18 @@ _LINES = 50
 
 @contextmanager
 def progress_shown(quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """What to call after each frame."""
+    """What to call after each frame.
+
+    Parameters
+    ----------
+    quiet
+        Whether nothing is to be shown.
+
+    Yields
+    ------
+    callable
+        Takes the `Progress` of a night.
+    """
     if not quiet and sys.stderr.isatty():
         with _bar() as tell:
             yield tell
@@ -84,7 +95,22 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
 
 @contextmanager
 def show_progress(total: int, what: str, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """A bar on a terminal, a line every tenth otherwise."""
+    """A bar on a terminal, a line every tenth otherwise.
+
+    Parameters
+    ----------
+    total
+        Of what is to be done.
+    what
+        Is done: a word before the bar.
+    quiet
+        Whether nothing is to be shown.
+
+    Yields
+    ------
+    callable or None
+        Takes how many are done so far; None where nothing is to be shown.
+    """
     if quiet:
         yield None
         return

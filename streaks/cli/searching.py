@@ -115,8 +115,12 @@ def build_search(
         A classifier's name or folder, or ``none``.
     profile, orbits, ephemeris, tle
         As in `streaks.search.Search`.
-    overrides
+    **overrides
         As in `streaks.readers.FrameOverrides`.
+
+    Returns
+    -------
+    Search
 
     Raises
     ------
@@ -172,6 +176,15 @@ def _classifier(name: str) -> tuple[Callable[[], Any] | None, str]:
 def read_settings(path: Path | None) -> Settings:
     """Settings from a TOML file, or the defaults.
 
+    Parameters
+    ----------
+    path
+        The file; None for the defaults.
+
+    Returns
+    -------
+    Settings
+
     Raises
     ------
     ConfigError
@@ -184,6 +197,18 @@ def read_settings(path: Path | None) -> Settings:
 
 def read_toml(path: Path, option: str) -> dict[str, Any]:
     """A TOML file's values.
+
+    Parameters
+    ----------
+    path
+        The file.
+    option
+        The command line's option that names it, for the error.
+
+    Returns
+    -------
+    dict
+        Nested plain values.
 
     Raises
     ------
@@ -202,5 +227,15 @@ def read_toml(path: Path, option: str) -> dict[str, Any]:
 
 
 def worker_count(asked: int) -> int:
-    """What 0 stands for: one process a core that this process may use."""
+    """What 0 stands for: one process a core that this process may use.
+
+    Parameters
+    ----------
+    asked
+        Processes; 0 for one a core.
+
+    Returns
+    -------
+    int
+    """
     return asked or len(os.sched_getaffinity(0))

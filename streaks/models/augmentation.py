@@ -14,7 +14,22 @@ __all__ = ["augment", "turn"]
 
 
 def turn(stack: NDArray[Any], k: int, mirrored: bool) -> NDArray[Any]:
-    """(n, ny, nx) turned by k quarter turns, then mirrored."""
+    """(n, ny, nx) turned by k quarter turns, then mirrored.
+
+    Parameters
+    ----------
+    stack : (n, ny, nx)
+        Images or masks.
+    k
+        Quarter turns.
+    mirrored
+        Whether x is reversed afterwards.
+
+    Returns
+    -------
+    (n, ny, nx), or (n, nx, ny) for odd k
+        A view of the stack where NumPy can give one.
+    """
     turned = np.rot90(stack, k, (1, 2))
     return turned[:, :, ::-1] if mirrored else turned
 
@@ -26,6 +41,20 @@ def augment(
 
     The whole batch is turned the same way (batches are many); stretch and mask are drawn for
     each cutout by itself.
+
+    Parameters
+    ----------
+    scaled : (n, size, size) float32
+        Differences in units of sigma; they stay as they are.
+    mask : (n, size, size) bool
+        True where a pixel must not be used; it stays as it is.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    scaled, mask
+        Of the same shapes and types.
     """
     k, mirrored = int(rng.integers(4)), bool(rng.integers(2))
     scaled, mask = turn(scaled, k, mirrored).copy(), turn(mask, k, mirrored).copy()

@@ -64,6 +64,11 @@ def train_stack(
         the rule are fitted on them, and figures are of one half, fitted on the other. Without
         them a fifth of ``parts`` is kept back for that.
 
+    Returns
+    -------
+    TrainedModel
+        Of kind ``stack``; its members are named in it, not contained.
+
     Raises
     ------
     ModelError

@@ -21,18 +21,47 @@ _PRIOR = 10.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is applied to scores before the softmax."""
+    """What is applied to scores before the softmax.
+
+    Parameters
+    ----------
+    temperature
+        Scores are divided by it.
+    bias : (n_outputs,)
+        Added afterwards.
+    """
 
     temperature: float
     bias: tuple[float, ...]
 
     def apply(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Probabilities of scores, (n, n_outputs)."""
+        """Probabilities of scores, (n, n_outputs).
+
+        Parameters
+        ----------
+        scores : (n, n_outputs)
+            Logits, or logarithms of probabilities.
+
+        Returns
+        -------
+        (n, n_outputs) float64
+            Rows sum to 1.
+        """
         return softmax(np.asarray(scores, dtype=float) / self.temperature + np.array(self.bias))
 
 
 def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of positive numbers that sum to 1."""
+    """Rows of positive numbers that sum to 1.
+
+    Parameters
+    ----------
+    scores : (n, n_outputs)
+        Logits, or logarithms of probabilities.
+
+    Returns
+    -------
+    (n, n_outputs) float64
+    """
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
     result: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
     return result
@@ -47,6 +76,10 @@ def fit_calibration(scores: NDArray[Any], truth: NDArray[np.integer]) -> Calibra
         Logits, or logarithms of probabilities.
     truth : (n,)
         Index of the true output of each.
+
+    Returns
+    -------
+    Calibration
     """
     from scipy.optimize import minimize
 

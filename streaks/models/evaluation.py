@@ -55,13 +55,20 @@ class Evaluation:
 
     Parameters
     ----------
-    confusion : (8, 8)
-        Rows are the truth, columns what the classifier said, in the order of `OUTPUTS`;
-        cutouts without a label are not in it.
-    f1
-        F1 of each class; NaN for one that is neither there nor said.
+    model
+        Name of the classifier.
+    n, n_labelled
+        Cutouts in all, and those with a label.
+    accuracy
+        Share of labelled cutouts that got their own label; NaN without any.
     macro_f1
         Mean F1 over ``scored_classes``, those with at least ``min_count`` examples.
+    scored_classes
+        Names of the outputs in `macro_f1`.
+    min_count
+        Least number of examples that makes a class one of them.
+    f1
+        F1 of each class; NaN for one that is neither there nor said.
     n_positive, n_negative
         Asteroids, and what is taken for none, behind the ROC figures.
     asteroid_tpr
@@ -76,6 +83,9 @@ class Evaluation:
         ``(mean probability, share right, count)`` of each bin behind it.
     roc
         The ROC curve of asteroids, ``(false-positive rate, true-positive rate)``.
+    confusion : (8, 8)
+        Rows are the truth, columns what the classifier said, in the order of `OUTPUTS`;
+        cutouts without a label are not in it.
     named
         Share of labelled cutouts with a class that were given one, right or wrong.
     sets
@@ -118,7 +128,13 @@ class Evaluation:
     recall: dict[str, list[dict[str, float]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: unknown numbers are None, and the ROC curve is left out."""
+        """Plain values for JSON: unknown numbers are None, and the ROC curve is left out.
+
+        Returns
+        -------
+        dict
+            By field name, with ``outputs`` added: the names behind the rows of ``confusion``.
+        """
         values = asdict(self)
         values["confusion"] = self.confusion.tolist()
         values["outputs"] = list(OUTPUTS)
@@ -137,7 +153,17 @@ def _plain(value: Any) -> Any:
 
 
 def confusion_matrix(truth: Sequence[str], said: Sequence[str]) -> NDArray[np.int64]:
-    """(8, 8) counts: rows the truth, columns what was said, in the order of `OUTPUTS`."""
+    """(8, 8) counts: rows the truth, columns what was said, in the order of `OUTPUTS`.
+
+    Parameters
+    ----------
+    truth, said : (n,)
+        Names among `OUTPUTS`.
+
+    Returns
+    -------
+    (8, 8) int64
+    """
     index = {name: i for i, name in enumerate(OUTPUTS)}
     matrix = np.zeros((len(OUTPUTS), len(OUTPUTS)), np.int64)
     for true, answer in zip(truth, said, strict=True):
@@ -146,7 +172,18 @@ def confusion_matrix(truth: Sequence[str], said: Sequence[str]) -> NDArray[np.in
 
 
 def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """F1 of each class; NaN for one that is neither there nor said."""
+    """F1 of each class; NaN for one that is neither there nor said.
+
+    Parameters
+    ----------
+    confusion : (n, n)
+        Counts: rows the truth, columns what was said.
+
+    Returns
+    -------
+    (n,) float64
+        0 to 1.
+    """
     right = np.diag(confusion).astype(float)
     total = confusion.sum(axis=0) + confusion.sum(axis=1)
     result: NDArray[np.float64] = np.divide(
@@ -158,7 +195,21 @@ def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 def roc_curve(
     positive: NDArray[np.float64], negative: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """False- and true-positive rate at every distinct score, from (0, 0) to (1, 1)."""
+    """False- and true-positive rate at every distinct score, from (0, 0) to (1, 1).
+
+    Parameters
+    ----------
+    positive : (n_positive,)
+        Scores of what should score high.
+    negative : (n_negative,)
+        Scores of what should score low.
+
+    Returns
+    -------
+    fpr, tpr : (m,) float64
+        Share of negatives and of positives with at least that score; 0 throughout for an empty
+        side.
+    """
     scores = np.concatenate([positive, negative])
     is_positive = np.arange(len(scores)) < len(positive)
     order = np.argsort(-scores, kind="stable")
@@ -173,6 +224,20 @@ def tpr_at_fpr(positive: NDArray[np.float64], negative: NDArray[np.float64], fpr
     """Share of positives scored above all but at most a share ``fpr`` of the negatives.
 
     NaN where either is empty. Equal scores count as not above.
+
+    Parameters
+    ----------
+    positive : (n_positive,)
+        Scores of what should score high.
+    negative : (n_negative,)
+        Scores of what should score low.
+    fpr
+        False-positive rate, 0 to 1.
+
+    Returns
+    -------
+    float
+        True-positive rate, 0 to 1.
     """
     if not len(positive) or not len(negative):
         return float("nan")
@@ -180,7 +245,20 @@ def tpr_at_fpr(positive: NDArray[np.float64], negative: NDArray[np.float64], fpr
 
 
 def area_under_curve(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
-    """Probability that a positive scores above a negative (ties half); NaN where one is empty."""
+    """Probability that a positive scores above a negative (ties half); NaN where one is empty.
+
+    Parameters
+    ----------
+    positive : (n_positive,)
+        Scores of what should score high.
+    negative : (n_negative,)
+        Scores of what should score low.
+
+    Returns
+    -------
+    float
+        0 to 1; 0.5 where scores tell nothing.
+    """
     if not len(positive) or not len(negative):
         return float("nan")
     fpr, tpr = roc_curve(positive, negative)
@@ -190,7 +268,22 @@ def area_under_curve(positive: NDArray[np.float64], negative: NDArray[np.float64
 def reliability(
     confidence: NDArray[np.float64], right: NDArray[np.bool_], n_bins: int = 15
 ) -> tuple[tuple[float, float, int], ...]:
-    """``(mean probability, share right, count)`` in bins of equal width; empty bins left out."""
+    """``(mean probability, share right, count)`` in bins of equal width; empty bins left out.
+
+    Parameters
+    ----------
+    confidence : (n,)
+        Highest probability of each cutout, 0 to 1.
+    right : (n,) bool
+        Whether its output was the true one.
+    n_bins
+        Number of bins from 0 to 1.
+
+    Returns
+    -------
+    tuple of (float, float, int)
+        One for each bin that holds something, in order of probability.
+    """
     index = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
     bins = (index == k for k in range(n_bins))
     return tuple(
@@ -200,6 +293,16 @@ def reliability(
 
 def calibration_error(bins: Sequence[tuple[float, float, int]]) -> float:
     """Expected calibration error; NaN without any cutout.
+
+    Parameters
+    ----------
+    bins
+        ``(mean probability, share right, count)`` of each, as `reliability` gives them.
+
+    Returns
+    -------
+    float
+        Mean distance of probability and share, weighted by count, 0 to 1.
 
     References
     ----------
@@ -232,6 +335,8 @@ def evaluate_probabilities(
         In the order of `OUTPUTS`.
     truth : (n,)
         Names among `OUTPUTS`; empty where unlabelled.
+    model
+        Name of the classifier.
     positive, negative : (n,), optional
         Which cutouts are asteroids and which are taken for none in the ROC figures; by the
         labels when not given.
@@ -246,6 +351,10 @@ def evaluate_probabilities(
         For a breakdown.
     measures
         ``snr`` and ``length`` of each cutout's streak; NaN where it has none.
+
+    Returns
+    -------
+    Evaluation
 
     Raises
     ------
@@ -408,7 +517,23 @@ def _figures(judged: _Judged, model: str, min_count: int) -> Evaluation:
 def evaluate_classifier(
     classifier: Classifier, cutouts: Cutouts, truth: Sequence[str], **options: Any
 ) -> Evaluation:
-    """`evaluate_probabilities` of what a classifier says about cutouts."""
+    """`evaluate_probabilities` of what a classifier says about cutouts.
+
+    Parameters
+    ----------
+    classifier
+        Its own ``rule`` gives the labels, where it has one.
+    cutouts
+        n of them.
+    truth : (n,)
+        Names among `OUTPUTS`; empty where unlabelled.
+    **options
+        As `evaluate_probabilities` takes them.
+
+    Returns
+    -------
+    Evaluation
+    """
     p = classifier.predict_proba(cutouts)
     rule = getattr(classifier, "rule", None)
     return evaluate_probabilities(p, truth, model=classifier.name, rule=rule, **options)

@@ -31,7 +31,20 @@ EDGES: Mapping[str, tuple[float, ...]] = {
 
 
 def threshold_at_fpr(negative: NDArray[np.float64], fpr: float) -> float:
-    """The score that at most a share ``fpr`` of negatives exceeds; -inf without any."""
+    """The score that at most a share ``fpr`` of negatives exceeds; -inf without any.
+
+    Parameters
+    ----------
+    negative : (n,)
+        Scores of what should score low.
+    fpr
+        0 to 1.
+
+    Returns
+    -------
+    float
+        -inf also where all negatives may be exceeded.
+    """
     allowed = int(np.floor(fpr * len(negative) + 1e-9))
     ordered = np.sort(negative)[::-1]
     return float(ordered[allowed]) if allowed < len(ordered) else -np.inf
@@ -80,7 +93,20 @@ def bootstrap_interval(
 
 
 def kept_by_object(kept: NDArray[np.bool_], objects: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Of each object's cutouts, how many were kept, and how many there are."""
+    """Of each object's cutouts, how many were kept, and how many there are.
+
+    Parameters
+    ----------
+    kept : (n,) bool
+        Whether each cutout was kept.
+    objects : (n,)
+        Name of the object that it shows.
+
+    Returns
+    -------
+    dict
+        ``(kept, there are)`` by name.
+    """
     names = np.asarray(objects, dtype=str)
     return {
         str(name): (int(kept[names == name].sum()), int((names == name).sum()))
@@ -99,6 +125,19 @@ def breakdown(
     fpr: float = 0.01,
 ) -> list[dict[str, Any]]:
     """Figures of each group (a night) at one threshold for all.
+
+    Parameters
+    ----------
+    groups : (n,)
+        Name of each cutout's group.
+    score : (n,)
+        Asteroid probability.
+    positive, negative : (n,) bool
+        Which cutouts are asteroids, and which are taken for none.
+    labels, said : (n,) str
+        Truth (empty where unlabelled), and what the classifier said.
+    fpr
+        Share of all negatives that may score above the threshold.
 
     Returns
     -------
@@ -134,7 +173,22 @@ def recall_by_measure(
     kept: NDArray[np.bool_],
     named: NDArray[np.bool_],
 ) -> list[dict[str, float]]:
-    """Share of asteroids kept, and named as such, in bins of a measure; empty bins left out."""
+    """Share of asteroids kept, and named as such, in bins of a measure; empty bins left out.
+
+    Parameters
+    ----------
+    values : (n,)
+        The measure of each asteroid; NaN falls in no bin.
+    edges
+        Increasing bounds of the bins; a bin holds ``low <= value < high``.
+    kept, named : (n,) bool
+        Whether its score was above the threshold, and whether it was called an asteroid.
+
+    Returns
+    -------
+    list of dict
+        ``low, high, n, kept, named``; the last two are shares.
+    """
     rows = []
     for low, high in pairwise(edges):
         own = (values >= low) & (values < high)
@@ -155,6 +209,15 @@ def set_figures(
     rule: LabelRule, probabilities: NDArray[np.float64], truth: NDArray[np.integer]
 ) -> dict[str, Any]:
     """How often a rule's sets hold the truth, over all and by output, and how large they are.
+
+    Parameters
+    ----------
+    rule
+        Makes the sets.
+    probabilities : (n, 8)
+        In the order of `OUTPUTS`.
+    truth : (n,)
+        Index of the true output of each.
 
     Returns
     -------

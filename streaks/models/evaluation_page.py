@@ -34,6 +34,11 @@ def evaluation_page(
         Heading, and what the set is; both are escaped.
     galleries
         One a model: by heading, data URIs of pictures with their captions.
+
+    Returns
+    -------
+    str
+        A page that needs no other file.
     """
     from jinja2 import Environment
     from markupsafe import Markup

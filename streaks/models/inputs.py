@@ -29,7 +29,18 @@ _MAX_SIGMA = 3e4
 
 
 def input_description(kind: str) -> dict[str, Any]:
-    """What the model's card says of its input, and what must agree when it is loaded."""
+    """What the model's card says of its input, and what must agree when it is loaded.
+
+    Parameters
+    ----------
+    kind
+        ``forest``, ``stack``, or anything else for a network.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON.
+    """
     if kind == "forest":
         return {"features": list(FEATURE_NAMES)}
     if kind == "stack":
@@ -42,7 +53,13 @@ def input_description(kind: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class ModelInputs:
-    """What models are shown of some cutouts: made when it is first asked for, and once."""
+    """What models are shown of some cutouts: made when it is first asked for, and once.
+
+    Parameters
+    ----------
+    cutouts
+        n of them, of any size.
+    """
 
     cutouts: Cutouts
 
@@ -68,12 +85,36 @@ class ModelInputs:
 
 
 def feature_input(cutouts: Cutouts) -> NDArray[np.float32]:
-    """(n, n_features) float32, finite."""
+    """(n, n_features) float32, finite.
+
+    Parameters
+    ----------
+    cutouts
+        n of them.
+
+    Returns
+    -------
+    (n, n_features) float32
+        In the order of `streaks.features.FEATURE_NAMES`.
+    """
     return ModelInputs(cutouts).features
 
 
 def network_image(cutouts: Cutouts) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Differences in units of sigma and masks, both (n, 128, 128)."""
+    """Differences in units of sigma and masks, both (n, 128, 128).
+
+    Parameters
+    ----------
+    cutouts
+        n of them.
+
+    Returns
+    -------
+    scaled : (n, 128, 128) float32
+        Clipped far above and below the noise.
+    mask : (n, 128, 128) bool
+        True where a pixel must not be used.
+    """
     scaled, good = ModelInputs(cutouts).scaled
     return np.clip(scaled, -_MAX_SIGMA, _MAX_SIGMA), ~good
 
@@ -83,5 +124,14 @@ def image_input(cutouts: Cutouts) -> NDArray[np.float32]:
 
     The inverse hyperbolic sine is linear in the noise and logarithmic above it (Lupton,
     Gunn & Szalay 1999, AJ 118, 1406), so that one stretch shows faint and bright alike.
+
+    Parameters
+    ----------
+    cutouts
+        n of them.
+
+    Returns
+    -------
+    (n, 2, 128, 128) float32
     """
     return ModelInputs(cutouts).images

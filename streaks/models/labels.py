@@ -19,6 +19,15 @@ _MIN_EXAMPLES = 8
 def label_indices(labels: Sequence[str]) -> NDArray[np.int64]:
     """Index of each label in `OUTPUTS`.
 
+    Parameters
+    ----------
+    labels : (n,)
+        Names among `OUTPUTS`.
+
+    Returns
+    -------
+    (n,) int64
+
     Raises
     ------
     InputError
@@ -38,7 +47,18 @@ def label_indices(labels: Sequence[str]) -> NDArray[np.int64]:
 
 
 def class_counts(labels: Sequence[str]) -> dict[str, int]:
-    """How many there are of each class that occurs, in the order of `OUTPUTS`."""
+    """How many there are of each class that occurs, in the order of `OUTPUTS`.
+
+    Parameters
+    ----------
+    labels
+        Names; those not among `OUTPUTS` are left out.
+
+    Returns
+    -------
+    dict
+        Counts, all above 0, by name.
+    """
     names = np.asarray(labels, dtype=str)
     counts = {name: int(np.sum(names == name)) for name in OUTPUTS}
     return {name: count for name, count in counts.items() if count}

@@ -92,8 +92,17 @@ def train_cnn(
         shown more often than once, these are the ones that matter, and figures are of those
         kept back among them.
 
+    Returns
+    -------
+    TrainedModel
+        Of kind ``network``, with figures on what was kept back.
+
     Raises
     ------
+    ConfigError
+        If `held_out`, `epochs` or `batch` is out of range.
+    InputError
+        If a label is unknown, or a class has too few examples.
     MissingExtraError
         Without TensorFlow.
     ModelError
@@ -443,6 +452,22 @@ def read_network(
     data: bytes,
 ) -> tuple[list[Any], tuple[NDArray[Any], NDArray[Any]], int, Calibration]:
     """Convolutions and last layer as `network_to_onnx` takes them, image side, calibration.
+
+    Parameters
+    ----------
+    data
+        An ONNX file that `network_to_onnx` made.
+
+    Returns
+    -------
+    convolutions : list
+        Kernel (out, in, height, width), bias, stride, and whether pooling follows, of each.
+    dense : tuple of arrays
+        Weights and bias of the last layer.
+    size_px : int
+        Side of the images.
+    calibration : Calibration
+        Applied to the last layer's output.
 
     Raises
     ------

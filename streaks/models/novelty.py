@@ -49,14 +49,35 @@ class NoveltySpace:
     centres: NDArray[np.float32]
 
     def distances(self, features: NDArray[Any]) -> NDArray[np.float64]:
-        """Squared distance to the nearest centre, (n,)."""
+        """Squared distance to the nearest centre, (n,).
+
+        Parameters
+        ----------
+        features : (n, n_features)
+            As the space was fitted on.
+
+        Returns
+        -------
+        (n,) float64
+            In units of the spread within classes, squared.
+        """
         white = unit_features(features) @ self.whitening
         offsets = white[:, None, :] - self.centres[None, :, :]
         return np.asarray((offsets**2).sum(axis=2).min(axis=1))
 
 
 def unit_features(features: NDArray[Any]) -> NDArray[np.float64]:
-    """Rows scaled to a length of 1; rows of nothing stay."""
+    """Rows scaled to a length of 1; rows of nothing stay.
+
+    Parameters
+    ----------
+    features : (n, n_features)
+        Of any numbers.
+
+    Returns
+    -------
+    (n, n_features) float64
+    """
     values = np.asarray(features, dtype=float)
     result: NDArray[np.float64] = values / np.maximum(
         np.linalg.norm(values, axis=1, keepdims=True), LEAST_LENGTH
@@ -65,7 +86,20 @@ def unit_features(features: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def fit_novelty(features: NDArray[Any], truth: NDArray[np.integer]) -> NoveltySpace:
-    """The space of features, (n, n_features), of cutouts of known class."""
+    """The space of the features of cutouts of known class.
+
+    Parameters
+    ----------
+    features : (n, n_features)
+        Input of a network's last layer.
+    truth : (n,)
+        Index of the true output of each.
+
+    Returns
+    -------
+    NoveltySpace
+        With a centre for each class that occurs.
+    """
     features = unit_features(features)
     classes = np.unique(truth)
     centres = np.stack([features[truth == k].mean(axis=0) for k in classes])
@@ -82,11 +116,34 @@ def fit_novelty(features: NDArray[Any], truth: NDArray[np.integer]) -> NoveltySp
 
 
 def novelty_scale(distances: NDArray[np.float64]) -> dict[str, list[float]]:
-    """Distances of ordinary cutouts at certain shares, for a model's card."""
+    """Distances of ordinary cutouts at certain shares, for a model's card.
+
+    Parameters
+    ----------
+    distances : (n,)
+        Of ordinary cutouts that the space was not fitted on.
+
+    Returns
+    -------
+    dict
+        ``levels``, shares of the cutouts, and ``distances``, which that share does not exceed.
+    """
     found = np.quantile(distances, _LEVELS)
     return {"levels": list(_LEVELS), "distances": [round(float(d), 4) for d in found]}
 
 
 def novelty_of(distances: NDArray[Any], scale: dict[str, list[float]]) -> NDArray[np.float64]:
-    """Share of ordinary cutouts that lie nearer to a class, 0 to 1."""
+    """Share of ordinary cutouts that lie nearer to a class, 0 to 1.
+
+    Parameters
+    ----------
+    distances : (n,)
+        As `NoveltySpace.distances` gives them.
+    scale
+        As `novelty_scale` gives it.
+
+    Returns
+    -------
+    (n,) float64
+    """
     return np.asarray(np.interp(distances, scale["distances"], scale["levels"]))

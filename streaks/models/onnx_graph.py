@@ -99,6 +99,11 @@ def forest_to_onnx(forest: Any, n_outputs: int, *, floor: float, calibration: Ca
         Added to each share of votes before its logarithm.
     calibration
         Applied to the logarithms.
+
+    Returns
+    -------
+    bytes
+        An ONNX file: input (n, n_features), output ``probabilities`` (n, n_outputs).
     """
     onnx = _onnx()
     trees = [estimator.tree_ for estimator in forest.estimators_]
@@ -138,6 +143,11 @@ def boosted_to_onnx(
         Score of outputs that it does not know.
     calibration
         Applied to the sums of leaves.
+
+    Returns
+    -------
+    bytes
+        An ONNX file: input (n, n_features), output ``probabilities`` (n, n_outputs).
     """
     onnx = _onnx()
     # Two classes have one row of trees between them: the sum is of the second.
@@ -196,7 +206,19 @@ def _boosted_attributes(trees: Sequence[tuple[NDArray[Any], int]]) -> dict[str, 
 def features_and_probabilities(
     data: bytes,
 ) -> Callable[[NDArray[np.float32]], tuple[NDArray[Any], NDArray[Any]]]:
-    """What runs a network up to its last layer's input, and to its end."""
+    """What runs a network up to its last layer's input, and to its end.
+
+    Parameters
+    ----------
+    data
+        An ONNX file that `network_to_onnx` made.
+
+    Returns
+    -------
+    callable
+        Of images, (n, channels, size_px, size_px) float32; gives the last layer's input, (n,
+        n_features), and probabilities, (n, n_outputs).
+    """
     import onnxruntime
 
     onnx = _onnx()
@@ -215,7 +237,18 @@ def features_and_probabilities(
 
 
 def read_constants(data: bytes) -> dict[str, NDArray[Any]]:
-    """The named arrays of a graph: weights to start from."""
+    """The named arrays of a graph: weights to start from.
+
+    Parameters
+    ----------
+    data
+        An ONNX file.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+    """
     onnx = _onnx()
     graph = onnx.load_model_from_string(data).graph
     return {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
@@ -279,7 +312,18 @@ def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def padded_channels(channels: int) -> int:
-    """Width at which a layer between others is kept; those added are always 0."""
+    """Width at which a layer between others is kept; those added are always 0.
+
+    Parameters
+    ----------
+    channels
+        That the layer was trained with.
+
+    Returns
+    -------
+    int
+        The next multiple of what a processor takes at once.
+    """
     return -(-channels // _CHANNELS_AT_ONCE) * _CHANNELS_AT_ONCE
 
 
@@ -314,6 +358,12 @@ def network_to_onnx(
         Applied to the last layer's output.
     novelty
         Of the last layer's input; adds the output ``distance``, (n,).
+
+    Returns
+    -------
+    bytes
+        An ONNX file: input (n, channels, size_px, size_px), output ``probabilities`` (n,
+        n_outputs).
     """
     onnx = _onnx()
     make, nodes, arrays, last = onnx.helper.make_node, [], {}, "input"

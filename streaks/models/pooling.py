@@ -40,6 +40,11 @@ def train_ensemble(
     seed
         Of the halves.
 
+    Returns
+    -------
+    TrainedModel
+        Of kind ``ensemble``; its members are named in it, not contained.
+
     Raises
     ------
     ModelError
@@ -101,6 +106,11 @@ def fit_powers(log_p: NDArray[Any], truth: NDArray[np.integer]) -> NDArray[np.fl
         Logarithms of the members' probabilities.
     truth : (n,)
         Index of the true output of each.
+
+    Returns
+    -------
+    (n_members,) float64
+        0 for a member that adds nothing.
     """
     from scipy.optimize import minimize
 

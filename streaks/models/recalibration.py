@@ -45,6 +45,11 @@ def recalibrate_network(
     seed
         Of the halves.
 
+    Returns
+    -------
+    TrainedModel
+        Of kind ``network``.
+
     Raises
     ------
     ModelError

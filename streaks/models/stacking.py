@@ -80,11 +80,35 @@ class StackedClassifier:
         return _reopen, (self.members, self._data, *options)
 
     def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
-        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1."""
+        """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1.
+
+        Parameters
+        ----------
+        cutouts
+            n of them.
+
+        Returns
+        -------
+        (n, 8) float64
+            In the order of `OUTPUTS`; rows sum to 1.
+        """
         return self.predict_with_novelty(cutouts)[0]
 
     def predict_with_novelty(self, cutouts: Cutouts) -> Answer:
-        """Novelty is the largest of those members that know it."""
+        """Novelty is the largest of those members that know it.
+
+        Parameters
+        ----------
+        cutouts
+            n of them.
+
+        Returns
+        -------
+        probabilities : (n, 8)
+            In the order of `OUTPUTS`; rows sum to 1.
+        novelty : (n,)
+            0 to 1; NaN where no member knows it.
+        """
         return answer_in_batches(self._answer, cutouts)
 
     def _answer(self, inputs: ModelInputs) -> Answer:
@@ -115,6 +139,13 @@ def stack_input(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """What the trees are shown, and the members' largest novelty.
 
+    Parameters
+    ----------
+    members
+        Trained classifiers, in the order that the trees were fitted with.
+    cutouts
+        n of them.
+
     Returns
     -------
     x : (n, 8 * n_members + n_features) float32
@@ -143,6 +174,19 @@ def _heard_by_all(
 
 def load_stack(folder: Path, card: dict[str, Any], threads: int) -> StackedClassifier:
     """A stack and its members, from the folders beside it.
+
+    Parameters
+    ----------
+    folder
+        Of the stack; its members lie beside it under their own names.
+    card
+        What its ``card.json`` says.
+    threads
+        Of each model's session.
+
+    Returns
+    -------
+    StackedClassifier
 
     Raises
     ------

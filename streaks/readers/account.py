@@ -65,7 +65,13 @@ class Account:
     error: str = ""
 
     def text(self) -> str:
-        """As a page for the eye."""
+        """As a page for the eye.
+
+        Returns
+        -------
+        str
+            A line for each value, with its source, then the notes.
+        """
         width = max((len(line.what) for line in self.lines), default=0)
         shown = [f"{self.name}: {self.path}"]
         for line in self.lines:
@@ -77,7 +83,14 @@ class Account:
         return "\n".join(shown)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """As plain values, for JSON.
+
+        Returns
+        -------
+        dict
+            ``name, path, values, notes, error``; `values` holds the ``value`` and ``source`` of
+            each line, by what it is of.
+        """
         values = {line.what: {"value": line.value, "source": line.source} for line in self.lines}
         return {
             "name": self.name,

@@ -52,7 +52,15 @@ _NO_NAMES = frozenset({"", "null", "none", "nan"})
 
 @dataclass(frozen=True)
 class Failure:
-    """A file, or a packet in one, that could not be read."""
+    """A file, or a packet in one, that could not be read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reason
+        Why, in one line.
+    """
 
     path: Path
     reason: str

@@ -41,6 +41,11 @@ def aligned(
     what
         Name of the companion, for the error.
 
+    Returns
+    -------
+    (ny, nx) of the frame
+        `data` itself where it fits, else interpolated.
+
     Raises
     ------
     FrameError

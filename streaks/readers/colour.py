@@ -41,7 +41,18 @@ _PLAIN_STEP = 1.5
 
 
 def mosaic_words(header: fits.Header) -> str:
-    """The word that says an image is a mosaic, with its value; empty where there is none."""
+    """The word that says an image is a mosaic, with its value; empty where there is none.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+
+    Returns
+    -------
+    str
+        For instance ``BAYERPAT = RGGB``.
+    """
     for word in _WORDS:
         found = headers.text(header, [word]).upper()
         if len(found) == 4 and set(found) <= set("RGBCMYEW"):
@@ -58,6 +69,10 @@ def is_mosaic(data: NDArray[Any], *, named: bool) -> bool:
         Of any numbers; those not finite are passed over.
     named
         Whether the header calls it a mosaic: it may have been turned to one colour since.
+
+    Returns
+    -------
+    bool
     """
     ny, nx = (n - n % 2 for n in data.shape)
     if min(ny, nx) < 16:
@@ -86,6 +101,15 @@ def luminance(data: NDArray[Any]) -> NDArray[np.float32]:
 
     Weights 1 2 1 along both axes: each of the four kinds of pixel counts for a quarter wherever
     one stands, and nothing is moved. A pixel that is not finite makes its neighbours so.
+
+    Parameters
+    ----------
+    data : (ny, nx)
+        A mosaic of colours in 2 x 2 pixels, counts.
+
+    Returns
+    -------
+    (ny, nx) float32, counts
     """
     import cv2
 
@@ -99,7 +123,23 @@ def luminance(data: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def superpixel(data: NDArray[Any]) -> NDArray[np.float32]:
-    """The mean of each 2 x 2 pixels: an image of half the size, without colours."""
+    """The mean of each 2 x 2 pixels: an image of half the size, without colours.
+
+    Parameters
+    ----------
+    data : (ny, nx)
+        A mosaic, counts. An odd last row or column is left out.
+
+    Returns
+    -------
+    (ny // 2, nx // 2) float32, counts
+        Not finite where one of the four is not.
+
+    Raises
+    ------
+    ReadError
+        If the image is less than 2 px wide or high.
+    """
     ny, nx = (n - n % 2 for n in data.shape)
     if min(ny, nx) < 2:
         raise ReadError(f"an image of {data.shape} has no 2 x 2 pixels to make one of")
@@ -108,7 +148,18 @@ def superpixel(data: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def superpixel_wcs(wcs: WCS) -> WCS:
-    """Coordinates of the image that `superpixel` makes."""
+    """Coordinates of the image that `superpixel` makes.
+
+    Parameters
+    ----------
+    wcs
+        Of the mosaic; it stays as it is.
+
+    Returns
+    -------
+    WCS
+        With its distortion, where it has one.
+    """
     small = wcs.deepcopy()
     # FITS pixel p is (p - 0.5) / 2 + 0.5 of the small image.
     small.wcs.crpix = (np.asarray(wcs.wcs.crpix) - 0.5) / 2.0 + 0.5
@@ -147,6 +198,11 @@ def chosen_plane(data: NDArray[Any], plane: str, what: str) -> NDArray[Any]:
         Number, or ``luminance``.
     what
         Name of the image, for the error.
+
+    Returns
+    -------
+    (ny, nx)
+        Of the cube's type; float32 for a mean.
 
     Raises
     ------

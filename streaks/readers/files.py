@@ -72,7 +72,13 @@ class FrameFiles:
 
 
 def fetch_ahead(*paths: Path | None) -> None:
-    """Ask the system to fetch files from disk while other work is done; it may decline."""
+    """Ask the system to fetch files from disk while other work is done; it may decline.
+
+    Parameters
+    ----------
+    *paths
+        Files; None and what cannot be opened are passed over.
+    """
     for path in paths:
         # There may be no such file, or no such system call.
         with suppress(OSError, AttributeError), open(path or "", "rb") as file:
@@ -157,6 +163,11 @@ def companions(image: Path, profile: Profile) -> dict[str, Path]:
         Which need not be there.
     profile
         Of the survey.
+
+    Returns
+    -------
+    dict
+        Path by ``mask``, ``science``, ``reference`` or ``variance``; only of files that are there.
     """
     image = split_choice(image)[0]
     groups = profile.groups(image)
@@ -179,7 +190,18 @@ def _is_file(path: Path) -> bool:
 
 
 def profile_of_name(path: Path) -> Profile | None:
-    """The shipped profile that knows a file by its name; the generic one knows any."""
+    """The shipped profile that knows a file by its name; the generic one knows any.
+
+    Parameters
+    ----------
+    path
+        Of an image, which need not be there.
+
+    Returns
+    -------
+    Profile or None
+        None where no shipped profile has a pattern that fits.
+    """
     profiles = builtin_profiles().values()
     return next((profile for profile in profiles if profile.groups(path) is not None), None)
 

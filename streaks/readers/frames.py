@@ -109,6 +109,10 @@ class FrameOverrides:
         ----------
         frame
             As its header tells it.
+
+        Returns
+        -------
+        Frame
         """
         names = (
             "fwhm_px", "zero_point_mag", "gain", "exposure_s", "read_noise_e", "saturation",
@@ -239,6 +243,16 @@ def with_header(
         Whose words are read.
     overrides
         What the user knows better.
+
+    Returns
+    -------
+    Frame
+        `frame` stays as it is. Pixels that the profile takes for no data are masked as well.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such profile.
     """
     survey = profile if isinstance(profile, Profile) else load_profile(os.fspath(profile))
     header = header.copy()

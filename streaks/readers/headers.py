@@ -97,7 +97,20 @@ class _Reading:
 
 
 def spelled(header: fits.Header, word: str) -> str:
-    """A word as the header spells it: ``DATE-OBS``, ``DATE_OBS`` or ``DATEOBS``."""
+    """A word as the header spells it: ``DATE-OBS``, ``DATE_OBS`` or ``DATEOBS``.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    word
+        In any spelling.
+
+    Returns
+    -------
+    str
+        `word` itself where the header has it in none.
+    """
     if word in header:
         return word
     bare = re.sub(r"[-_]", "", word)
@@ -111,6 +124,17 @@ def value(header: fits.Header, word: str) -> Any:
     """The value of a header word in any spelling; None where it is missing or empty.
 
     A value that breaks the standard's grammar (text without quotes) is given as text.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    word
+        In any spelling.
+
+    Returns
+    -------
+    bool, int, float, complex, str or None
     """
     word = spelled(header, word)
     try:
@@ -126,7 +150,18 @@ def value(header: fits.Header, word: str) -> Any:
 
 
 def card_value(card: fits.Card) -> Any:
-    """As `value`, of one card."""
+    """As `value`, of one card.
+
+    Parameters
+    ----------
+    card
+        Of a header.
+
+    Returns
+    -------
+    bool, int, float, complex, str or None
+        None for an empty value; text for one that breaks the standard's grammar.
+    """
     try:
         found = card.value
     except (fits.VerifyError, ValueError, TypeError):
@@ -149,7 +184,20 @@ def _unquoted(image: str) -> str | None:
 
 
 def raw_text(header: fits.Header, word: str) -> str:
-    """The value of a word as it stands in the file, digits and all; empty where there is none."""
+    """The value of a word as it stands in the file, digits and all; empty where there is none.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    word
+        In any spelling.
+
+    Returns
+    -------
+    str
+        Without quotes and blanks round it.
+    """
     try:
         image = str(header.cards[spelled(header, word)].image)
     except Exception:
@@ -160,7 +208,19 @@ def raw_text(header: fits.Header, word: str) -> str:
 
 
 def comment(header: fits.Header, word: str) -> str:
-    """The comment behind a word; empty where there is none."""
+    """The comment behind a word; empty where there is none.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    word
+        In any spelling.
+
+    Returns
+    -------
+    str
+    """
     word = spelled(header, word)
     try:
         return str(header.comments[word])
@@ -174,14 +234,42 @@ def comment(header: fits.Header, word: str) -> str:
 
 
 def number(header: fits.Header, words: Sequence[str], *, lowest: float = _SENTINEL) -> float:
-    """The first finite number above a lowest one among some words; NaN where there is none."""
+    """The first finite number above a lowest one among some words; NaN where there is none.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    words
+        In order of preference.
+    lowest
+        Numbers at or below it stand for "unknown", as -999 does.
+
+    Returns
+    -------
+    float
+        In the header's own unit.
+    """
     return number_and_word(header, words, lowest=lowest)[0]
 
 
 def number_and_word(
     header: fits.Header, words: Sequence[str], *, lowest: float = _SENTINEL
 ) -> tuple[float, str]:
-    """As `number`, with the word that holds it."""
+    """As `number`, with the word that holds it.
+
+    Parameters
+    ----------
+    header, words, lowest
+        As in `number`.
+
+    Returns
+    -------
+    number : float
+        NaN where there is none.
+    word : str
+        Empty where there is none.
+    """
     for word in words:
         result = _as_number(value(header, word))
         if math.isfinite(result) and result > lowest:
@@ -199,7 +287,20 @@ def _as_number(found: Any) -> float:
 
 
 def text(header: fits.Header, words: Sequence[str]) -> str:
-    """The first text among some words; empty where there is none."""
+    """The first text among some words; empty where there is none.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    words
+        In order of preference.
+
+    Returns
+    -------
+    str
+        Without blanks round it.
+    """
     for word in words:
         found = value(header, word)
         if isinstance(found, str) and found.strip():
@@ -216,6 +317,11 @@ def stated_unit(words: str, kind: str) -> str:
         A comment: ``[ms] time on source``, ``Exposure time minutes``, ``(sec)``.
     kind
         ``time`` or ``angle``.
+
+    Returns
+    -------
+    str
+        Such as ``s``, ``ms`` or ``arcsec``.
     """
     words = _PER_PIXEL.sub(" ", words)
     for group in re.findall(r"[\[(]([^\])]*)[\])]", words):
@@ -285,6 +391,10 @@ def exposure(header: fits.Header, words: Sequence[str]) -> Found:
         Of the image.
     words
         In order of preference.
+
+    Returns
+    -------
+    Found
     """
     readings = [r for r in (_reading(header, w, "time", "s") for w in words) if r is not None]
     readings = [_in_timeunit(header, r) for r in readings if r.value > 0]
@@ -338,6 +448,10 @@ def pixel_scale(header: fits.Header, words: Sequence[str]) -> Found:
     words
         In order of preference; a camera's pixel (``XPIXSZ``, um) over a focal length
         (``FOCALLEN``, mm) comes last.
+
+    Returns
+    -------
+    Found
     """
     for word in words:
         reading = _reading(header, word, "angle", "arcsec")
@@ -365,6 +479,10 @@ def psf_fwhm(header: fits.Header, words: Sequence[FwhmWords], scale_arcsec: floa
         In order of preference.
     scale_arcsec
         Size of a pixel, for words in angles; NaN when unknown, and these are then passed over.
+
+    Returns
+    -------
+    Found
     """
     notes = []
     for entry in words:
@@ -399,6 +517,10 @@ def gain(header: fits.Header, words: Sequence[str]) -> Found:
         Of the image.
     words
         In order of preference.
+
+    Returns
+    -------
+    Found
     """
     notes = []
     for word in words:
@@ -418,7 +540,20 @@ def gain(header: fits.Header, words: Sequence[str]) -> Found:
 
 
 def kept_values(header: fits.Header, keep: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """Plain values worth keeping with results, those that are there."""
+    """Plain values worth keeping with results, those that are there.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    keep
+        By the name under which a value is kept: header words, the first that is there wins.
+
+    Returns
+    -------
+    dict
+        Numbers, and texts of at most 80 characters.
+    """
     kept: dict[str, Any] = {}
     for name, words in keep.items():
         found = next((v for v in (value(header, w) for w in words) if v is not None), None)

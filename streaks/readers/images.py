@@ -103,6 +103,8 @@ class Hdu:
         In the file, the primary one is 0.
     label
         How a user names it: ``SCI,2``, ``CCD4``, or its index.
+    name
+        EXTNAME; empty or ``PRIMARY`` where it has none.
     kind
         ``science``, ``mask``, ``variance``, ``error``, ``weight``, ``other``; ``image`` for one
         whose name says nothing; ``cube`` for one of more than two axes; empty for no image.
@@ -111,7 +113,7 @@ class Hdu:
     axes
         Numbers of the header's axes of the last two of these: x, y.
     version
-        EXTVER.
+        EXTVER; 1 where it has none.
     whole
         Whether its pixels are plain integers, as masks' are.
     """
@@ -140,6 +142,8 @@ class FitsFile:
         Bytes, unpacked.
     unpacked
         These bytes, where the file is gzipped; else empty.
+    _known
+        What `listing` found, once it was asked.
     """
 
     path: Path
@@ -149,7 +153,13 @@ class FitsFile:
     _known: list[Hdu] = field(default_factory=list)
 
     def listing(self) -> Sequence[Hdu]:
-        """What each HDU is."""
+        """What each HDU is.
+
+        Returns
+        -------
+        sequence of Hdu
+            In the order of the file.
+        """
         if not self._known:
             found = list(_listing(self.hdus))
             self._known.extend(replace(hdu, label=_label(hdu, found)) for hdu in found)
@@ -164,6 +174,10 @@ class FitsFile:
             ``SCI,2``, ``SCI``, or an index from 0; empty for the first.
         extension
             Name that it must have, where nothing was chosen.
+
+        Returns
+        -------
+        Hdu
 
         Raises
         ------
@@ -190,6 +204,11 @@ class FitsFile:
         ----------
         extension
             Name that it must have, if any.
+
+        Returns
+        -------
+        Hdu or None
+            Its `label` is its index.
         """
         found = _listing(self.hdus)
         plain = (hdu for hdu in found if hdu.kind and len(hdu.shape) == 2)
@@ -222,6 +241,19 @@ class FitsFile:
     def read(self, hdu: Hdu, *, plane: str = "", max_pixels: int = _MAX_PIXELS) -> FitsImage:
         """The pixels of one image, checked before they are allocated.
 
+        Parameters
+        ----------
+        hdu
+            As `find`, `first` or `listing` gives it.
+        plane
+            Of a cube: ``luminance``, or the number of a plane from 1.
+        max_pixels
+            A larger image is refused.
+
+        Returns
+        -------
+        FitsImage
+
         Raises
         ------
         ReadError
@@ -248,7 +280,18 @@ class FitsFile:
         return FitsImage(data, header, unusable, axes)
 
     def beside(self, hdu: Hdu) -> dict[str, Hdu]:
-        """The mask, variance, error and weight that belong to an image of the file."""
+        """The mask, variance, error and weight that belong to an image of the file.
+
+        Parameters
+        ----------
+        hdu
+            The image.
+
+        Returns
+        -------
+        dict
+            By ``mask``, ``variance``, ``error`` or ``weight``; only those of the image's shape.
+        """
         listing = self.listing()
         chips = [other for other in listing if other.kind == hdu.kind and other.name == hdu.name]
         by_version = len({chip.version for chip in chips}) == len(chips) > 1
@@ -301,6 +344,11 @@ def open_images(path: str | os.PathLike[str]) -> Iterator[FitsFile]:
     path
         Plain, gzipped or tile-compressed.
 
+    Yields
+    ------
+    FitsFile
+        Closed afterwards.
+
     Raises
     ------
     ReadError
@@ -322,6 +370,12 @@ def read_image(
         The file; ``FILE[SCI,2]`` names an image in it.
     extension
         Name that the image must have.
+    max_pixels
+        A larger image is refused.
+
+    Returns
+    -------
+    FitsImage
 
     Raises
     ------
@@ -354,6 +408,11 @@ def image_choices(path: Path) -> tuple[str, ...]:
     ----------
     path
         A FITS file; kept by its size and time, for a folder that is looked at again and again.
+
+    Returns
+    -------
+    tuple of str
+        As a user writes them in ``FILE[LABEL]``.
     """
     if not path.name.lower().endswith(FITS_SUFFIXES):
         return ()
@@ -385,7 +444,18 @@ def _is_single(path: Path, size: int) -> bool:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a PNG, JPEG or TIFF, by its first bytes."""
+    """Whether a file is a PNG, JPEG or TIFF, by its first bytes.
+
+    Parameters
+    ----------
+    path
+        Of any file.
+
+    Returns
+    -------
+    bool
+        False also for one that cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(4).startswith(_PICTURE_MAGICS)
@@ -402,6 +472,11 @@ def read_picture_image(path: Path, plane: str = "") -> FitsImage:
         PNG, JPEG or TIFF.
     plane
         For a colour picture: ``luminance``, or the number of a plane from 1.
+
+    Returns
+    -------
+    FitsImage
+        Grey levels; its header has only the size.
 
     Raises
     ------

@@ -59,6 +59,10 @@ def read_wat(text: str) -> IrafAxis:
     text
         Values of ``WATj_001, WATj_002...`` one after the other, blanks at their ends included.
 
+    Returns
+    -------
+    IrafAxis
+
     Raises
     ------
     ValueError

@@ -46,6 +46,17 @@ def resolve_bits(profile: MaskBits, header: fits.Header) -> ResolvedBits | None:
     """What each bit of a mask means; None when neither profile nor header tells.
 
     The profile's own numbers go first, then ``MP_*`` words (Rubin's), then ``BITnn`` cards.
+
+    Parameters
+    ----------
+    profile
+        What the survey's profile says of its masks.
+    header
+        Of the mask image.
+
+    Returns
+    -------
+    ResolvedBits or None
     """
     if profile.bits:
         return ResolvedBits(profile.bits, frozenset(_numbers(profile.unusable)))
@@ -74,6 +85,8 @@ def read_mask_bits(
         The survey's own bits.
     bits
         What they mean; None takes every value but 0 as unusable.
+    name
+        Of the mask, for messages.
     unusable : (ny, nx) bool, optional
         True where a pixel must not be used whatever the mask says: BAD, among its planes.
 

@@ -19,9 +19,21 @@ _LARGE = 1 << 21
 
 @njit(cache=True)
 def unusable(data: Any, floor: float, out: Any) -> int:
-    """True where a value is not finite, or at a floor or below; flat arrays of one length.
+    """True where a value is not finite, or at a floor or below.
 
-    Returns how many values equal the one before them: of a large image in every fourth run.
+    Parameters
+    ----------
+    data : (n,) float
+        Values of an image, in a row.
+    floor
+        Highest value that stands for no data; -inf for none.
+    out : (n,) bool
+        Filled.
+
+    Returns
+    -------
+    int
+        How many values equal the one before them: of a large image in every fourth run.
     """
     same, k = 0, 0
     start, n = 0, len(data)

@@ -46,6 +46,11 @@ def split_choice(path: str | os.PathLike[str]) -> tuple[Path, str, str]:
 
     A file that has such a name itself is taken as it is.
 
+    Parameters
+    ----------
+    path
+        As a user wrote it.
+
     Returns
     -------
     file, image, plane
@@ -60,7 +65,18 @@ def split_choice(path: str | os.PathLike[str]) -> tuple[Path, str, str]:
 
 
 def stem_of(path: str | os.PathLike[str]) -> str:
-    """File name without folder and FITS suffix; the name of an image chosen in it stays."""
+    """File name without folder and FITS suffix; the name of an image chosen in it stays.
+
+    Parameters
+    ----------
+    path
+        Of an image, or a choice in one: ``FILE[SCI,2]``.
+
+    Returns
+    -------
+    str
+        For instance ``night1`` or ``night1[SCI,2]``.
+    """
     name, chosen = Path(path).name, ""
     match = _CHOICE.fullmatch(name)
     if match is not None and match[1].lower().endswith(_ANY_SUFFIX):
@@ -144,6 +160,10 @@ class Profile:
         What `load_profile` knows it by, and in words.
     observatory
         MPC code, where the header gives none.
+    pixel_scale_arcsec
+        Where there is no WCS; NaN when unknown.
+    no_data_floor
+        Values at or below are no data; NaN for none. Counts of the image.
     file_name
         Pattern of a difference image's name, without suffix; its groups fill `companions`.
         Empty when the survey is not known by its names.
@@ -158,14 +178,20 @@ class Profile:
         EXTNAME of image, mask, variance, where one file holds them all.
     words
         Header words of each number or text, first that is there wins.
+    fwhm
+        Header words of the PSF's width, in order of preference.
     ctype
         CTYPE1 and CTYPE2 of files that have none.
     unit_zero_point_mag
         Zero point by BUNIT, when no header word gives one.
-    no_data_floor
-        Values at or below are no data; NaN for none. Counts of the image.
-    pixel_scale_arcsec
-        Where there is no WCS; NaN when unknown.
+    bands
+        Short name of each filter, by what the header calls it.
+    times
+        Header words of the time, in order of preference.
+    mask
+        What the bits of its masks mean.
+    keep
+        Header words of values worth keeping with results, by the name under which they are kept.
     """
 
     name: str
@@ -188,17 +214,47 @@ class Profile:
     keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def groups(self, path: str | Path) -> dict[str, str] | None:
-        """What the file's name tells, or None when it is not one of this survey's."""
+        """What the file's name tells, or None when it is not one of this survey's.
+
+        Parameters
+        ----------
+        path
+            Of an image, which need not be there.
+
+        Returns
+        -------
+        dict or None
+            Text by the names of `file_name`'s groups; empty for a group that is not in the name.
+        """
         match = re.match(self.file_name, stem_of(path)) if self.file_name else None
         return None if match is None else match.groupdict(default="")
 
     def is_beside(self, path: str | Path) -> bool:
-        """Whether a file of this name lies beside an image and is none itself."""
+        """Whether a file of this name lies beside an image and is none itself.
+
+        Parameters
+        ----------
+        path
+            Of a file, which need not be there.
+
+        Returns
+        -------
+        bool
+        """
         return bool(self.not_frames) and re.search(self.not_frames, stem_of(path)) is not None
 
 
 def load_profile(name: str | Path) -> Profile:
     """A profile by its name, or from a TOML file.
+
+    Parameters
+    ----------
+    name
+        A shipped profile's name, such as ``ztf``; else the path of a TOML file.
+
+    Returns
+    -------
+    Profile
 
     Raises
     ------
@@ -218,7 +274,13 @@ def load_profile(name: str | Path) -> Profile:
 
 @functools.cache
 def builtin_profiles() -> Mapping[str, Profile]:
-    """The shipped profiles by name, the generic one last."""
+    """The shipped profiles by name, the generic one last.
+
+    Returns
+    -------
+    mapping of str to Profile
+        Read once in a process.
+    """
     profiles = {path.stem: _read_profile(path) for path in sorted(_FOLDER.glob("*.toml"))}
     profiles[_GENERIC] = profiles.pop(_GENERIC)
     return profiles

@@ -165,6 +165,11 @@ def find_exposure(header: fits.Header, words: Sequence[TimeWords], exposure_s: f
         that says which moment it is before one that does not.
     exposure_s
         NaN when unknown: a start or an end is then taken as it is, and a note says so.
+
+    Returns
+    -------
+    Exposure
+        Its time is None where no words tell it.
     """
     notes = _Notes()
     instants = [
@@ -269,6 +274,10 @@ def parse_instant(found: object, clock: str = "", scale: str = "utc") -> Time | 
         Time of day, ``HH:MM:SS``, for a date without one.
     scale
         Time scale of what is found, where it does not say itself (``Z``, ``+02:00``, ``TAI``).
+
+    Returns
+    -------
+    Time or None
     """
     parsed = _parsed(found, clock, scale)
     return None if parsed is None else parsed.time

@@ -407,6 +407,15 @@ def inject_files(
         How many were written, under their own names, beside ``truth.ecsv``.
     failures
         Path and reason of those that could not be.
+
+    Raises
+    ------
+    ConfigError
+        If two images have the same name.
+    ReadError
+        If no image could be used.
+    OutputError
+        If `out_dir` holds something, or cannot be written.
     """
     names = [Path(path).name for path in paths]
     twice = sorted({name for name in names if names.count(name) > 1})

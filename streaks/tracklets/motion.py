@@ -43,10 +43,16 @@ class Motion:
     ----------
     members
         Rows, in order of time.
+    time_s
+        The middle of the arc, seconds since the first sighting of the night.
     ra_deg, dec_deg
-        At `time_s`, the middle of the arc.
+        ICRS place at `time_s`.
+    rate, rate_err
+        Speed on the sky and its 1-sigma error, arcsec/s.
     pa_deg
-        Direction of motion in [0, 360).
+        Direction of motion, east of north, in [0, 360).
+    pa_err_deg
+        Its 1-sigma error; NaN for no motion.
     rms_arcsec
         Of the midpoints about the motion; NaN for two of them.
     cost
@@ -69,6 +75,18 @@ def link_motions(seen: Sightings, config: TrackletConfig) -> list[Motion]:
     """Motions of two or more sightings each; no sighting is in two.
 
     Motions of more sightings go before those of fewer, among equals the better fit.
+
+    Parameters
+    ----------
+    seen
+        Sightings of the night.
+    config
+        How far apart in time, place and rate sightings of one object may be.
+
+    Returns
+    -------
+    list of Motion
+        Empty where nothing fits together.
     """
     usable = _usable(seen, config)
     cost = _pair_costs(seen, usable, config)
@@ -88,7 +106,20 @@ def link_motions(seen: Sightings, config: TrackletConfig) -> list[Motion]:
 
 
 def fit_motion(seen: Sightings, members: Sequence[int]) -> Motion:
-    """The straight motion that passes nearest to some midpoints, by least squares."""
+    """The straight motion that passes nearest to some midpoints, by least squares.
+
+    Parameters
+    ----------
+    seen
+        Sightings of the night.
+    members
+        Rows of two sightings or more, at different times; in any order.
+
+    Returns
+    -------
+    Motion
+        By its midpoints alone: lengths and directions of the trails do not enter.
+    """
     rows = np.array(sorted(members, key=lambda row: seen.time_s[row]))
     t = seen.time_s[rows]
     middle = 0.5 * (t[0] + t[-1])

@@ -19,6 +19,18 @@ def link_pieces(seen: Sightings, config: TrackletConfig) -> list[tuple[int, ...]
 
     A piece is a trail that an edge or a mask cuts: what ends inside an image does not go on in
     the next one. Mosaics turn and bend from chip to chip, so directions are compared on the sky.
+
+    Parameters
+    ----------
+    seen
+        Sightings of the night.
+    config
+        How well pieces of one trail must lie on one line.
+
+    Returns
+    -------
+    list of tuple of int
+        Rows of `seen` in each group, in increasing order.
     """
     groups: list[set[int]] = []
     for rows in _exposures(seen):

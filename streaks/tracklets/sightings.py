@@ -55,15 +55,31 @@ class Sightings:
 
     Parameters
     ----------
-    time_s
+    streak_id, image : (n,) str
+        Of each streak, and of the image that it is in.
+    time_s : (n,)
         Mid-exposure, seconds since the first of the night.
+    start
+        The instant from which `time_s` counts.
+    ra, dec : (n,)
+        ICRS midpoints, rad.
     xyz : (n, 3)
         Unit vectors of the midpoints, ICRS.
-    length_arcsec, exposure_s
+    pa, pa_err : (n,)
+        Position angle of the line, east of north, in [0, pi), and its error, rad.
+    length_arcsec : (n,)
         Of the trail on the sky.
-    along_arcsec, across_arcsec
-        Errors of the midpoint.
-    cut
+    rate, rate_err : (n,)
+        Length over exposure time and its error, arcsec/s.
+    along_arcsec, across_arcsec : (n,)
+        Errors of the midpoint along the trail and across it.
+    mag, mag_err : (n,)
+        In the image's own band.
+    label : (n,) str
+        Class; empty where not classified.
+    flags : (n,) int
+        Bits of `streaks.tables.StreakFlag`.
+    cut : (n,) bool
         An end at an edge or mask: the length is a lower limit.
     """
 
@@ -95,7 +111,19 @@ class Sightings:
 
 
 def sightings_of(streaks: QTable) -> Sightings:
-    """The bare numbers of a streak table of any number of frames."""
+    """The bare numbers of a streak table of any number of frames.
+
+    Parameters
+    ----------
+    streaks
+        With the columns of `streaks.tables.NIGHT_COLUMNS`; others are left out.
+
+    Returns
+    -------
+    Sightings
+        A row for each of the table's. Places, times and rates that are unknown stay NaN; an
+        unknown error gets a cautious value.
+    """
     ra, dec = _radians(streaks, "ra"), _radians(streaks, "dec")
     length_px = _bare(streaks, "length")
     ends = [_radians(streaks, name) for name in ("ra0", "dec0", "ra1", "dec1")]
@@ -131,7 +159,20 @@ def sightings_of(streaks: QTable) -> Sightings:
 
 
 def tracklet_name(prefix: str, streak_ids: Iterable[str]) -> str:
-    """Eight characters that the same streaks always get: a letter and seven of their hash."""
+    """Eight characters that the same streaks always get: a letter and seven of their hash.
+
+    Parameters
+    ----------
+    prefix
+        The letter.
+    streak_ids
+        Of the streaks; their order does not matter.
+
+    Returns
+    -------
+    str
+        The letter, then digits and capital letters.
+    """
     digest = hashlib.sha256("\n".join(sorted(streak_ids)).encode()).digest()
     number = int.from_bytes(digest[:8], "big")
     name = ""
@@ -142,7 +183,18 @@ def tracklet_name(prefix: str, streak_ids: Iterable[str]) -> str:
 
 
 def separation_rad(ra0: Floats, dec0: Floats, ra1: Floats, dec1: Floats) -> Floats:
-    """Angular distance by the haversine, which keeps small angles."""
+    """Angular distance by the haversine, which keeps small angles.
+
+    Parameters
+    ----------
+    ra0, dec0, ra1, dec1
+        Two places, rad, of any shapes that broadcast.
+
+    Returns
+    -------
+    float64 of that shape
+        rad, in [0, pi].
+    """
     h = np.sin((dec1 - dec0) / 2) ** 2 + np.cos(dec0) * np.cos(dec1) * np.sin((ra1 - ra0) / 2) ** 2
     return np.asarray(2 * np.arcsin(np.sqrt(np.clip(h, 0.0, 1.0))))
 

@@ -157,7 +157,18 @@ def make_cutouts(
 
 
 def truth_table(rows: Iterable[Mapping[str, float | str | int]]) -> QTable:
-    """Rows of truth as a checked table."""
+    """Rows of truth as a checked table.
+
+    Parameters
+    ----------
+    rows
+        Values of `TRUTH_COLUMNS` by name, bare numbers in the columns' units.
+
+    Returns
+    -------
+    QTable
+        `TRUTH_COLUMNS`, a row for each of `rows`.
+    """
     rows = list(rows)
     return build_table(
         TRUTH_COLUMNS, {c.name: [row[c.name] for row in rows] for c in TRUTH_COLUMNS}
@@ -175,7 +186,24 @@ def iter_cutouts(
     progress: Callable[[int], None] | None = None,
     doubtful: bool = False,
 ) -> Iterator[_One]:
-    """The cutouts of `make_cutouts` one by one, in order, in flat memory."""
+    """The cutouts of `make_cutouts` one by one, in order, in flat memory.
+
+    Parameters
+    ----------
+    n, seed, mix, size_px, rendering, workers, progress, doubtful
+        As `make_cutouts` takes them.
+
+    Yields
+    ------
+    object
+        With ``difference``, (size_px, size_px) float32, counts; ``mask``, bool of the same shape,
+        True where a pixel must not be used; and ``truth``, values of `TRUTH_COLUMNS` by name.
+
+    Raises
+    ------
+    ConfigError
+        If n, size, rendering, workers or mix cannot be used.
+    """
     jobs = _plan(n, seed, mix, size_px, rendering, workers, doubtful)
     yield from _run(_make_chunk, jobs, workers, progress)
 
@@ -193,7 +221,24 @@ def iter_pictures(
     """Synthetic cutouts as ZTF stores them: JPEG files, dark for positive, with their truth.
 
     Those at a chip's edge are cropped and so not square; the truth refers to the cutout as
-    `streaks.readers.read_cutouts` pads it. Options are those of `make_cutouts`.
+    `streaks.readers.read_cutouts` pads it.
+
+    Parameters
+    ----------
+    n, seed, mix, size_px, workers, progress, doubtful
+        As `make_cutouts` takes them.
+
+    Yields
+    ------
+    picture : bytes
+        A JPEG file.
+    truth : dict
+        Values of `TRUTH_COLUMNS` by name, in the columns' units.
+
+    Raises
+    ------
+    ConfigError
+        If n, size, workers or mix cannot be used.
     """
     jobs = _plan(n, seed, mix, size_px, "picture", workers, doubtful)
     yield from _run(_draw_chunk, jobs, workers, progress)

@@ -33,6 +33,11 @@ def draw_montage(cutouts: Cutouts, truth: QTable, *, per_class: int = 12) -> NDA
     -------
     (ny, nx, 3) uint8
         BGR. Row 0 of each image is at the bottom, as astronomers draw it.
+
+    Raises
+    ------
+    ConfigError
+        If `per_class` is less than 1.
     """
     import cv2
 
@@ -56,7 +61,20 @@ def draw_montage(cutouts: Cutouts, truth: QTable, *, per_class: int = 12) -> NDA
 
 
 def draw_tile(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """One cutout as BGR, dark on light, masked areas tinted, row 0 at the bottom."""
+    """One cutout as BGR, dark on light, masked areas tinted, row 0 at the bottom.
+
+    Parameters
+    ----------
+    values : (ny, nx)
+        Counts. Grey levels are set by the median and spread of what is not masked.
+    mask : (ny, nx) bool
+        True where a pixel must not be used.
+
+    Returns
+    -------
+    (ny, nx, 3) uint8
+        With a black frame.
+    """
     good = values[~mask]
     middle = float(np.median(good)) if good.size else 0.0
     sigma = 1.4826 * float(np.median(np.abs(good - middle))) if good.size else 0.0
@@ -73,6 +91,15 @@ def write_montage(
     path: str | Path, cutouts: Cutouts, truth: QTable, *, per_class: int = 12
 ) -> None:
     """`draw_montage` as a PNG file.
+
+    Parameters
+    ----------
+    path
+        Must end in ``.png``; a file that is there is replaced.
+    cutouts, truth
+        As `make_cutouts` gives them.
+    per_class
+        How many of each.
 
     Raises
     ------

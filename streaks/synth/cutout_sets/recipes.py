@@ -38,6 +38,31 @@ class Sky:
     """A small sky under construction; recipes add to it.
 
     Coordinates are those of the scene, which is larger than the cutout by `margin_px` all round.
+
+    Parameters
+    ----------
+    rng
+        Of this sky alone.
+    size_px
+        Side of the cutout.
+    margin_px
+        How far the scene goes on beyond the cutout on each side.
+    label
+        Class of the subject.
+    rendering
+        How the cutout is stored and shown.
+    conditions
+        Of the exposure and its reference.
+    subject : (ny, nx), optional
+        Light of the subject alone, counts.
+    segment
+        The subject's line in the scene, 0-based px; None for no line.
+    flux
+        Of the subject, counts; NaN for no line.
+    width_px
+        Of a cosmic ray's track, sigma; NaN for anything else.
+    placed
+        ``(x, y, flux)`` of the stars put in one by one; px and counts.
     """
 
     rng: np.random.Generator
@@ -53,8 +78,8 @@ class Sky:
     subject: Float | None = None
     segment: Segment | None = None
     flux: float = math.nan
-    width_px: float = math.nan  # of a cosmic ray's track, sigma
-    placed: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, flux of stars
+    width_px: float = math.nan
+    placed: list[tuple[float, float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.stars = Stars(np.zeros(0), np.zeros(0), np.zeros(0))
@@ -76,7 +101,13 @@ class Sky:
         return self.conditions.sigma
 
     def usable(self) -> Mask:
-        """Pixels of the cutout that a reader gets to see."""
+        """Pixels of the cutout that a reader gets to see.
+
+        Returns
+        -------
+        (ny, nx) bool
+            In the scene's shape: True inside the window and the chip, where nothing is masked.
+        """
         left, right, bottom, top = self.rendering.edge
         half = self.rendering.window_px // 2
         low, high = self.margin_px, self.margin_px + self.size_px
@@ -93,12 +124,34 @@ class Sky:
         self.background += background
 
     def near_middle(self, spread_px: float) -> tuple[float, float]:
-        """A place off the middle by about as much as finders are off."""
+        """A place off the middle by about as much as finders are off.
+
+        Parameters
+        ----------
+        spread_px
+            Standard deviation along each axis.
+
+        Returns
+        -------
+        x, y : float
+            Scene pixels, 0-based.
+        """
         x, y = self.middle + self.rng.normal(0, spread_px, 2)
         return float(x), float(y)
 
     def off_middle(self, nearest_px: float) -> tuple[float, float]:
-        """A place at least this far from the middle, inside the scene."""
+        """A place at least this far from the middle, inside the scene.
+
+        Parameters
+        ----------
+        nearest_px
+            Least distance from the middle.
+
+        Returns
+        -------
+        x, y : float
+            Scene pixels, 0-based; equally likely anywhere on the ring.
+        """
         angle = self.rng.uniform(0, 2 * math.pi)
         farthest = max(nearest_px + 1.0, 0.72 * self.size_px)
         r = math.sqrt(self.rng.uniform(nearest_px**2, farthest**2))
@@ -110,7 +163,22 @@ class Sky:
 
 
 def render_light(shape: tuple[int, int], trail: Trail, psf: Psf) -> Float:
-    """A trail of unit flux, in pieces and out of focus where it is so."""
+    """A trail of unit flux, in pieces and out of focus where it is so.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+        Of the image.
+    trail
+        What is drawn.
+    psf
+        Of the image, before pixels blur it.
+
+    Returns
+    -------
+    (ny, nx) float32
+        Light that falls outside is lost.
+    """
     wide = replace(psf, fwhm_px=psf.fwhm_px * trail.fwhm_factor)
     image = np.zeros(shape, np.float32)
     pieces = trail.pieces or ((trail.segment, 1.0),)
@@ -448,13 +516,38 @@ RECIPES: Mapping[str, Callable[[Sky], None]] = {
 
 
 def render(sky: Sky) -> tuple[Float, Float, Float]:
-    """Stars of a sky in science image and reference, and what subtraction leaves; no noise yet."""
+    """Stars of a sky in science image and reference, and what subtraction leaves; no noise yet.
+
+    Parameters
+    ----------
+    sky
+        With its class's recipe carried out.
+
+    Returns
+    -------
+    science, reference : (ny, nx) float32
+        Counts of the science image.
+    residual : (ny, nx) float32
+        What subtraction leaves of the stars, counts.
+    """
     science, reference = render_stars(sky.shape, sky.stars, sky.conditions, sky.rng)
     return science, reference, subtract(science, reference, sky.conditions)
 
 
 def expose(sky: Sky, science: Float, reference: Float, residual: Float) -> Float:
-    """The difference image of a rendered sky with its noise, in counts."""
+    """The difference image of a rendered sky with its noise, in counts.
+
+    Parameters
+    ----------
+    sky
+        With its class's recipe carried out.
+    science, reference, residual : (ny, nx), counts
+        As `render` gives them, in the scene's shape.
+
+    Returns
+    -------
+    (ny, nx) float32, counts
+    """
     photons = science + np.maximum(sky.added, 0)
     return add_noise(residual + sky.added, photons, reference, sky.conditions, sky.rng)
 

@@ -75,7 +75,21 @@ class Rendering:
 def draw_rendering(
     rng: np.random.Generator, size_px: int, *, edge_probability: float = 0.15
 ) -> Rendering:
-    """A rendering as users' cutouts spread over them."""
+    """A rendering as users' cutouts spread over them.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    size_px
+        Side of the cutout.
+    edge_probability
+        How often the chip's edge lies in the cutout.
+
+    Returns
+    -------
+    Rendering
+    """
     window = size_px
     if rng.random() < 0.2:
         window = 63 if rng.random() < 0.6 else int(rng.integers(31, 111))
@@ -101,7 +115,19 @@ def draw_rendering(
 
 
 def draw_picture_rendering(rng: np.random.Generator, size_px: int) -> Rendering:
-    """The rendering of ZTF's stored streak pictures: JPEG, dark for positive, cut at chip edges."""
+    """The rendering of ZTF's stored streak pictures: JPEG, dark for positive, cut at chip edges.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    size_px
+        Side of the cutout.
+
+    Returns
+    -------
+    Rendering
+    """
     edge = [0, 0, 0, 0]
     if rng.random() < 0.12:
         edge[rng.integers(4)] = int(rng.integers(4, max(5, int(0.45 * size_px))))
@@ -147,7 +173,21 @@ def _draw_picture_sigmas(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def crop_to_rendering(image: NDArray[Any], fill: float, rendering: Rendering) -> NDArray[Any]:
-    """An image with everything outside the rendering's window and chip replaced; size stays."""
+    """An image with everything outside the rendering's window and chip replaced; size stays.
+
+    Parameters
+    ----------
+    image : (size, size)
+        Counts, grey levels or a mask.
+    fill
+        What stands outside.
+    rendering
+        Its window, edges, and whether what is inside the chip moves to the middle.
+
+    Returns
+    -------
+    (size, size), of the image's type
+    """
     size = image.shape[0]
     left, right, bottom, top = rendering.edge
     valid = (slice(bottom, size - top), slice(left, size - right))
@@ -170,7 +210,18 @@ def crop_to_rendering(image: NDArray[Any], fill: float, rendering: Rendering) ->
 
 
 def shift_of_rendering(rendering: Rendering) -> tuple[int, int]:
-    """How far a rendering moves things, (dx, dy) px."""
+    """How far a rendering moves things, (dx, dy) px.
+
+    Parameters
+    ----------
+    rendering
+        How a cutout is stored.
+
+    Returns
+    -------
+    dx, dy : int
+        0 for a rendering that does not move the chip's part to the middle.
+    """
     if not rendering.recentred:
         return 0, 0
     left, right, bottom, top = rendering.edge
@@ -217,6 +268,15 @@ def to_levels(
 ) -> tuple[NDArray[np.uint8], float, float]:
     """Counts as 8-bit grey levels, dark for positive.
 
+    Parameters
+    ----------
+    image : (ny, nx)
+        Counts.
+    sigma
+        Noise, counts; used where the rendering does not measure it in the image.
+    rendering
+        Its stretch.
+
     Returns
     -------
     levels : (ny, nx) uint8
@@ -235,13 +295,19 @@ def encode_picture(difference: Float, mask: Mask, sigma: float, rendering: Rende
 
     Parameters
     ----------
-    difference : (size, size), counts
+    difference : (size, size)
+        Counts.
     mask : (size, size) bool
         Pixels that the pipeline filled with a flat level.
     sigma
         Noise, counts.
     rendering
         An 8-bit one.
+
+    Returns
+    -------
+    bytes
+        A JPEG file, dark for positive.
     """
     import cv2
 

@@ -77,7 +77,17 @@ def seen_snr(sky: Sky, residual: Float) -> float:
 def doubt(sky: Sky, residual: Float) -> str:
     """Why the picture cannot tell a sky's class; empty where it can.
 
-    Parameters are those of `seen_snr`.
+    Parameters
+    ----------
+    sky
+        With its class's recipe carried out.
+    residual : (ny, nx), counts
+        What subtraction leaves of the sky's stars, in the sky's shape.
+
+    Returns
+    -------
+    str
+        The first reason found; always empty for a sky to be skipped.
     """
     if sky.label == SKIP:
         return ""

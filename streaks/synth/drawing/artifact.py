@@ -67,6 +67,11 @@ def draw_artifact(
         One of `ARTIFACTS`.
     psf
         Of the image, before pixels blur it.
+
+    Returns
+    -------
+    Artifact
+        Its light has no set brightness yet.
     """
     ny, nx = shape
     x, y = float(rng.uniform(0, nx - 1)), float(rng.uniform(0, ny - 1))

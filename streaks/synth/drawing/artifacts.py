@@ -21,7 +21,21 @@ Grid = tuple[Float, Float]
 
 @dataclass(frozen=True, eq=False)
 class CosmicRay:
-    """The track of a particle: points that no optics has blurred."""
+    """The track of a particle: points that no optics has blurred.
+
+    Parameters
+    ----------
+    segment
+        From the first point to the last, 0-based px.
+    x, y : (n,)
+        The points, px.
+    weight : (n,)
+        Charge of each, relative.
+    width_px
+        How far charge spreads inside the silicon, sigma.
+    peak_sigma
+        Brightest pixel, in units of the image's noise.
+    """
 
     segment: Segment
     x: NDArray[np.float64]
@@ -31,7 +45,18 @@ class CosmicRay:
     peak_sigma: float
 
     def render(self, shape: tuple[int, int]) -> Float:
-        """Its image with a brightest pixel of 1."""
+        """Its image with a brightest pixel of 1.
+
+        Parameters
+        ----------
+        shape : (ny, nx)
+            Of the image.
+
+        Returns
+        -------
+        (ny, nx) float32
+            All 0 where the track lies outside.
+        """
         image = np.zeros(shape, np.float32)
         # Charge diffuses by a third of a pixel or so inside the silicon, whatever the seeing.
         add_points(image, self.x, self.y, self.weight, Psf(2.3548 * self.width_px))
@@ -42,7 +67,21 @@ class CosmicRay:
 def draw_cosmic_ray(
     rng: np.random.Generator, centre: tuple[float, float], *, longest_px: float = 70.0
 ) -> CosmicRay:
-    """A straight, bent, worm-like or comet-like track."""
+    """A straight, bent, worm-like or comet-like track.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    centre : (x, y)
+        Middle of the line from its first point to its last, px.
+    longest_px
+        Longest path.
+
+    Returns
+    -------
+    CosmicRay
+    """
     kind = rng.choice(["straight", "bent", "worm", "comet", "hit"], p=[0.5, 0.15, 0.17, 0.1, 0.08])
     length = log_uniform(rng, 3.0, longest_px) if kind != "hit" else rng.uniform(0.5, 3.0)
     if kind == "worm":
@@ -75,7 +114,21 @@ def _random_walk(rng: np.random.Generator, n: int, size: float) -> NDArray[np.fl
 
 
 def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cells: float) -> Float:
-    """Random smooth field of unit spread with about this many cells along the longer side."""
+    """Random smooth field of unit spread with about this many cells along the longer side.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    shape : (ny, nx)
+        Of the image.
+    cells
+        How many random values along the longer side the field is interpolated from.
+
+    Returns
+    -------
+    (ny, nx) float32
+    """
     import cv2
 
     ny, nx = shape
@@ -86,7 +139,21 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cells: float)
 
 
 def draw_gradient(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> Float:
-    """Background left over: a slope, the glow of a star beyond one side, steps or stripes."""
+    """Background left over: a slope, the glow of a star beyond one side, steps or stripes.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    shape : (ny, nx)
+        Of the image.
+    sigma
+        Noise, counts; the gradient is about a tenth of it to all of it.
+
+    Returns
+    -------
+    (ny, nx) float32, counts
+    """
     ny, nx = shape
     x = np.linspace(-1, 1, nx, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, ny, dtype=np.float32)[:, None]
@@ -116,7 +183,22 @@ def draw_gradient(rng: np.random.Generator, shape: tuple[int, int], sigma: float
 def draw_ghost(
     rng: np.random.Generator, shape: tuple[int, int], centre: tuple[float, float]
 ) -> Float:
-    """A reflection of a bright star, brightest part near 1, of either sign."""
+    """A reflection of a bright star, brightest part near 1, of either sign.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    shape : (ny, nx)
+        Of the image.
+    centre : (x, y)
+        About where it lies, px.
+
+    Returns
+    -------
+    (ny, nx) float32
+        Scaled so that all but 0.5 % of the pixels lie within -1 and 1.
+    """
     kind = rng.choice(
         ["sheets", "waves", "fan", "caustic", "hook", "disc"], p=[0.22, 0.28, 0.16, 0.14, 0.1, 0.1]
     )

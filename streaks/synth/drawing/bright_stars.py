@@ -21,6 +21,31 @@ class BrightStar:
     """A star whose core the pipeline masks.
 
     Lengths in px, amplitudes in units of the difference's noise.
+
+    Parameters
+    ----------
+    x, y
+        Its place, 0-based.
+    half_width, half_height
+        Of the masked block.
+    corner
+        How far its corners are cut off.
+    bleed_half_width, bleed_reach
+        Half-width of the masked bleed (0 for none), and how far it goes beyond the block, down
+        and up.
+    halo, halo_px, round_halo
+        Amplitude of the halo and the length over which it fades; whether it is round or follows
+        the block.
+    spikes
+        ``(angle, amplitude, decay)`` of each diffraction spike; angle in rad from +x towards +y.
+    rim, rim_px
+        Amplitude of the ringing at the block's edges, and the length over which it fades.
+    fans
+        ``(angle, spread, amplitude, decay)`` of each fan of checkered light; angles in rad.
+    arcs
+        ``(radius, amplitude)`` of each ring.
+    columns
+        Amplitude of bright and dark columns above and below the block.
     """
 
     x: float
@@ -33,12 +58,12 @@ class BrightStar:
     halo: float = 0.0
     halo_px: float = 8.0
     round_halo: bool = False
-    spikes: tuple[tuple[float, float, float], ...] = ()  # angle in rad, amplitude, decay
+    spikes: tuple[tuple[float, float, float], ...] = ()
     rim: float = 0.0
     rim_px: float = 4.0
-    fans: tuple[tuple[float, float, float, float], ...] = ()  # angle, spread, amplitude, decay
-    arcs: tuple[tuple[float, float], ...] = ()  # radius, amplitude
-    columns: float = 0.0  # bright and dark columns above and below the block
+    fans: tuple[tuple[float, float, float, float], ...] = ()
+    arcs: tuple[tuple[float, float], ...] = ()
+    columns: float = 0.0
 
 
 def draw_bright_star(
@@ -55,6 +80,10 @@ def draw_bright_star(
     naked
         Whether the whole field's stars stand in the difference: then it wears a broad halo and a
         plain square block.
+
+    Returns
+    -------
+    BrightStar
     """
     if naked:
         half = rng.uniform(6, 10)

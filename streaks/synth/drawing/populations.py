@@ -43,7 +43,19 @@ class Trail:
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """One draw, uniform in the logarithm."""
+    """One draw, uniform in the logarithm.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    low, high
+        Bounds, positive.
+
+    Returns
+    -------
+    float
+    """
     return float(math.exp(rng.uniform(math.log(low), math.log(high))))
 
 
@@ -54,7 +66,22 @@ def draw_asteroid(
     shortest_px: float = 3.0,
     longest_px: float = 110.0,
 ) -> Trail:
-    """A short straight trail, uniform or slowly varying, both ends seen."""
+    """A short straight trail, uniform or slowly varying, both ends seen.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    centre : (x, y)
+        Midpoint of the trail, px.
+    shortest_px, longest_px
+        Bounds of its length, uniform in the logarithm; the longest is at least 1.2 times the
+        shortest.
+
+    Returns
+    -------
+    Trail
+    """
     length = log_uniform(rng, shortest_px, max(longest_px, 1.2 * shortest_px))
     # Most real ones are faint: 5-15 in total; bright ones are needed all the same.
     snr = log_uniform(rng, 4.0, 60.0) if rng.random() < 0.7 else log_uniform(rng, 30.0, 800.0)
@@ -82,12 +109,19 @@ def draw_satellite(
 
     Parameters
     ----------
-    centre
+    rng
+        Source of randomness.
+    centre : (x, y)
         A point on the trail, px.
     reach_px
         How far from there the trail surely has left the field.
     seen_px
         Side of what is seen of it: two flashes at least lie inside.
+
+    Returns
+    -------
+    list of Trail
+        One, or two for a pair.
     """
     theta = rng.uniform(0, 180)
     kind = rng.choice(

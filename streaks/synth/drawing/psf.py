@@ -84,7 +84,18 @@ class Psf:
         return math.ceil(_REACH_SIGMA * math.hypot(widest, 0.29)) + 1
 
     def transfer(self, ky: NDArray[Any], kx: NDArray[Any]) -> NDArray[np.float32]:
-        """Fourier transform of the pixel-integrated PSF at frequencies in cycles a pixel."""
+        """Fourier transform of the pixel-integrated PSF at frequencies in cycles a pixel.
+
+        Parameters
+        ----------
+        ky, kx
+            Frequencies along y and x, cycles a pixel, of shapes that broadcast.
+
+        Returns
+        -------
+        float32 of that shape
+            1 at frequency 0.
+        """
         total = np.zeros(np.broadcast_shapes(ky.shape, kx.shape), np.float32)
         for share, sx, sy in self.components:
             along_x = np.exp(-2 * (math.pi * sx * kx) ** 2) * np.sinc(kx)
@@ -170,7 +181,22 @@ def _pixel_shares(pixel: NDArray[Any], centre: NDArray[Any], sigma: float) -> ND
 def trail_points(
     segment: Segment, psf: Psf, *, step_px: float | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Midpoints of equal short pieces of a segment, closer than the PSF can tell apart."""
+    """Midpoints of equal short pieces of a segment, closer than the PSF can tell apart.
+
+    Parameters
+    ----------
+    segment
+        The trail, 0-based px.
+    psf
+        The point spread function.
+    step_px
+        Longest piece; half of the PSF's narrowest sigma, 0.5 px at most, when not given.
+
+    Returns
+    -------
+    x, y : (n,) float64
+        px, from the first end to the last; n is at least 1.
+    """
     narrowest = min(min(sx, sy) for _, sx, sy in psf.components)
     step = min(0.5, 0.5 * narrowest) if step_px is None else step_px
     n = max(1, math.ceil(segment.length_px / step))
@@ -190,7 +216,28 @@ def add_trail(
     profile: ArrayLike | None = None,
     chunk_px: float = 64.0,
 ) -> None:
-    """Add one trail to an image, in place; see `render_trail`."""
+    """Add one trail to an image, in place; see `render_trail`.
+
+    Parameters
+    ----------
+    image : (ny, nx) float, counts
+        Changed in place; light that falls outside is lost.
+    segment
+        Where the point source's centre was at shutter open and close, 0-based px.
+    flux
+        Total flux of the whole trail, counts.
+    psf
+        The point spread function.
+    profile : (n,), optional
+        Brightness at n equally spaced places from the first end to the last; uniform if absent.
+    chunk_px
+        The trail is drawn in pieces of about this length; the result is the same.
+
+    Raises
+    ------
+    ConfigError
+        If the profile holds no light.
+    """
     x, y = trail_points(segment, psf)
     weights = np.full(x.size, 1.0 / x.size)
     if profile is not None:

@@ -47,6 +47,15 @@ class Ringing:
     Amplitudes are relative to what rings; decay lengths are in px. ``vertical`` alternates from
     row to row, ``horizontal`` from column to column, ``checker`` in both. ``sharpening`` is an
     extra gain that grows with the square of the frequency.
+
+    Parameters
+    ----------
+    vertical, horizontal, checker
+        Amplitudes from row to row, from column to column, and in both.
+    decay_px
+        Length over which the fringes fade.
+    sharpening
+        Extra gain at high frequencies.
     """
 
     vertical: float = 0.0
@@ -109,14 +118,34 @@ class Conditions:
 
 @dataclass(frozen=True, eq=False)
 class Stars:
-    """Places (px, 0-based) and fluxes (counts) of stars."""
+    """Places (px, 0-based) and fluxes (counts) of stars.
+
+    Parameters
+    ----------
+    x, y : (n,)
+        Places, 0-based px.
+    flux : (n,)
+        Counts.
+    """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     flux: NDArray[np.float64]
 
     def joined(self, x: list[float], y: list[float], flux: list[float]) -> Stars:
-        """These stars and a few more."""
+        """These stars and a few more.
+
+        Parameters
+        ----------
+        x, y
+            Places of the others, 0-based px.
+        flux
+            Their fluxes, counts.
+
+        Returns
+        -------
+        Stars
+        """
         return Stars(np.r_[self.x, x], np.r_[self.y, y], np.r_[self.flux, flux])
 
 
@@ -133,6 +162,10 @@ def draw_conditions(
         How much worse than usual the subtraction's knowledge of the PSF is.
     misregistration
         The same for the registration; as `mismatch` if absent.
+
+    Returns
+    -------
+    Conditions
     """
     misregistration = mismatch if misregistration is None else misregistration
     # ZTF's difference stamps have a FWHM of 2.55 px in the median; the tails cover other cameras.
@@ -202,7 +235,23 @@ def draw_stars(
     faintest: float = 400.0,
     brightest: float = 4e5,
 ) -> Stars:
-    """Stars at random places with N(>F) ~ F**-0.75, about that of mid-latitude star counts."""
+    """Stars at random places with N(>F) ~ F**-0.75, about that of mid-latitude star counts.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    shape : (ny, nx)
+        Of the image.
+    n
+        How many.
+    faintest, brightest
+        Bounds of their flux, counts.
+
+    Returns
+    -------
+    Stars
+    """
     ny, nx = shape
     slope = 0.75
     low, high = faintest**-slope, brightest**-slope
@@ -213,7 +262,23 @@ def draw_stars(
 def render_stars(
     shape: tuple[int, int], stars: Stars, conditions: Conditions, rng: np.random.Generator
 ) -> tuple[Float, Float]:
-    """Science and reference image of stars, without noise, in counts of the science image."""
+    """Science and reference image of stars, without noise, in counts of the science image.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+        Of the images.
+    stars
+        In the reference's pixels.
+    conditions
+        PSFs, shift and flux ratio of both images, and where they saturate.
+    rng
+        Source of the scatter of places and fluxes from star to star.
+
+    Returns
+    -------
+    science, reference : (ny, nx) float32
+    """
     n, c = stars.x.size, conditions
     scatter = rng.normal(0.0, 1.0, (3, n))
     science = np.zeros(shape, np.float32)
@@ -284,7 +349,19 @@ def subtract_exposures(
 
 
 def pass_object(image: Float, conditions: Conditions) -> Float:
-    """What subtraction makes of light that is in the science image alone; flux stays."""
+    """What subtraction makes of light that is in the science image alone; flux stays.
+
+    Parameters
+    ----------
+    image : (ny, nx), counts
+        The light, seen through the science image's PSF.
+    conditions
+        Of the exposure, its reference and their subtraction.
+
+    Returns
+    -------
+    (ny, nx) float32, counts
+    """
     ky, kx = _frequencies(image.shape)
     kernel_n, _ = _kernels(conditions, ky, kx)
     return fft.irfft2(fft.rfft2(image) * kernel_n, s=image.shape).astype(np.float32)
@@ -332,7 +409,21 @@ def add_noise(
     conditions: Conditions,
     rng: np.random.Generator,
 ) -> Float:
-    """The difference with its noise: background, photons of what is bright, correlation."""
+    """The difference with its noise: background, photons of what is bright, correlation.
+
+    Parameters
+    ----------
+    difference, science, reference : (ny, nx), counts
+        Without noise; the difference stays as it is.
+    conditions
+        Noise of the background, gain, and how strongly neighbours correlate.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    (ny, nx) float32, counts
+    """
     c = conditions
     bright = np.maximum(science, 0) + c.reference_noise**2 * np.maximum(reference, 0)
     sigma = np.sqrt(np.float32(c.sigma**2) + bright * np.float32(1.0 / c.gain))
@@ -341,7 +432,20 @@ def add_noise(
 
 
 def correlate_noise(noise: Float, correlation: float) -> Float:
-    """Noise mixed with its four neighbours so that lag 1 has this correlation."""
+    """Noise mixed with its four neighbours so that lag 1 has this correlation.
+
+    Parameters
+    ----------
+    noise : (ny, nx)
+        White.
+    correlation
+        Of neighbours along one axis, at most 0.5; 0 gives the noise back.
+
+    Returns
+    -------
+    (ny, nx)
+        Of the same variance, away from the edges.
+    """
     if correlation == 0:
         return noise
     # With neighbours weighted a, lag 1 correlates by 2a / (1 + 4 a^2).

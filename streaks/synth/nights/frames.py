@@ -59,31 +59,54 @@ _PATCH_PX = 64
 
 @dataclass(frozen=True, kw_only=True)
 class NightConfig:
-    """What fills a simulated night; densities are per 2048 x 2048 px."""
+    """What fills a simulated night; densities are per 2048 x 2048 px.
 
-    #: A mid-latitude ZTF quadrant (3072 x 3080) shows about 3000.
+    Parameters
+    ----------
+    stars
+        A mid-latitude ZTF quadrant (3072 x 3080 px) shows about 3000 of them.
+    dipoles
+        Stars that are out of register and leave dipoles.
+    masked_stars
+        Saturated stars with bleeds, masked.
+    cosmic_rays, ghosts
+        Their densities.
+    point_sources
+        Variable stars and transients, of both signs.
+    satellites
+        In a frame of any size, in the mean.
+    asteroids : (fewest, most)
+        In a frame.
+    asteroid_snr, asteroid_length_px : (least, largest)
+        Matched-filter S/N of asteroids, and the length of their trails.
+    known_share
+        Share of the asteroids that the orbit file holds, 0 to 1.
+    exposure_s, zero_point_mag, pixel_scale_arcsec, read_noise_e
+        Of the camera; read noise in electrons, the zero point as in `streaks.frame.Frame`.
+    psf_variation
+        How much wider the PSF is in the corners than in the middle, in both images, 0 to 1.
+
+    Raises
+    ------
+    ConfigError
+        If a number is out of its range.
+    """
+
     stars: float = 1330.0
-    #: Stars that are out of register and leave dipoles.
     dipoles: float = 300.0
-    #: Saturated stars with bleeds, masked.
     masked_stars: float = 12.0
     cosmic_rays: float = 40.0
-    #: Variable stars and transients, of both signs.
     point_sources: float = 100.0
     ghosts: float = 0.7
-    #: Satellites in a frame of any size, in the mean.
     satellites: float = 0.45
-    #: Fewest and most asteroids in a frame.
     asteroids: tuple[int, int] = (2, 6)
     asteroid_snr: tuple[float, float] = (8.0, 60.0)
     asteroid_length_px: tuple[float, float] = (8.0, 80.0)
-    #: Share of the asteroids that the orbit file holds.
     known_share: float = 0.5
     exposure_s: float = 30.0
     zero_point_mag: float = 26.3
     pixel_scale_arcsec: float = 1.01
     read_noise_e: float = 10.0
-    #: How much wider the PSF is in the corners than in the middle, in both images.
     psf_variation: float = 0.05
 
     def __post_init__(self) -> None:
@@ -116,7 +139,14 @@ class NightConfig:
 class Streak:
     """An asteroid's trail in one frame.
 
-    `snr` sets the light where `flux` is NaN, and the other way round.
+    Parameters
+    ----------
+    segment
+        Where its centre was at shutter open and close, 0-based px.
+    snr
+        Matched-filter S/N, which sets the light where `flux` is NaN.
+    flux
+        Counts; NaN where `snr` sets it.
     """
 
     segment: Segment
@@ -126,7 +156,25 @@ class Streak:
 
 @dataclass(frozen=True, eq=False)
 class FramePlan:
-    """What one frame will hold; the rest is drawn from its own generator."""
+    """What one frame will hold; the rest is drawn from its own generator.
+
+    Parameters
+    ----------
+    name
+        Of the image, without suffix.
+    shape : (ny, nx)
+        Of the image.
+    seed
+        Of all that is this frame's own.
+    conditions
+        Of the exposure and its reference.
+    asteroids
+        Trails of this frame.
+    config
+        Densities and the camera.
+    field_seed
+        Of the field's stars: the same in all of its frames.
+    """
 
     name: str
     shape: tuple[int, int]
@@ -134,13 +182,28 @@ class FramePlan:
     conditions: Conditions
     asteroids: tuple[Streak, ...]
     config: NightConfig
-    #: Stars of the field: the same in all of its frames.
     field_seed: int
 
 
 @dataclass(frozen=True, eq=False)
 class FrameTruth:
-    """One thing put into a frame; ends are NaN where it is no line."""
+    """One thing put into a frame.
+
+    Parameters
+    ----------
+    label
+        Class.
+    x, y
+        Its place, or the midpoint of its line, 0-based px.
+    segment
+        Its line; None where it is none.
+    flux
+        Counts; NaN where it has no set flux.
+    snr
+        Matched-filter S/N in the difference; NaN where it was not worked out.
+    index
+        Of the asteroid in the plan; -1 for anything else.
+    """
 
     label: str
     x: float
@@ -148,12 +211,22 @@ class FrameTruth:
     segment: Segment | None
     flux: float
     snr: float
-    index: int = -1  # of the asteroid in the plan
+    index: int = -1
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedFrame:
-    """The images of one exposure, all (ny, nx), and what is in them."""
+    """The images of one exposure, all (ny, nx), and what is in them.
+
+    Parameters
+    ----------
+    difference, science, reference : (ny, nx) float32
+        Counts.
+    mask : (ny, nx) int16
+        ZTF's own bits.
+    truth
+        What was put in, asteroids and all else.
+    """
 
     difference: Float
     science: Float
@@ -163,7 +236,17 @@ class SimulatedFrame:
 
 
 def draw_frame_conditions(rng: np.random.Generator) -> Conditions:
-    """Conditions of an ordinary exposure: good but not perfect subtraction."""
+    """Conditions of an ordinary exposure: good but not perfect subtraction.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    Conditions
+    """
     c = draw_conditions(rng, mismatch=0.35)
     fwhm = float(np.clip(rng.lognormal(math.log(2.4), 0.15), 1.8, 3.6))
     scale = fwhm / c.science_psf.fwhm_px
@@ -433,6 +516,17 @@ def trail_flux(segment: Segment, conditions: Conditions) -> float:
     """Flux at which a trail's matched-filter S/N is 1 in the difference, counts.
 
     The S/N of flux f is ``f sqrt(sum(template**2)) / sigma`` in white noise.
+
+    Parameters
+    ----------
+    segment
+        The trail, px.
+    conditions
+        Of the exposure: its PSF, noise and subtraction.
+
+    Returns
+    -------
+    float
     """
     half = int(0.5 * segment.length_px) + 3 * conditions.science_psf.reach_px
     x, y = segment.midpoint

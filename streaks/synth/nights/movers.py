@@ -36,7 +36,23 @@ EDGE_PX = 6.0
 
 @dataclass(frozen=True)
 class Mover:
-    """An asteroid: place at an instant and motion, or an orbit that tells both."""
+    """An asteroid: place at an instant and motion, or an orbit that tells both.
+
+    Parameters
+    ----------
+    field
+        Number of the field that it was made for.
+    ra_deg, dec_deg
+        ICRS place at `time`.
+    rate_arcsec_per_s, pa_deg
+        Motion there: speed, and direction east of north, in [0, 360).
+    time
+        The instant that these refer to, UTC.
+    flux
+        Of its trail in one exposure, counts.
+    designation
+        Of its orbit, which then tells place and motion; empty for none.
+    """
 
     field: int
     ra_deg: float
@@ -51,7 +67,26 @@ class Mover:
 def invent_movers(
     rng: np.random.Generator, visits: Sequence[Visit], shape: tuple[int, int], config: NightConfig
 ) -> tuple[list[Mover], Orbits | None]:
-    """Asteroids for each field; orbits through the places of those that are to be known."""
+    """Asteroids for each field; orbits through the places of those that are to be known.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    visits
+        Of the night, in order of time.
+    shape : (ny, nx)
+        Of the images.
+    config
+        Of the night: how many asteroids, how long, and which share is known.
+
+    Returns
+    -------
+    movers : list of Mover
+        Those to be known have the designation of their orbit.
+    orbits : Orbits or None
+        None where none is to be known.
+    """
     movers: list[Mover] = []
     parts: list[Orbits] = []
     for field in range(1 + max(visit.field for visit in visits)):
@@ -142,7 +177,31 @@ def _orbit_of(
 def follow_orbits(
     rng: np.random.Generator, visits: Sequence[Visit], orbits: Orbits, config: NightConfig
 ) -> tuple[list[Visit], list[Mover]]:
-    """Fields moved to where the catalogue's fast movers are, and those movers."""
+    """Fields moved to where the catalogue's fast movers are, and those movers.
+
+    Parameters
+    ----------
+    rng
+        Chooses the movers that fields are pointed at.
+    visits
+        Of the night, in order of time.
+    orbits
+        The catalogue.
+    config
+        Of the night: pixel scale, exposure, zero point and shortest trail.
+
+    Returns
+    -------
+    visits : list of Visit
+        The same visits at other places of the sky.
+    movers : list of Mover
+        For each field, every fast mover of the catalogue, brighter than V = 21.
+
+    Raises
+    ------
+    ConfigError
+        If no orbit of the catalogue leaves a bright streak that night.
+    """
     from streaks.known import predict
 
     middle = visits[len(visits) // 2].start
@@ -187,7 +246,27 @@ def follow_orbits(
 def where(
     mover: Mover, visit: Visit, known: Orbits | None, config: NightConfig
 ) -> tuple[float, float, float, float]:
-    """Place, rate and direction at mid-exposure: ra, dec, rate, pa."""
+    """Place, rate and direction at mid-exposure: ra, dec, rate, pa.
+
+    Parameters
+    ----------
+    mover
+        What moves.
+    visit
+        When.
+    known
+        Orbits, for a mover with a designation; None where there are none.
+    config
+        Of the night: exposure time.
+
+    Returns
+    -------
+    ra, dec : float, deg
+        ICRS.
+    rate : float, arcsec/s
+    pa : float, deg
+        Direction of motion, east of north.
+    """
     time = middle_of(visit, config)
     if mover.designation and known is not None:
         from streaks.known import predict

@@ -32,12 +32,17 @@ def pointing_header(
     ra_deg, dec_deg
         Of the image's centre.
     shape : (ny, nx)
+        Of the image.
     scale_arcsec
         Size of a pixel.
     rotation_deg
         Of North from +y towards East.
     distortion
         Cubic term of the camera's radial distortion, per square degree.
+
+    Returns
+    -------
+    astropy.io.fits.Header
     """
     x, y = image_centre(shape)
     scale = scale_arcsec / 3600.0
@@ -76,7 +81,21 @@ def pointing_header(
 def moved(
     ra_deg: float, dec_deg: float, pa_deg: float, distance_arcsec: float
 ) -> tuple[float, float]:
-    """The place at this position angle and distance, deg."""
+    """The place at this position angle and distance, deg.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg
+        Where it starts, ICRS.
+    pa_deg
+        Direction of the great circle there, east of north.
+    distance_arcsec
+        Along that circle.
+
+    Returns
+    -------
+    ra, dec : float, deg
+    """
     start = SkyCoord(ra_deg, dec_deg, unit="deg")
     end = start.directional_offset_by(pa_deg * u.deg, distance_arcsec * u.arcsec)
     return float(end.ra.deg), float(end.dec.deg)
@@ -93,6 +112,22 @@ def segment_of_motion(
     """Pixels that a mover crosses in an exposure, given where it is at mid-exposure.
 
     Ends are in order of time.
+
+    Parameters
+    ----------
+    wcs
+        Of the image.
+    ra_deg, dec_deg
+        ICRS place at mid-exposure.
+    rate_arcsec_per_s, pa_deg
+        Speed, and direction of motion east of north.
+    exposure_s
+        Exposure time.
+
+    Returns
+    -------
+    Segment
+        0-based px, which may lie outside the image; NaN where the place is not on its plane.
     """
     half = 0.5 * rate_arcsec_per_s * exposure_s
     first = moved(ra_deg, dec_deg, pa_deg + 180.0, half)
@@ -103,6 +138,13 @@ def segment_of_motion(
 
 def ends_on_sky(wcs: WCS, segment: Segment) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Right ascension and declination of midpoint and both ends, separation and angle.
+
+    Parameters
+    ----------
+    wcs
+        Of the image.
+    segment
+        Ends in 0-based px.
 
     Returns
     -------

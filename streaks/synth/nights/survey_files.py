@@ -18,7 +18,21 @@ __all__ = ["write_frame"]
 def write_frame(
     folder: Path, visit: Visit, plan: FramePlan, frame: SimulatedFrame, *, with_reference: bool
 ) -> None:
-    """Difference (Rice-compressed, in HDU 1), science, mask and, if asked, reference image."""
+    """Difference (Rice-compressed, in HDU 1), science, mask and, if asked, reference image.
+
+    Parameters
+    ----------
+    folder
+        Must be there.
+    visit
+        Tells names and headers.
+    plan
+        What the frame was to hold.
+    frame
+        Its images.
+    with_reference
+        Whether the reference image, which a field's visits share, is written too.
+    """
     header = _full_header(visit, plan)
     difference = fits.CompImageHDU(
         frame.difference,

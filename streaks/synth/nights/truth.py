@@ -51,7 +51,36 @@ def streak_row(
     mover: str = "",
     motion_pa_deg: float = math.nan,
 ) -> dict[str, Any]:
-    """One row in bare numbers of the columns' units; NaN where WCS, exposure or zero point lack."""
+    """One row in bare numbers of the columns' units; NaN where WCS, exposure or zero point lack.
+
+    Parameters
+    ----------
+    segment
+        0-based px.
+    image
+        Name of the image.
+    label
+        Class.
+    flux, snr
+        Counts of the whole trail, and matched-filter S/N; NaN where unknown.
+    wcs
+        Of the image; None where there is none.
+    exposure_s, zero_point_mag
+        Of the image; NaN where unknown.
+    time
+        Mid-exposure, UTC, ISO 8601; empty where unknown.
+    name
+        Designation in the orbit file; empty where not in it.
+    mover
+        The same for one asteroid in several frames; or empty.
+    motion_pa_deg
+        Direction of motion, east of north, in [0, 360); NaN where unknown.
+
+    Returns
+    -------
+    dict
+        By name, the columns of `STREAK_TRUTH_COLUMNS` but ``streak_id``.
+    """
     nan = math.nan
     ra, dec, separation, pa = (nan,) * 3, (nan,) * 3, nan, nan
     if wcs is not None:
@@ -80,5 +109,17 @@ def streak_row(
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[ColumnSpec]) -> QTable:
-    """Rows as a table; no rows give all columns."""
+    """Rows as a table; no rows give all columns.
+
+    Parameters
+    ----------
+    rows
+        By column name, bare numbers in the columns' units.
+    columns
+        Of the table, in order.
+
+    Returns
+    -------
+    QTable
+    """
     return build_table(columns, {c.name: [row[c.name] for row in rows] for c in columns})

@@ -35,7 +35,23 @@ _VISITS = (3, 2, 1)
 
 @dataclass(frozen=True)
 class Visit:
-    """One exposure of one field."""
+    """One exposure of one field.
+
+    Parameters
+    ----------
+    field
+        Running number of the field in the night, from 0.
+    field_id
+        ZTF's number of the field.
+    name
+        ``ztf_{stamp}_{field}_{filter}_{ccd}_o_{quadrant}``, as ZTF names its files.
+    start
+        Shutter open, UTC.
+    ra_deg, dec_deg
+        Of the image's centre, ICRS.
+    conditions
+        Of the exposure.
+    """
 
     field: int
     field_id: int
@@ -47,13 +63,39 @@ class Visit:
 
 
 def seed_of(seed: int, *names: str) -> int:
-    """A seed of its own for a frame or field, from the night's seed and its name."""
+    """A seed of its own for a frame or field, from the night's seed and its name.
+
+    Parameters
+    ----------
+    seed
+        Of the night.
+    *names
+        Of the frame or field.
+
+    Returns
+    -------
+    int
+        64 bits.
+    """
     digest = hashlib.sha256("/".join((str(seed), *names)).encode()).digest()
     return int.from_bytes(digest[:8], "big")
 
 
 def plan_visits(rng: np.random.Generator, frames: int) -> list[Visit]:
-    """Fields near the point opposite to the Sun, each visited a few times in a row."""
+    """Fields near the point opposite to the Sun, each visited a few times in a row.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    frames
+        Exposures in all.
+
+    Returns
+    -------
+    list of Visit
+        In order of time.
+    """
     day = int(rng.integers(58202, 59200))  # MJD; 2018-03-25 to 2020-12-17
     start = Time(day + rng.uniform(4.5, 9.0) / 24.0, format="mjd", scale="utc")
     visits: list[Visit] = []

@@ -43,6 +43,16 @@ def realism_page(
         Pictures of each kind and class, drawn at random.
     seed
         Of that draw.
+
+    Returns
+    -------
+    str
+        A page that needs no other file.
+
+    Raises
+    ------
+    ConfigError
+        If `per_class` is less than 1.
     """
     from jinja2 import Environment
 
