@@ -49,6 +49,17 @@ _RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
         "min_score": (0, 1000),
         "min_length_px": (0, 10_000),
         "max_streaks": (1, 100_000),
+        "max_lines": (1, 1_000_000),
+        "spike_factor": (0, 1),
+        "max_crowding": (1, 1000),
+    },
+    "hough": {
+        "level_sigma": (0.5, 100),
+        "min_area_px": (1, 10_000),
+        "min_elongation": (1, 1000),
+        "min_votes": (1, 10_000),
+        "min_line_px": (1, 10_000),
+        "max_gap_px": (0, 1000),
     },
     "match": {
         "radius_arcsec": (0, 3600),
@@ -128,7 +139,7 @@ class NoiseConfig:
 class HoughConfig:
     """The classical detector: a threshold, shapes of regions, a probabilistic Hough transform.
 
-    The defaults are those that the benchmark chose on clean frames (docs/detection.md).
+    The defaults are those that a reader of scikit-image's own example would begin with.
     """
 
     #: Pixels of the PSF-filtered image above this many sigma are lit.
@@ -143,8 +154,7 @@ class HoughConfig:
     max_gap_px: int = 3
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            _require(value > 0, f"hough setting {name} is {value}; it must be > 0")
+        _check_ranges(self, "hough")
 
 
 @dataclass(frozen=True, kw_only=True)

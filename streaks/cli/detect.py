@@ -43,6 +43,7 @@ def detect(
     psf_fwhm: options.PsfFwhm = None,
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
+    detector: options.Detector = "",
     classify: Annotated[bool, typer.Option(help="Name the streaks by class.")] = True,
     model: options.Model = "default",
     mix: options.Mix = "",
@@ -78,7 +79,7 @@ def detect(
         table_suffix(output)
     keep_freed_memory()
     search = build_search(
-        config=config, threshold=threshold, min_score=min_score, mix=mix,
+        config=config, threshold=threshold, min_score=min_score, detector=detector, mix=mix,
         model=model if classify else "none", profile=profile,
         orbits=orbits, ephemeris=ephemeris, tle=tle,
         fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
@@ -236,6 +237,8 @@ def _lines(table: QTable, results: Sequence[FrameResult]) -> Iterator[str]:
             yield "  " + _line(row)
         if len(result.streaks) > 10:
             yield f"  and {len(result.streaks) - 10} more"
+        if result.about.get("set_aside"):
+            yield f"  lines set aside: {result.about['set_aside']}"
 
 
 def _line(row: Any) -> str:

@@ -59,6 +59,7 @@ def night(
     mix: options.Mix = "",
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
+    detector: options.Detector = "",
     psf_fwhm: options.PsfFwhm = None,
     zero_point: options.ZeroPoint = None,
     gain: options.Gain = None,
@@ -151,7 +152,8 @@ def night(
     n_workers = worker_count(workers)
     run_options = {
         "search": build_search(
-            config=config, threshold=threshold, min_score=min_score, mix=mix, model=model,
+            config=config, threshold=threshold, min_score=min_score, detector=detector,
+            mix=mix, model=model,
             profile=profile, orbits=orbits, ephemeris=ephemeris, tle=tle,
             fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
             observatory=observatory,

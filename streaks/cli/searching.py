@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "Config",
+    "Detector",
     "DryRun",
     "Ephemeris",
     "Exposure",
@@ -82,6 +83,9 @@ Hdu = Annotated[
     str, typer.Option(help="Image of the file: a name as SCI,2 or an index; default all.")
 ]
 Plane = Annotated[str, typer.Option(help="Plane of a cube, from 1; or luminance, superpixel, raw.")]
+Detector = Annotated[
+    str, typer.Option(help="radon (our own), or hough: scikit-image's, to compare with.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be read, from which words; no search.")
 ]
@@ -95,6 +99,7 @@ def build_search(
     config: Path | None = None,
     threshold: float | None = None,
     min_score: float | None = None,
+    detector: str = "",
     mix: str = "",
     model: str = "default",
     profile: str = "",
@@ -109,7 +114,7 @@ def build_search(
     ----------
     config
         TOML file of settings; options go before it.
-    threshold, min_score, mix
+    threshold, min_score, detector, mix
         Of the settings; None and empty leave them.
     model
         A classifier's name or folder, or ``none``.
@@ -137,7 +142,9 @@ def build_search(
     from streaks.search import Search
 
     settings = read_settings(config)
-    of_detection = {"threshold_snr": threshold, "min_score": min_score}
+    of_detection = {
+        "threshold_snr": threshold, "min_score": min_score, "detector": detector or None
+    }  # fmt: skip
     given: dict[str, Any] = {k: value for k, value in of_detection.items() if value is not None}
     settings = replace(settings, detection=replace(settings.detection, **given))
     if mix:

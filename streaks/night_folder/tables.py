@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 #: What stands with each frame: what its header told, and what did it.
 _TEXTS = (
     "time", "band", "observatory", "field", "ccd", "quadrant", "profile",
-    "fwhm_source", "classifier",
+    "fwhm_source", "classifier", "set_aside",
 )  # fmt: skip
 _NUMBERS = {
     "exposure_s": u.s,

@@ -161,6 +161,7 @@ class Searcher:
         with watch("find"):
             frame = with_fwhm(frame, self.settings.detection)
             streaks = find_streaks(frame, self.settings.detection)
+        set_aside = streaks.meta.pop("set_aside", {})
         with watch("cutouts"):
             cutouts = extract_cutouts(frame, streaks, self.settings.cutouts)
         if self.classifier is not None:
@@ -183,7 +184,7 @@ class Searcher:
             order_columns(streaks),
             cutouts,
             overview,
-            _about(frame),
+            {**_about(frame), "set_aside": _counted(set_aside)},
             watch.seconds,
             watch.cpu_seconds,
             frame.wcs,
@@ -237,6 +238,11 @@ def _about(frame: Frame) -> dict[str, Any]:
             if name in frame.header
         },
     }
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    """How many lines are in no table, and why: ``9 sharp, 3 short``."""
+    return ", ".join(f"{n} {reason}" for reason, n in reasons.items())
 
 
 class Stopwatch:
