@@ -22,12 +22,16 @@ if not (ROOT / "pyproject.toml").exists() or not (ROOT / "streaks").is_dir():
 NEEDED_SETUPTOOLS = 77
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel of a copy of the clone: building leaves its traces beside the sources."""
+def _require_setuptools() -> None:
     found = int(metadata.version("setuptools").split(".")[0])
     if found < NEEDED_SETUPTOOLS:
         pytest.skip(f"setuptools {found} is too old to build with; it needs {NEEDED_SETUPTOOLS}")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel of a copy of the clone: building leaves its traces beside the sources."""
+    _require_setuptools()
     copy, out = tmp_path_factory.mktemp("clone") / "streaks", tmp_path_factory.mktemp("wheel")
     ignored = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "build", "dist")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=ignored)
@@ -125,6 +129,7 @@ def test_the_lowest_versions_that_are_tested_are_those_that_are_promised() -> No
 def test_the_sdist_holds_what_its_tests_need_and_the_documentation(tmp_path: Path) -> None:
     import tarfile
 
+    _require_setuptools()
     subprocess.run(
         [sys.executable, "-m", "build", "--sdist", "--no-isolation", "-q", "-o", tmp_path, ROOT],
         check=True, capture_output=True,

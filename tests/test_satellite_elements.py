@@ -193,6 +193,23 @@ def test_a_damaged_character_costs_one_named_set(
     assert all(str(bad).isprintable() for bad in found.failures)
 
 
+@pytest.mark.parametrize("column", [8, 15, 17, 24, 26, 32, 34, 41, 43, 50, 52, 62])
+def test_a_damaged_digit_of_the_second_line_costs_one_named_set(
+    read: Callable[..., Satellites], column: int
+) -> None:
+    # Both ends of each of its six numbers; without a sum nothing else would tell.
+    broken = VANGUARD[1][:column] + "x" + VANGUARD[1][column + 1 : 68]
+    found = read("\n".join([*VANGUARD, VANGUARD[0], broken, *VANGUARD]))
+    assert len(found) == 2
+    assert found.failures[0].number == 3
+    assert "is no number" in found.failures[0].reason
+
+
+def test_numbers_of_more_than_nine_digits_are_refused(read: Callable[..., Satellites]) -> None:
+    for number, kept in ((999_999_999, 2), (1_000_000_000, 1)):
+        assert len(read(_json(OMM, {**OMM, "NORAD_CAT_ID": number}))) == kept
+
+
 def test_names_never_steer_a_terminal(read: Callable[..., Satellites]) -> None:
     found = read("\n".join(["\x1b[2JVANGUARD", *VANGUARD]))
     assert found.name[0].isprintable()

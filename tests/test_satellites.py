@@ -21,12 +21,15 @@ from streaks.frame import Frame
 from streaks.known import find_observatory
 from streaks.matching import separation_arcsec
 from streaks.satellites import (
+    SKY_COLUMNS,
     Satellites,
     best_satellites,
     match_satellites,
     read_satellites,
     satellites_in_sky,
 )
+from streaks.satellites.candidates import _candidates
+from streaks.satellites.sky import _in_shadow
 from streaks.search import load_satellites
 from streaks.tables import NIGHT_COLUMNS, ColumnSpec, build_table, check_table
 
@@ -295,3 +298,81 @@ def test_elements_of_another_year_are_not_used_and_that_is_said(
     late = _frame(time=Time("2001-06-28T06:50:19", scale="utc"))
     assert sky.name_streaks(late, streaks)["sat_name"].tolist() == [""]
     assert "the youngest elements of satellites are 365 days away" in caplog.text
+
+
+#: At this range a kilometre across the line of sight is an arcminute.
+_RANGE_KM = 648_000.0 / np.pi / 60.0
+
+
+def _sky(*, age: float = 0.0, sunlit: int = 1, length_deg: float = 0.5, dec: float = 0.0) -> QTable:
+    """A satellite that goes east along a parallel near the equator, its middle at 10 h."""
+    half = 0.5 * length_deg
+    return build_table(SKY_COLUMNS, {
+        "sat_name": ["X"], "sat_norad": [7], "ra0": [150.0 - half], "dec0": [dec], "ra": [150.0],
+        "dec": [dec], "ra1": [150.0 + half], "dec1": [dec], "rate": [length_deg * 120.0],
+        "pa": [90.0], "range": [_RANGE_KM], "sunlit": [sunlit], "age": [age],
+    })  # fmt: skip
+
+
+def _compare(streak: tuple[float, float, float, float], **sky: float) -> dict[str, np.ndarray]:
+    config = SatelliteConfig(
+        across_km=1.0, across_km_per_day=0.5, along_km=2.0, along_km_per_day=3.0,
+        across_error_arcsec=3.0, turn_error_deg=0.5,
+    )  # fmt: skip
+    return _candidates(_streaks([streak])[0], _sky(**sky), config)  # type: ignore[arg-type]
+
+
+_ON_TRACK = (149.9, 0.0, 150.1, 0.0)
+
+
+def test_errors_of_elements_grow_with_their_age_by_the_day() -> None:
+    for age in (0.0, 4.0):
+        shifted = (149.9, 60.0 / 3600, 150.1, 60.0 / 3600)  # 1 km to the north of the track
+        (across,), (error,) = (_compare(shifted, age=age)[n] for n in ("across", "across_err"))
+        assert across == pytest.approx(60.0, rel=1e-3)
+        assert error == pytest.approx(np.hypot(3.0, 60.0 * (1.0 + 0.5 * age)), rel=1e-6)
+        # 0.1 degrees (6 km) behind the end of the track.
+        beyond = _compare((150.34, 0.0, 150.36, 0.0), age=age)
+        assert beyond["along"][0] == pytest.approx(360.0, rel=1e-3)
+        expected = (360.0 / np.hypot(3.0, 60.0 * (2.0 + 3.0 * age))) ** 2
+        assert beyond["chi2"][0] == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_trail_within_the_track_and_shorter_is_no_worse_a_longer_one_is() -> None:
+    assert _compare(_ON_TRACK)["chi2"][0] == pytest.approx(0.0, abs=1e-4)
+    assert _compare((150.0, 0.0, 150.01, 0.0))["chi2"][0] == pytest.approx(0.0, abs=1e-4)
+    longer = _compare((149.6, 0.0, 150.4, 0.0))
+    assert longer["along"][0] == 0.0
+    # Five per cent and 2 arcsec are what a measured length may be off by.
+    assert longer["chi2"][0] == pytest.approx(
+        ((2880 - 1.05 * 1800) / (0.05 * 1800 + 2)) ** 2, rel=1e-2
+    )
+    assert longer["path"][0] == pytest.approx(1800.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_angle_between_trail_and_track_counts_by_its_error(turned: bool) -> None:
+    half, slope = 0.1, np.tan(np.radians(1.0))
+    ends = (150.0 - half, -half * slope, 150.0 + half, half * slope)
+    streak = (*ends[2:], *ends[:2]) if turned else ends
+    found = _compare(streak)
+    assert found["turn"][0] == pytest.approx(1.0, abs=0.01)
+    # The trail's own angle is as good as its ends (2 arcsec in all) over its length of 720.
+    error = np.hypot(0.5, np.degrees(2.0 / 720.0))
+    assert found["chi2"][0] == pytest.approx(error**-2.0, rel=0.01)
+
+
+def test_a_satellite_in_the_earths_shadow_is_possible_only_in_the_light() -> None:
+    assert _compare(_ON_TRACK)["possible"].tolist() == [1]
+    dark = _compare(_ON_TRACK, sunlit=0)
+    assert dark["possible"].tolist() == [0]
+    assert dark["chi2"][0] == pytest.approx(SatelliteConfig().dark_penalty, abs=1e-3)
+
+
+def test_the_earths_shadow_lies_behind_it_and_is_as_wide() -> None:
+    to_sun = np.array([1.0, 0.0, 0.0])
+    places = np.array([
+        [-7000.0, 0.0, 0.0], [-7000.0, 6300.0, 0.0], [-7000.0, 0.0, 6450.0],
+        [7000.0, 0.0, 0.0], [0.0, 7000.0, 0.0], [-42_164.0, 1000.0, 1000.0],
+    ])  # fmt: skip
+    assert _in_shadow(places, to_sun).tolist() == [True, True, False, False, False, True]
