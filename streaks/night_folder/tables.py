@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
@@ -13,7 +15,8 @@ import numpy as np
 from astropy.table import QTable
 
 from streaks.config import TrackletConfig
-from streaks.errors import TableError
+from streaks.disk import open_regular
+from streaks.errors import StreaksError, TableError
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, Entry
 from streaks.reporting import AdesContext, split_submittable, write_table
@@ -71,8 +74,6 @@ class PartReader:
         dict
             Image and reason of each table that cannot be read: missing or damaged.
         """
-        import pyarrow.parquet as pq
-
         damaged = {}
         kept = self._read
         self._read = {}
@@ -81,9 +82,8 @@ class PartReader:
                 self._read[entry.image] = kept[entry.image]
                 continue
             try:
-                # As a single file: a reader of data sets would take folder names for columns.
-                part = pq.ParquetFile(self.folder.part(entry.image)).read()
-            except (OSError, ValueError) as error:  # Arrow's own errors are of these
+                part = _read_part(self.folder.part(entry.image), entry.image)
+            except (OSError, ValueError, StreaksError) as error:  # Arrow's own are of the first two
                 damaged[entry.image] = " ".join(str(error).split())[:200]
                 continue
             self._read[entry.image] = (entry.updated, part)
@@ -100,6 +100,37 @@ class PartReader:
         parts = [self._read[image][1] for image in images]
         # Frames that another version did may lack columns.
         return arrow_to_table(pa.concat_tables(parts, promote_options="default"))
+
+
+def _read_part(path: Path, image: str) -> pyarrow.Table:
+    """The table of one frame.
+
+    Raises
+    ------
+    OSError, ValueError, StreaksError
+        If it is missing, damaged, or another table than a night wrote there.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # As a single file: a reader of data sets would take folder names for columns. Open before, for
+    # a pipe would be waited for.
+    with open_regular(path) as file:
+        part = pq.ParquetFile(file).read()
+    if not {"streak_id", "image"} <= set(part.column_names):
+        raise TableError("it is no table of streaks")
+    # Parts are joined later: columns must be of kinds that fit.
+    pa.unify_schemas([_streak_schema(), part.schema], promote_options="default")
+    if set(part.column("image").to_pylist()) - {image}:
+        raise TableError("it is of another frame")
+    return part
+
+
+@functools.cache
+def _streak_schema() -> pyarrow.Schema:
+    from streaks.arrow import table_to_arrow
+
+    return table_to_arrow(empty_streaks()).schema
 
 
 def write_night_tables(

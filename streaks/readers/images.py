@@ -361,14 +361,14 @@ def image_choices(path: Path) -> tuple[str, ...]:
         status = path.stat()
         if _is_single(path, status.st_size):
             return ()
-    except OSError:
+    except (OSError, ValueError, ReadError):
         return ()
     return _choices(str(path), status.st_size, status.st_mtime_ns)
 
 
 def _is_single(path: Path, size: int) -> bool:
     """Whether a plain file has room for one HDU only, by the sizes in its first header."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(16 * _BLOCK)
     end = re.search(rb"(?:^|[ /])END {77}", start[: 16 * _BLOCK])
     if not start.startswith(b"SIMPLE") or end is None:
@@ -387,9 +387,9 @@ def _is_single(path: Path, size: int) -> bool:
 def is_picture(path: Path) -> bool:
     """Whether a file is a PNG, JPEG or TIFF, by its first bytes."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(4).startswith(_PICTURE_MAGICS)
-    except OSError:
+    except (OSError, ReadError):
         return False
 
 
