@@ -124,7 +124,7 @@ def _signs_of_a_night(folder: NightFolder) -> Iterator[bool]:
     with suppress(ReadError):
         text = read_bytes(folder.settings, Limits(max_bytes=1 << 24))
         record = parse_json(text, str(folder.settings))
-        yield isinstance(record, dict) and _OF_SETTINGS <= set(record)
+        yield isinstance(record, dict) and set(record) >= _OF_SETTINGS
     if folder.ledger.is_file():
         with suppress(sqlite3.Error):
             database = sqlite3.connect(f"{folder.ledger.absolute().as_uri()}?mode=ro", uri=True)

@@ -111,10 +111,10 @@ def find_frames(
     A file of several science images is as many frames: ``FILE[SCI,1]``, ``FILE[SCI,2]``.
 
     A folder is searched with all below it for FITS files; masks, science and reference images
-    and hidden files are never frames, nor is what a night wrote in its folder. A list (``.txt .lst .list``) names a file a line; a
-    ``.csv`` has a column ``image`` and may have ``mask, science, reference, variance``. A file
-    named outright or in a list is always a frame, whatever its name; a FITS file that is missing
-    is one too, and reading it says so.
+    and hidden files are never frames, nor is what a night wrote in its folder. A list
+    (``.txt .lst .list``) names a file a line; a ``.csv`` has a column ``image`` and may have
+    ``mask, science, reference, variance``. A file named outright or in a list is always a frame,
+    whatever its name; a FITS file that is missing is one too, and reading it says so.
 
     Parameters
     ----------
