@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from streaks import __version__
-from streaks.disk import Limits, parse_json, read_bytes, written_whole
+from streaks.disk import written_whole
 from streaks.errors import ConfigError, LedgerError, OutputError, ReadError
 from streaks.night.planning import Plan, make_plan, path_text
 from streaks.night.run_log import RunLog, opened_log, write_metrics
@@ -31,6 +31,7 @@ from streaks.night_folder.claim import discard
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, FAILED, Entry, Ledger
 from streaks.night_folder.lock import FolderWatch, held_folder
+from streaks.night_folder.reading import read_settings_file
 from streaks.night_folder.tables import NightCounts, PartReader, write_night_tables
 from streaks.readers import FrameFiles, find_frames
 from streaks.reporting import AdesContext
@@ -45,8 +46,6 @@ _log = logging.getLogger(__name__)
 _METRICS_EVERY_S = 15.0
 #: A night whose finished frames turn out damaged does these again, and looks once more.
 _MAX_ROUNDS = 3
-#: A settings.json has a few kilobytes.
-_SETTINGS_LIMITS = Limits(max_bytes=1 << 24)
 #: What `fingerprint` gives.
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
@@ -518,10 +517,7 @@ def read_identity(folder: NightFolder) -> dict[str, Any]:
     ReadError
         If the file is missing, or is no JSON object.
     """
-    text = read_bytes(folder.settings, _SETTINGS_LIMITS)
-    record = parse_json(text, str(folder.settings))
-    if not isinstance(record, dict):
-        raise ReadError(f"{folder.settings} is no JSON object")
+    record = read_settings_file(folder)
     return {key: value for key, value in record.items() if key not in ("version", "started")}
 
 
@@ -530,7 +526,8 @@ def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
         for key in sorted({*old, *new}):
             yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
     elif old != new:
-        yield f"{where.removeprefix('settings.')}: {old or 'none'}, now {new or 'none'}"
+        name = where.removeprefix("settings.")
+        yield f"{name[:200]}: {str(old or 'none')[:200]}, now {str(new or 'none')[:200]}"
 
 
 def _without_path(reason: str, image: Path) -> str:

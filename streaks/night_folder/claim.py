@@ -14,9 +14,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streaks.disk import Limits, parse_json, read_bytes
 from streaks.errors import OutputError, ReadError
 from streaks.night_folder.layout import NightFolder
+from streaks.night_folder.reading import read_settings_file
 
 __all__ = ["claim_folder", "clear_outputs", "clear_places", "discard", "put_aside"]
 
@@ -122,9 +122,7 @@ def _is_unmarked_night(folder: NightFolder) -> bool:
 
 def _signs_of_a_night(folder: NightFolder) -> Iterator[bool]:
     with suppress(ReadError):
-        text = read_bytes(folder.settings, Limits(max_bytes=1 << 24))
-        record = parse_json(text, str(folder.settings))
-        yield isinstance(record, dict) and set(record) >= _OF_SETTINGS
+        yield set(read_settings_file(folder)) >= _OF_SETTINGS
     if folder.ledger.is_file():
         with suppress(sqlite3.Error):
             database = sqlite3.connect(f"{folder.ledger.absolute().as_uri()}?mode=ro", uri=True)

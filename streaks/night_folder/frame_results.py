@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,24 @@ from streaks.night_folder.layout import NightFolder
 from streaks.reporting import streak_plane, write_streak_mask, write_table
 from streaks.search.searcher import FrameResult
 
-__all__ = ["load_cutouts", "outputs_are_whole", "read_record", "save_cutouts", "save_result"]
+__all__ = [
+    "PARQUET_LIMITS",
+    "PART_ERRORS",
+    "load_cutouts",
+    "outputs_are_whole",
+    "read_record",
+    "save_cutouts",
+    "save_result",
+]
 
+#: What a damaged table raises: Arrow's own errors are each of one of these kinds, and what a
+#: table's words hold is read as numbers and units.
+PART_ERRORS = (
+    OSError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, MemoryError,
+    AttributeError, RecursionError, StreaksError,
+)  # fmt: skip
+#: Of a file's own description of itself, bytes and entries: what is beyond is damage.
+PARQUET_LIMITS = {"thrift_string_size_limit": 1 << 26, "thrift_container_size_limit": 1 << 20}
 _RECORD = "frame"
 #: Of overviews, of which a page shows a hundred: a quarter of a PNG's bytes, an eighth of its time.
 _QUALITY = 75
@@ -75,12 +92,12 @@ def outputs_are_whole(folder: NightFolder, image: str, *, verify: bool = False) 
     if not all(path.is_file() and path.stat().st_size for path in folder.outputs(image)):
         return False
     try:
-        part = pq.ParquetFile(folder.part(image))
+        part = pq.ParquetFile(folder.part(image), **PARQUET_LIMITS)
         with zipfile.ZipFile(folder.cutouts(image)) as cutouts:
             sound = not verify or cutouts.testzip() is None
         if verify:
             part.read()
-    except (OSError, ValueError, zipfile.BadZipFile):  # Arrow's own errors are of the first two
+    except (*PART_ERRORS, zipfile.BadZipFile, zlib.error):
         return False
     return sound
 
@@ -92,9 +109,10 @@ def read_record(path: Path) -> dict[str, Any]:
     from streaks.arrow import arrow_to_table
 
     try:
-        schema = pq.read_schema(path)
-        return dict(arrow_to_table(schema.empty_table()).meta.get(_RECORD, {}))
-    except (OSError, ValueError, StreaksError):  # Arrow's own errors are of the first two
+        schema = pq.ParquetFile(path, **PARQUET_LIMITS).schema_arrow
+        record = dict(arrow_to_table(schema.empty_table()).meta.get(_RECORD, {}))
+        return {**record, "about": dict(record.get("about", {}))}
+    except PART_ERRORS:
         return {}
 
 

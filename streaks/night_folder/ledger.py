@@ -55,11 +55,12 @@ CREATE TABLE IF NOT EXISTS frames (
 );
 CREATE INDEX IF NOT EXISTS frames_by_path ON frames (path);
 """
-#: What makes a table one of a ledger.
-_TABLES = {
-    "meta": frozenset({"key", "value"}),
-    "frames": frozenset(re.findall(r"^    (\w+) (?:TEXT|INTEGER|REAL)", _SCHEMA, re.MULTILINE)),
-}
+#: Errors that are none of the file's own.
+_PASSING = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
+})  # fmt: skip
 _NOT_UTF8 = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 _TEXTS = (
     "image", "path", "signature", "digest", "settings", "kind", "reason", "notes", "version",
@@ -177,9 +178,8 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     """
     database = None
     try:
-        database = sqlite3.connect(path, timeout=30.0)
+        database = _connected(path)
         database.row_factory = sqlite3.Row
-        database.text_factory = lambda raw: raw.decode("utf-8", "replace")
         database.execute("PRAGMA journal_mode=WAL")
         # A power cut may lose the last entries; their frames are then done again.
         database.execute("PRAGMA synchronous=NORMAL")
@@ -200,25 +200,55 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
             database.close()
 
 
+def _connected(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=30.0)
+    # What is no UTF-8 is damage of one text, and stops nothing.
+    database.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return database
+
+
 def is_damaged(path: Path) -> bool:
     """Whether the file is there and is no sound database, or has not a ledger's tables."""
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size == 0:
         return False
-    database = sqlite3.connect(path, timeout=30.0)
+    with path.open("rb") as file:
+        start = file.read(20)
+    # Its formats to write and to read: SQLite takes others for a file that it may not write.
+    if not start.startswith(b"SQLite format 3\0") or not set(start[18:20]) <= {1, 2}:
+        return True
+    database = _connected(path)
     try:
-        if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+        if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
             return True
-        return any(_lacks_columns(database, *table) for table in _TABLES.items())
-    except sqlite3.DatabaseError as error:
-        return _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+        return not _is_newer(database) and not _has_our_tables(database)
+    except sqlite3.Error as error:
+        return _code(error) not in _PASSING
     finally:
         database.close()
 
 
-def _lacks_columns(database: sqlite3.Connection, table: str, columns: frozenset[str]) -> bool:
-    """Whether a table is there without what it must have; one that is not there is made."""
-    found = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
-    return bool(found) and not columns <= found
+def _has_our_tables(database: sqlite3.Connection) -> bool:
+    """Whether tables are as this program makes them, with nothing else; missing ones are made."""
+    model = sqlite3.connect(":memory:")
+    try:
+        model.executescript(_SCHEMA)
+        ours, found = _definitions(model), _definitions(database)
+    finally:
+        model.close()
+    return all(ours.get(name) == text for name, text in found.items())
+
+
+def _definitions(database: sqlite3.Connection) -> dict[str, str]:
+    rows = database.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%'")
+    return {str(name): " ".join(str(text).split()) for name, text in rows}
+
+
+def _is_newer(database: sqlite3.Connection) -> bool:
+    """Whether a later version of this program wrote it."""
+    if "meta" not in _definitions(database):
+        return False
+    row = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    return row is not None and str(row[0]).isdecimal() and int(str(row[0])[:18]) > _SCHEMA_VERSION
 
 
 def _code(error: sqlite3.Error) -> int:

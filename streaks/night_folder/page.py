@@ -91,6 +91,7 @@ def _title(name: str) -> str:
 def summarise(night: Night, *, seconds: float = math.nan, command: str = "") -> NightSummary:
     """What a finished night says of itself at the top of its page."""
     run = night.run
+    settings = run.get("settings")
     if not math.isfinite(seconds) and "seconds" in night.frames.colnames:
         seconds = float(np.nansum(_bare(night.frames["seconds"])))
     return NightSummary(
@@ -100,7 +101,7 @@ def summarise(night: Night, *, seconds: float = math.nan, command: str = "") -> 
         classifier=str(run.get("classifier", "")),
         # The catalogue's name is followed by the hash of its content.
         orbits=str(run.get("orbits", "")).rsplit(" ", 1)[0],
-        settings=run.get("settings", {}),
+        settings=settings if isinstance(settings, Mapping) else {},
         versions={"streaks": str(run.get("version", ""))} | _library_versions(),
         command=command,
     )

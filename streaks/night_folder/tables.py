@@ -16,7 +16,8 @@ from astropy.table import QTable
 
 from streaks.config import TrackletConfig
 from streaks.disk import open_regular
-from streaks.errors import StreaksError, TableError
+from streaks.errors import TableError
+from streaks.night_folder.frame_results import PARQUET_LIMITS, PART_ERRORS
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, Entry
 from streaks.reporting import AdesContext, split_submittable, write_table
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 _log = logging.getLogger(__name__)
+
+#: Of one frame's table; a frame has some thousand streaks at most, and a hundred columns.
+_MAX_ROWS, _MAX_COLUMNS = 1_000_000, 2000
 
 #: What stands with each frame: what its header told, and what did it.
 _TEXTS = (
@@ -83,7 +87,7 @@ class PartReader:
                 continue
             try:
                 part = _read_part(self.folder.part(entry.image), entry.image)
-            except (OSError, ValueError, StreaksError) as error:  # Arrow's own are of the first two
+            except PART_ERRORS as error:
                 damaged[entry.image] = " ".join(str(error).split())[:200]
                 continue
             self._read[entry.image] = (entry.updated, part)
@@ -107,30 +111,43 @@ def _read_part(path: Path, image: str) -> pyarrow.Table:
 
     Raises
     ------
-    OSError, ValueError, StreaksError
-        If it is missing, damaged, or another table than a night wrote there.
+    Exception
+        One of `PART_ERRORS`, if it is missing, damaged, or another table than a night wrote there.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     # As a single file: a reader of data sets would take folder names for columns. Open before, for
     # a pipe would be waited for.
     with open_regular(path) as file:
-        part = pq.ParquetFile(file).read()
-    if not {"streak_id", "image"} <= set(part.column_names):
-        raise TableError("it is no table of streaks")
-    # Parts are joined later: columns must be of kinds that fit.
-    pa.unify_schemas([_streak_schema(), part.schema], promote_options="default")
+        held = pq.ParquetFile(file, **PARQUET_LIMITS)
+        about = held.metadata
+        if about.num_rows > _MAX_ROWS or about.num_columns > _MAX_COLUMNS:
+            raise TableError(f"it has {about.num_rows} rows of {about.num_columns} columns")
+        # Of its frame's own words nothing is needed here, and they would be joined.
+        part = held.read(use_threads=False).replace_schema_metadata(None)
+    part.validate(full=True)
+    _check_schema(part.schema)
     if set(part.column("image").to_pylist()) - {image}:
         raise TableError("it is of another frame")
     return part
 
 
-@functools.cache
-def _streak_schema() -> pyarrow.Schema:
-    from streaks.arrow import table_to_arrow
+@functools.lru_cache(maxsize=16)
+def _check_schema(schema: pyarrow.Schema) -> None:
+    """Parts are joined: their columns must be of kinds and units that fit."""
+    import pyarrow as pa
 
-    return table_to_arrow(empty_streaks()).schema
+    from streaks.arrow import arrow_to_table, table_to_arrow
+
+    expected = table_to_arrow(empty_streaks()).schema
+    pa.unify_schemas([expected, schema], promote_options="default")
+    table, known = arrow_to_table(schema.empty_table()), empty_streaks()
+    if not {"streak_id", "image"} <= set(table.colnames):
+        raise TableError("it is no table of streaks")
+    for name in set(table.colnames) & set(known.colnames):
+        units = [getattr(one[name], "unit", None) for one in (table, known)]
+        if units[0] != units[1]:
+            raise TableError(f"its column {name} is in {units[0]}, not {units[1]}")
 
 
 def write_night_tables(

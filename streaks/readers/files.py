@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import glob
 import hashlib
 import itertools
+import logging
 import os
 import re
 from collections import Counter
@@ -14,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from streaks.disk import open_regular
+from streaks.disk import Limits, open_regular, read_bytes
 from streaks.errors import ReadError
 from streaks.readers.images import image_choices
 from streaks.readers.profile import (
@@ -36,6 +38,8 @@ __all__ = [
     "profile_of_name",
 ]
 
+_log = logging.getLogger(__name__)
+
 #: The file that says of a folder that it is a night's...
 NIGHT_MARK = ".streaks-night"
 #: ...by which older nights, which have none, are known...
@@ -50,6 +54,8 @@ _UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 _MAX_NAME = 150
 #: Linux fetches no more than this at one word, bytes.
 _FETCHED_AT_ONCE = 1 << 17
+#: Of a list of files: some millions of lines.
+_LIST_LIMITS = Limits(max_bytes=1 << 28)
 _BESIDE = ("mask", "science", "reference", "variance")
 
 
@@ -237,7 +243,7 @@ def _folder_images(folder: Path, not_here: str) -> Iterable[Path]:
     if _is_of_a_night(folder):
         return
     top = os.path.realpath(folder)
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder, onerror=_not_searched):
         # Links are not followed below the folder: the place is that of its top.
         place = os.path.join(top, os.path.relpath(root, folder))
         ours = _is_night({*files, *folders})
@@ -256,6 +262,16 @@ def _folder_images(folder: Path, not_here: str) -> Iterable[Path]:
                 continue
             if not _is_beside(path):
                 yield path
+
+
+def _not_searched(error: OSError) -> None:
+    _name_once(str(error.filename), error.strerror or str(error))
+
+
+@functools.lru_cache(maxsize=1000)
+def _name_once(folder: str, reason: str) -> None:
+    """Once, for a watch looks again and again."""
+    _log.warning("%s cannot be searched: %s", folder, reason)
 
 
 def _is_night(names: Collection[str]) -> bool:
@@ -289,12 +305,11 @@ def _is_beside(path: Path) -> bool:
 
 
 def _list_images(path: Path) -> list[tuple[Path, dict[str, Path]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ReadError(f"{path} does not exist; check the name") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"{path} cannot be read as a list of files: {error}") from None
+    raw = read_bytes(path, _LIST_LIMITS)
+    if b"\0" in raw:
+        raise ReadError(f"{path} cannot be read as a list of files: it is no plain text (UTF-8)")
+    # A file's name may hold bytes that are no UTF-8, as it does where Python lists a folder.
+    text = raw.decode("utf-8", "surrogateescape")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     rows = (
         _csv_rows(path, lines)
