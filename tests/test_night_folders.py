@@ -381,3 +381,22 @@ def test_the_ledgers_own_schema_is_not_taken_for_damage(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ledger.sqlite"):
         pass
     assert not is_damaged(tmp_path / "ledger.sqlite")
+
+
+def test_a_night_may_lie_in_a_folder_that_is_no_utf8(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff"))
+    write_frame(odd / "in" / "frame1.fits", 1)
+    write_frame(odd / "in" / "frame2.fits", 2)
+    for _ in range(2):
+        assert night(odd / "in", odd / "out\udcff", "--streak-masks") == 0
+        assert streaks_of(odd / "out\udcff") == BOTH
+    assert done_again(odd / "out\udcff") == 0
+
+
+def test_a_pipe_in_place_of_cutouts_is_no_wait(done: Path) -> None:
+    from streaks.night import read_night
+
+    (done / "cutouts" / "frame1.npz").unlink()
+    os.mkfifo(done / "cutouts" / "frame1.npz")
+    with pytest.raises(ReadError, match="a pipe"):
+        read_night(done).cutouts("frame1")

@@ -13,7 +13,7 @@ from streaks import __version__
 from streaks.errors import ReadError
 from streaks.night.work import FrameWork
 from streaks.night_folder.claim import clear_outputs
-from streaks.night_folder.frame_results import outputs_are_whole, read_record
+from streaks.night_folder.frame_results import opened_part, outputs_are_whole, read_record
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import (
     DONE,
@@ -149,9 +149,8 @@ def _size(sign: str) -> object:
 
 
 def _n_rows(part: Path) -> int:
-    import pyarrow.parquet as pq
-
-    return int(pq.read_metadata(part).num_rows)
+    with opened_part(part) as table:
+        return int(table.metadata.num_rows)
 
 
 def _digest(files: FrameFiles) -> str:

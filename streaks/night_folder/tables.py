@@ -15,9 +15,8 @@ import numpy as np
 from astropy.table import QTable
 
 from streaks.config import TrackletConfig
-from streaks.disk import open_regular
 from streaks.errors import TableError
-from streaks.night_folder.frame_results import PARQUET_LIMITS, PART_ERRORS
+from streaks.night_folder.frame_results import PART_ERRORS, opened_part
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, Entry
 from streaks.reporting import AdesContext, split_submittable, write_table
@@ -114,12 +113,7 @@ def _read_part(path: Path, image: str) -> pyarrow.Table:
     Exception
         One of `PART_ERRORS`, if it is missing, damaged, or another table than a night wrote there.
     """
-    import pyarrow.parquet as pq
-
-    # As a single file: a reader of data sets would take folder names for columns. Open before, for
-    # a pipe would be waited for.
-    with open_regular(path) as file:
-        held = pq.ParquetFile(file, **PARQUET_LIMITS)
+    with opened_part(path) as held:
         about = held.metadata
         if about.num_rows > _MAX_ROWS or about.num_columns > _MAX_COLUMNS:
             raise TableError(f"it has {about.num_rows} rows of {about.num_columns} columns")
