@@ -21,7 +21,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -519,6 +519,151 @@ def _read_observatories(path: Path) -> None:
     read_observatories(path)
 
 
+# A night's own files
+
+
+def _one_frame_night(folder: Path) -> tuple[Any, Any]:
+    """A night of one frame that is done, made without searching, and its frame."""
+    from streaks.night.planning import path_text
+    from streaks.night.run import agree_on_settings, fingerprint
+    from streaks.night_folder.frame_results import save_cutouts
+    from streaks.night_folder.layout import NightFolder
+    from streaks.night_folder.ledger import DONE, Entry
+    from streaks.night_folder.lock import held_folder
+    from streaks.readers import FrameFiles
+    from streaks.reporting import write_table
+    from streaks.search.identity import content_digest, signature
+    from tests.made_streaks import made_night
+
+    (folder / "frame.fits").write_bytes(b"SIMPLE" + b" " * 2874)
+    files = FrameFiles(folder / "frame.fits", "frame")
+    night = NightFolder(folder / "night")
+    digest = content_digest(files)
+    with held_folder(night) as ledger:
+        agree_on_settings(night, ledger, _IDENTITY, fingerprint(_IDENTITY))
+        _, streaks, cutouts = made_night()
+        streaks["image"] = "frame"
+        streaks.meta = {"frame": {"settings": fingerprint(_IDENTITY), "digest": digest,
+                                  "version": "1", "notes": "", "about": {"nx": 50}}}  # fmt: skip
+        write_table(streaks, night.part("frame"))
+        save_cutouts(night.cutouts("frame"), cutouts)
+        night.overview("frame").parent.mkdir()
+        night.overview("frame").write_bytes(b"\xff\xd8")
+        entry = Entry("frame", path_text(files), signature(files), fingerprint(_IDENTITY), DONE,
+                      digest=digest, n_streaks=len(streaks), stages={"find": 1.0},
+                      about={"nx": 50, "ccd": "3"}, version="1")  # fmt: skip
+        ledger.record(entry)
+        ledger.record(replace(entry, image="other", path="/none/other.fits", state="failed",
+                              kind="ReadError", reason="it is empty"))  # fmt: skip
+    return night, files
+
+
+_IDENTITY = {"classifier": "none", "settings": {"detection": {"threshold_snr": 5.0}}}
+
+
+def _of_a_night(name: str) -> Good:
+    def good(folder: Path) -> list[bytes]:
+        night, _ = _one_frame_night(folder)
+        return [(night.root / name).read_bytes()]
+
+    return good
+
+
+def _continue_night(path: Path, name: str) -> None:
+    """A night goes on, or is begun anew, where one of its files is bad.
+
+    Only that its frames were done with other settings, or by a newer version, may stop it.
+    """
+    from streaks.errors import LedgerError
+    from streaks.night.planning import make_plan
+    from streaks.night.run import agree_on_settings, fingerprint
+    from streaks.night_folder.layout import NightFolder
+    from streaks.night_folder.ledger import DONE
+    from streaks.night_folder.lock import held_folder
+    from streaks.night_folder.page import summarise
+    from streaks.night_folder.reading import read_night
+    from streaks.night_folder.tables import PartReader, write_night_tables
+    from streaks.readers import FrameFiles
+
+    good = path.parent / "good"
+    here = path.parent / "x.night"
+    shutil.rmtree(here, ignore_errors=True)
+    shutil.copytree(good / "night", here)
+    shutil.copyfile(path, here / name)
+    (path.parent / "x.foreign").write_text("mine")
+    night, decided = NightFolder(here), fingerprint(_IDENTITY)
+    files = FrameFiles(good / "frame.fits", "frame")
+    restart = path.stat().st_size % 4 == 0
+    try:
+        with held_folder(night, restart=restart) as ledger:
+            agree_on_settings(night, ledger, _IDENTITY, decided)
+            for verify in (False, True):
+                plan = make_plan([files], ledger, night, decided, verify=verify)
+                assert len(plan.todo) + plan.n_done + plan.n_failed == 1
+            entries = ledger.entries()
+            reader = PartReader(night)
+            damaged = reader.load([entry for entry in entries if entry.state == DONE])
+            entries = [entry for entry in entries if entry.image not in damaged]
+            write_night_tables(reader, entries)
+            for entry in entries:
+                ledger.record(entry)
+        summarise(read_night(here))
+    except LedgerError as error:
+        if "with other settings" not in str(error) and "has schema" not in str(error):
+            raise AssertionError(f"a night is stopped: {error}") from error
+    except StreaksError as error:
+        raise AssertionError(f"a night is stopped: {error}") from error
+    assert (path.parent / "x.foreign").read_text() == "mine"
+    assert (good / "frame.fits").stat().st_size == 2880
+
+
+def _read_as(name: str) -> Reader:
+    return lambda path: _continue_night(path, name)
+
+
+def _damaged_row(rng: random.Random, good: bytes) -> bytes:
+    """A value of the ledger becomes what no run wrote there."""
+    import sqlite3
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(suffix=".sqlite", dir=_FOLDER[0]) as file:
+        file.write(good)
+        file.flush()
+        database = sqlite3.connect(file.name)
+        with suppress(sqlite3.Error):
+            table = rng.choice(("frames", "frames", "frames", "meta"))
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            column = rng.choice(columns)
+            value = rng.choice(
+                (
+                    *_NUMBERS,
+                    *_TEXTS,
+                    None,
+                    10**15,
+                    1e300,
+                    0,
+                    "../../x",
+                    "[]",
+                    "{}",
+                    '[["a", 1]]',
+                    "[[1, 2, 3]]",
+                    '{"a": "b"}',
+                    "0" * 16,
+                )
+            )
+            if isinstance(value, bytes) and rng.random() < 0.7:
+                value = value.decode("utf-8", "replace")
+            with database:
+                database.execute(
+                    f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rng.choice((1, 2)))
+                )
+        database.close()
+        return Path(file.name).read_bytes()
+
+
+#: Where a way of harm may write: the fuzzer's own folder.
+_FOLDER: list[Path] = []
+
 _JSON = (b"[" * 300, b'{"a":' * 300, b"9" * 5000, b'"fields": 5,', b"1e999", b"NaN", b"null")
 
 READERS: dict[str, Kind] = {
@@ -545,6 +690,12 @@ READERS: dict[str, Kind] = {
     "votable": Kind(".vot", _tables(".vot"), _read_table, tokens=_XML),
     "parquet": Kind(".parquet", _tables(".parquet"), _read_table),
     "fits_table": Kind(".fits", _tables(".fits"), _read_table, own=damage.FITS_DAMAGES),
+    "ledger": Kind(
+        ".sqlite", _of_a_night("ledger.sqlite"), _read_as("ledger.sqlite"), own=(_damaged_row,)),
+    "night_settings": Kind(
+        ".json", _of_a_night("settings.json"), _read_as("settings.json"), tokens=_JSON),
+    "night_part": Kind(
+        ".parquet", _of_a_night("parts/frame.parquet"), _read_as("parts/frame.parquet")),
     "model": Kind(".bin", _models, _read_model, own=(_only_the_card, _only_the_weights)),
 }  # fmt: skip
 
@@ -610,6 +761,7 @@ def main(name: str, first: int, count: int, folder: Path) -> None:
     kind = READERS[name]
     made = folder / "good"
     made.mkdir()
+    _FOLDER.append(folder)
     goods = kind.good(made)
     path = folder / f"x{kind.suffix}"
     for good in goods:  # all are read whole first, which compiles and imports what there is

@@ -39,7 +39,9 @@ def night(
         typer.Argument(help="Folders, lists of files (.txt, .csv), or images."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the night.")
+        # Not a Path, which is the working folder where it is empty.
+        str | None,
+        typer.Option("--output", "-o", metavar="DIRECTORY", help="Folder for the night."),
     ] = None,
     orbits: options.Orbits = None,
     ephemeris: options.Ephemeris = None,
@@ -132,13 +134,16 @@ def night(
     night's; --merge then makes the night of them, with the same tables as one run.
     """
     from streaks.errors import ConfigError
+    from streaks.night.run import night_at
     from streaks.readers import find_frames, read_table
     from streaks.reporting import ades_context, table_suffix
 
     if dry_run:
-        return print_accounts(find_frames(inputs or [], profile=profile), as_json=as_json)
+        frames = find_frames(inputs or [], profile=profile, leave_out=output or None)
+        return print_accounts(frames, as_json=as_json)
     if output is None:
         raise ConfigError("no folder for the night; give --output DIR")
+    out_dir = night_at(output).root
     _require_consistent(inputs, watch=watch, notify=notify, part=part, merge=merge)
     context = None if ades is None else ades_context(read_toml(ades, "--ades"))
     finish = functools.partial(
@@ -148,7 +153,7 @@ def night(
     )
     say = functools.partial(_say, quiet=quiet, as_json=as_json, summary=summary)
     if merge:
-        return _merge(output, config, streak_masks, context, finish, say)
+        return _merge(out_dir, config, streak_masks, context, finish, say)
     n_workers = worker_count(workers)
     run_options = {
         "search": build_search(
@@ -171,13 +176,13 @@ def night(
     try:
         with _stopped_by_signals(), progress_shown(silent) as tell:
             if watch:
-                told = _candidates_told(notify, notify_above, output)
+                told = _candidates_told(notify, notify_above, out_dir)
                 return _watch(
-                    inputs or [], output, {**run_options, "progress": tell}, poll, finish, say,
+                    inputs or [], out_dir, {**run_options, "progress": tell}, poll, finish, say,
                     told, silent=silent,
                 )  # fmt: skip
             return _once(
-                inputs or [], output, {**run_options, "progress": tell, "verify": verify},
+                inputs or [], out_dir, {**run_options, "progress": tell, "verify": verify},
                 part, finish, say,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -289,10 +294,11 @@ def _candidates_told(notify: str, above: float, output: Path) -> Callable[[Night
     """What to do with the candidates of each round."""
     if not notify:
         return lambda run: None
+    from streaks.night import NightFolder
     from streaks.night.watching import Notifier
     from streaks.readers import read_table
 
-    notifier = Notifier(shlex.split(notify), above, output / "notified.txt")
+    notifier = Notifier(shlex.split(notify), above, NightFolder(output).told)
 
     def tell(run: NightRun) -> None:
         notifier.tell(read_table(run.folder.streaks))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -10,24 +9,31 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from streaks.config import Settings
 from streaks.disk import written_whole
 from streaks.errors import LedgerError, ReadError
-from streaks.night.run import NightRun, agree_on_settings, fingerprint, provenance
+from streaks.night.run import (
+    NightRun,
+    agree_on_settings,
+    fingerprint,
+    night_at,
+    provenance,
+    read_identity,
+)
+from streaks.night_folder.claim import clear_outputs, discard
 from streaks.night_folder.layout import NightFolder
-from streaks.night_folder.ledger import DONE, FAILED, Entry, open_ledger
+from streaks.night_folder.ledger import DONE, FAILED, Entry, Ledger, is_damaged
 from streaks.night_folder.lock import held_folder
 from streaks.night_folder.tables import PartReader, write_night_tables
 from streaks.reporting import AdesContext
 
 __all__ = ["merge_night"]
 
-_PART = re.compile(r"part-(\d+)-of-(\d+)")
-#: Not of the run's identity: when it began, and by which version.
-_NOT_IDENTITY = ("version", "started")
+#: More parts than that no batch system starts.
+_PART = re.compile(r"part-[0-9]{1,6}-of-([1-9][0-9]{0,5})")
+_AGAIN = "do this part again"
 
 
 def merge_night(
@@ -56,35 +62,37 @@ def merge_night(
     Returns
     -------
     NightRun
-        `failures` holds what failed, and parts that are not there.
+        `failures` holds what failed, and parts that are not there or are damaged.
 
     Raises
     ------
     ReadError
         If there is no part.
     LedgerError
-        If the parts are of different nights or settings, or one is still being done.
+        If the parts are of different nights or settings, one is still being done, or none can be
+        used.
     """
     start = time.monotonic()
-    folder = NightFolder(Path(out_dir), streak_masks)
-    parts, missing = _parts(folder)
+    folder = night_at(out_dir, streak_masks)
+    parts, left_out = _parts(folder)
     identity = _common_identity(parts)
     decided = fingerprint(identity)
-    entries: list[Entry] = []
+    found: list[tuple[NightFolder, list[Entry]]] = []
     for part in parts:
-        # Held, so that nobody writes there meanwhile.
-        with held_folder(part) as ledger:
-            entries += ledger.entries()
-    _require_once(entries)
+        # Held, so that nobody writes there meanwhile; mended by its own next run, not here.
+        with held_folder(part, mend=False) as ledger:
+            entries = ledger.entries()
+            left_out += _damage(part, ledger, entries, decided)
+        found.append((part, [one for one in entries if _fits(one, decided)]))
+    _require_once([entry for _, entries in found for entry in entries])
     with held_folder(folder) as ledger:
         agree_on_settings(folder, ledger, identity, decided)
         known = {entry.image: entry for entry in ledger.entries()}
-        for part in parts:
-            with open_ledger(part.ledger) as of_part:
-                for entry in of_part.entries():
-                    _take_over(entry, part, folder)
-                    ledger.record(entry)
-                    known.pop(entry.image, None)
+        for part, entries in found:
+            for entry in entries:
+                _take_over(entry, part, folder)
+                ledger.record(entry)
+                known.pop(entry.image, None)
         # What a part has forgotten since.
         for image in known:
             ledger.forget(image)
@@ -93,7 +101,7 @@ def merge_night(
         damaged = reader.load([entry for entry in merged if entry.state == DONE])
         for image, reason in damaged.items():
             ledger.forget(image)
-            folder.part(image).unlink(missing_ok=True)
+            discard(folder.part(image))
             lost = next(entry for entry in merged if entry.image == image)
             merged[merged.index(lost)] = replace(lost, state=FAILED, reason=f"damaged: {reason}")
         counts = write_night_tables(
@@ -104,7 +112,7 @@ def merge_night(
             ades=ades,
         )
     failures = [(entry.path, entry.reason) for entry in merged if entry.state == FAILED]
-    failures += [(str(part.root), "this part of the night was not done") for part in missing]
+    failures += left_out
     n_failed = sum(entry.state == FAILED for entry in merged)
     return NightRun(
         folder=folder,
@@ -119,13 +127,16 @@ def merge_night(
     )
 
 
-def _parts(folder: NightFolder) -> tuple[list[NightFolder], list[NightFolder]]:
-    """Folders of parts that are there, and of those that are not."""
-    found = {
-        int(match[2]): None
+def _parts(folder: NightFolder) -> tuple[list[NightFolder], list[tuple[str, str]]]:
+    """Folders of parts that can be used; path and reason of those that cannot."""
+    named = [
+        (path, int(match[1]))
         for path in (folder.root.iterdir() if folder.root.is_dir() else ())
-        if path.is_dir() and (match := _PART.fullmatch(path.name))
-    }
+        if (match := _PART.fullmatch(path.name)) and path.is_dir()
+    ]
+    # A foreign folder may have such a name.
+    ours = {n for path, n in named if NightFolder(path).ledger.is_file()}
+    found = ours or {n for _, n in named}
     if not found:
         raise ReadError(
             f"{folder.root} holds no part of a night; make parts with: streaks night ... "
@@ -137,30 +148,60 @@ def _parts(folder: NightFolder) -> tuple[list[NightFolder], list[NightFolder]]:
             f"{folder.root} holds parts of nights cut into {listed}; keep those of one"
         )
     (n_parts,) = found
-    every = [folder.part_of_night(i, n_parts) for i in range(1, n_parts + 1)]
-    there = [part for part in every if part.ledger.is_file()]
-    return there, [part for part in every if part not in there]
+    there, left_out = [], []
+    for part in (folder.part_of_night(i, n_parts) for i in range(1, n_parts + 1)):
+        if not part.ledger.is_file():
+            left_out.append((str(part.root), "this part of the night was not done"))
+        elif is_damaged(part.ledger):
+            left_out.append((str(part.root), f"its ledger is damaged; {_AGAIN}"))
+        else:
+            there.append(part)
+    if not there:
+        raise LedgerError(f"no part in {folder.root} can be used: {left_out[0][1]}")
+    return there, left_out
+
+
+def _fits(entry: Entry, decided: str) -> bool:
+    return entry.state == FAILED or entry.settings == decided
+
+
+def _damage(
+    part: NightFolder, ledger: Ledger, entries: Sequence[Entry], decided: str
+) -> list[tuple[str, str]]:
+    """What of a part's ledger cannot be used: path and reason."""
+    damaged = ledger.damaged()
+    reasons = [
+        (entry.path, f"done with other settings in {part.root.name}; {_AGAIN}")
+        for entry in entries
+        if not _fits(entry, decided)
+    ]
+    if damaged:
+        listed = ", ".join(damaged[:3])
+        rows = f"{len(damaged)} rows of its ledger are damaged ({listed})"
+        reasons.append((str(part.root), f"{rows}; {_AGAIN}"))
+    return reasons
 
 
 def _common_identity(parts: Sequence[NightFolder]) -> dict[str, Any]:
-    identities = []
+    """What decided the results of all parts.
+
+    A part whose settings.json is damaged is judged by its entries: they hold the fingerprint.
+    """
+    identities, damaged = {}, []
     for part in parts:
         try:
-            record = json.loads(part.settings.read_text(encoding="utf-8"))
-            identities.append({k: v for k, v in record.items() if k not in _NOT_IDENTITY})
-        except (OSError, ValueError, AttributeError) as error:
-            raise LedgerError(
-                f"{part.settings} cannot be read ({error}); do this part again"
-            ) from None
-    different = [
-        p.root.name for p, own in zip(parts, identities, strict=True) if own != identities[0]
-    ]
+            identities[part.root.name] = read_identity(part)
+        except ReadError as error:
+            damaged.append(str(error))
+    if not identities:
+        raise LedgerError(f"{damaged[0]}; {_AGAIN}")
+    first, common = next(iter(identities.items()))
+    different = [name for name, identity in identities.items() if identity != common]
     if different:
         raise LedgerError(
-            f"{', '.join(different)} had other settings than {parts[0].root.name}; "
-            "do them again with the same"
+            f"{', '.join(different)} had other settings than {first}; do them again with the same"
         )
-    return identities[0]
+    return common
 
 
 def _require_once(entries: Sequence[Entry]) -> None:
@@ -177,6 +218,7 @@ def _require_once(entries: Sequence[Entry]) -> None:
 def _take_over(entry: Entry, part: NightFolder, folder: NightFolder) -> None:
     if entry.state != DONE:
         return
+    clear_outputs(folder, entry.image)
     for source, target in zip(part.outputs(entry.image), folder.outputs(entry.image), strict=True):
         with suppress(OSError):
             if target.samefile(source):

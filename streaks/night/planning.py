@@ -10,14 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streaks import __version__
+from streaks.errors import ReadError
 from streaks.night.work import FrameWork
-from streaks.night_folder.frame_results import outputs_are_whole, read_record
+from streaks.night_folder.claim import clear_outputs
+from streaks.night_folder.frame_results import opened_part, outputs_are_whole, read_record
 from streaks.night_folder.layout import NightFolder
-from streaks.night_folder.ledger import DONE, FAILED, Entry, Ledger
+from streaks.night_folder.ledger import (
+    DONE,
+    FAILED,
+    Entry,
+    Ledger,
+    is_there,
+    plain_text,
+)
 from streaks.readers import FrameFiles
 from streaks.search.identity import content_digest, signature
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "make_plan", "path_text"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,14 +57,15 @@ def make_plan(
     A frame is known by its path and its files' sizes and times; where these differ, by its
     content: a touched or moved file is not done again. Whole results that the ledger does not
     know (it was lost, or the run died before it was told) are taken over. A finished frame whose
-    results are cut short is done again; with `verify` they are read to the end for that.
+    results are cut short is done again; with `verify` they are read to the end for that. What lies
+    where its results go, and is no file, is put aside.
     """
     entries = ledger.entries()
     by_path = {entry.path: entry for entry in entries}
     names = {entry.image: entry.path for entry in entries}
     todo, n_done, n_failed = [], 0, 0
     for files in frames:
-        path, sign = str(files.image.absolute()), signature(files)
+        path, sign = path_text(files), signature(files)
         entry = by_path.get(path) or _moved(files, sign, entries, ledger)
         if entry is None and names.get(files.name, path) != path:
             # An earlier run gave this name to another file.
@@ -65,6 +75,7 @@ def make_plan(
             files = replace(files, name=entry.image)
         entry = _confirmed(files, sign, entry, ledger, folder, fingerprint, verify)
         if entry is None:
+            clear_outputs(folder, files.name)
             todo.append(FrameWork(files, sign))
         elif entry.state == DONE:
             n_done += 1
@@ -111,7 +122,7 @@ def _taken_over(
         return None
     entry = Entry(
         image=files.name,
-        path=str(files.image.absolute()),
+        path=path_text(files),
         signature=sign,
         settings=fingerprint,
         state=DONE,
@@ -126,27 +137,37 @@ def _taken_over(
     return entry
 
 
-def _n_rows(part: Path) -> int:
-    import pyarrow.parquet as pq
+def path_text(files: FrameFiles) -> str:
+    """The image's absolute path as ledger and tables have it."""
+    return plain_text(str(files.image.absolute()))
 
-    return int(pq.read_metadata(part).num_rows)
+
+def _size(sign: str) -> object:
+    """Of the image's file, by a signature."""
+    seen = json.loads(sign)
+    return seen[0][1] if seen else None
+
+
+def _n_rows(part: Path) -> int:
+    with opened_part(part) as table:
+        return int(table.metadata.num_rows)
 
 
 def _digest(files: FrameFiles) -> str:
     """Hash of a frame's content; empty where it cannot be read."""
     try:
         return content_digest(files)
-    except OSError:
+    except (OSError, ReadError, ValueError):
         return ""
 
 
 def _moved(files: FrameFiles, sign: str, entries: Sequence[Entry], ledger: Ledger) -> Entry | None:
     """The entry of a frame that lay elsewhere: the same content, and the old place is empty."""
-    size = json.loads(sign)[0][1]
+    size = _size(sign)
     for entry in entries:
-        same_size = entry.digest and json.loads(entry.signature)[0][1] == size
-        if same_size and not Path(entry.path).exists() and _digest(files) == entry.digest:
-            moved = replace(entry, path=str(files.image.absolute()), signature=sign)
+        same_size = entry.digest and _size(entry.signature) == size
+        if same_size and not is_there(entry.path) and _digest(files) == entry.digest:
+            moved = replace(entry, path=path_text(files), signature=sign)
             ledger.record(moved)
             return moved
     return None

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,15 +21,17 @@ from typing import Any
 
 from streaks import __version__
 from streaks.disk import written_whole
-from streaks.errors import ConfigError, LedgerError, OutputError
-from streaks.night.planning import Plan, make_plan
+from streaks.errors import ConfigError, LedgerError, OutputError, ReadError
+from streaks.night.planning import Plan, make_plan, path_text
 from streaks.night.run_log import RunLog, opened_log, write_metrics
 from streaks.night.work import FrameWork, WorkDone, prepare_work
 from streaks.night.workers.engine import Engine, LocalEngine
 from streaks.night.workers.pool import Outcome
+from streaks.night_folder.claim import discard
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, FAILED, Entry, Ledger
 from streaks.night_folder.lock import FolderWatch, held_folder
+from streaks.night_folder.reading import read_settings_file
 from streaks.night_folder.tables import NightCounts, PartReader, write_night_tables
 from streaks.readers import FrameFiles, find_frames
 from streaks.reporting import AdesContext
@@ -43,6 +46,8 @@ _log = logging.getLogger(__name__)
 _METRICS_EVERY_S = 15.0
 #: A night whose finished frames turn out damaged does these again, and looks once more.
 _MAX_ROUNDS = 3
+#: What `fingerprint` gives.
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Sequence[FrameFiles]
 
@@ -189,11 +194,11 @@ def run_night(
         If the folder cannot be written to, is full, or is removed meanwhile. What is done stays
         done.
     ConfigError
-        If there is no such part.
+        If there is no such part, or the folder's name is empty.
     """
     search = search or Search()
-    frames = _frames(inputs, search.profile)
-    folder = NightFolder(Path(out_dir), streak_masks)
+    folder = night_at(out_dir, streak_masks)
+    frames = _frames(inputs, search.profile, folder.root)
     if part is not None:
         frames, folder = part_of_night(frames, folder, part)
     engine = engine or LocalEngine(workers, time_limit_s, memory_limit_mb, PRELOADED)
@@ -351,7 +356,7 @@ class NightRunner:
         for image, reason in damaged.items():
             _log.warning("%s: its results are damaged (%s) and are made again", image, reason)
             self._ledger.forget(image)
-            self.folder.part(image).unlink(missing_ok=True)
+            discard(self.folder.part(image))
         return bool(damaged)
 
 
@@ -364,11 +369,24 @@ def provenance(identity: Mapping[str, Any], entries: Sequence[Entry]) -> dict[st
     return ordered
 
 
-def _frames(inputs: Any, profile: str) -> list[FrameFiles]:
+def night_at(out_dir: str | os.PathLike[str], streak_masks: bool = False) -> NightFolder:
+    """The night of a folder.
+
+    Raises
+    ------
+    ConfigError
+        If the folder's name is empty, as a variable that is not set: that is the working folder.
+    """
+    if not os.fspath(out_dir).strip():
+        raise ConfigError("the folder for the night has an empty name; give one, or . for this one")
+    return NightFolder(Path(out_dir), streak_masks)
+
+
+def _frames(inputs: Any, profile: str, out_dir: Path) -> list[FrameFiles]:
     given: list[Any] = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     if given and all(isinstance(one, FrameFiles) for one in given):
         return given
-    return find_frames(given, profile=profile)
+    return find_frames(given, profile=profile, leave_out=out_dir)
 
 
 def _work_off(
@@ -413,7 +431,7 @@ def _summary(
     counts: NightCounts,
     seconds: float,
 ) -> NightRun:
-    given = {str(files.image.absolute()) for files in frames}
+    given = {path_text(files) for files in frames}
     failures = tuple((e.path, e.reason) for e in entries if e.state == FAILED and e.path in given)
     return NightRun(
         folder=folder,
@@ -454,7 +472,13 @@ def agree_on_settings(
     LedgerError
         If frames were done here with other settings.
     """
-    done = [entry for entry in ledger.entries() if entry.state == DONE]
+    done = []
+    for entry in ledger.entries():
+        if entry.state == DONE and _FINGERPRINT.fullmatch(entry.settings):
+            done.append(entry)
+        elif entry.state == DONE:
+            _log.warning("%s: its row of the ledger is damaged and is left out", entry.image)
+            ledger.forget(entry.image)
     stale = [entry for entry in done if entry.settings != fingerprint]
     if stale:
         changed = "; ".join(_differences(_earlier_identity(folder), identity)) or "unknown"
@@ -479,9 +503,21 @@ def agree_on_settings(
 
 def _earlier_identity(folder: NightFolder) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads(folder.settings.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_identity(folder)
+    except ReadError as error:
+        _log.warning("%s; it is written anew", error)
         return {}
+
+
+def read_identity(folder: NightFolder) -> dict[str, Any]:
+    """What decided the results of the last run here, by its settings.json.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing, or is no JSON object.
+    """
+    record = read_settings_file(folder)
     return {key: value for key, value in record.items() if key not in ("version", "started")}
 
 
@@ -490,7 +526,8 @@ def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
         for key in sorted({*old, *new}):
             yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
     elif old != new:
-        yield f"{where.removeprefix('settings.')}: {old or 'none'}, now {new or 'none'}"
+        name = where.removeprefix("settings.")
+        yield f"{name[:200]}: {str(old or 'none')[:200]}, now {str(new or 'none')[:200]}"
 
 
 def _without_path(reason: str, image: Path) -> str:
@@ -502,7 +539,7 @@ def _entry(outcome: Outcome[FrameWork, WorkDone], fingerprint: str) -> Entry:
     work = outcome.task
     entry = Entry(
         image=work.files.name,
-        path=str(work.files.image.absolute()),
+        path=path_text(work.files),
         signature=work.signature,
         settings=fingerprint,
         state=FAILED if outcome.failed else DONE,

@@ -13,7 +13,7 @@ from typing import IO, Any
 from streaks.disk import written_whole
 from streaks.errors import OutputError
 from streaks.night_folder.layout import NightFolder
-from streaks.night_folder.ledger import Entry
+from streaks.night_folder.ledger import Entry, plain_text
 
 __all__ = ["RunLog", "metrics_text", "opened_log", "write_metrics"]
 
@@ -76,7 +76,7 @@ def opened_log(folder: NightFolder) -> Iterator[RunLog]:
 def write_metrics(folder: NightFolder, counts: Mapping[str, float | Mapping[str, float]]) -> None:
     """Write the counts where Prometheus's node exporter can pick them up."""
     with written_whole(folder.metrics) as beside:
-        beside.write_text(metrics_text(counts, folder.root.name), encoding="utf-8")
+        beside.write_text(metrics_text(counts, plain_text(folder.root.name)), encoding="utf-8")
 
 
 def metrics_text(counts: Mapping[str, float | Mapping[str, float]], night: str) -> str:

@@ -15,9 +15,8 @@ import numpy as np
 from astropy.table import QTable
 
 from streaks.errors import ReadError
-from streaks.night.run import NightRun, NightRunner, Progress
+from streaks.night.run import NightRun, NightRunner, Progress, night_at
 from streaks.night.workers.engine import Engine, LocalEngine
-from streaks.night_folder.layout import NightFolder
 from streaks.readers import FrameFiles, find_frames
 from streaks.reporting import AdesContext
 from streaks.search import Search
@@ -71,15 +70,19 @@ progress
         After each round.
     """
     search = search or Search()
+    folder = night_at(out_dir, streak_masks)
     runner = NightRunner(
-        NightFolder(Path(out_dir), streak_masks),
+        folder,
         search,
         engine or LocalEngine(workers, time_limit_s, memory_limit_mb, PRELOADED),
         ades=ades,
         progress=progress,
     )
     with runner.opened(restart=restart):
-        for frames in arriving_frames(inputs, profile=search.profile, poll_s=poll_s, sleep=sleep):
+        arriving = arriving_frames(
+            inputs, profile=search.profile, leave_out=folder.root, poll_s=poll_s, sleep=sleep
+        )
+        for frames in arriving:
             yield runner.run(frames)
 
 
@@ -87,6 +90,7 @@ def arriving_frames(
     inputs: Iterable[str | os.PathLike[str]],
     *,
     profile: str = "",
+    leave_out: Path | None = None,
     poll_s: float = 0.5,
     sleep: Callable[[float], Any] = time.sleep,
 ) -> Iterator[list[FrameFiles]]:
@@ -100,7 +104,7 @@ def arriving_frames(
     ----------
     inputs
         As `find_frames` takes them; folders may be empty at first.
-    profile
+    profile, leave_out
         As there.
     poll_s
         Time between looks, s; more where looking takes long.
@@ -112,7 +116,7 @@ def arriving_frames(
     told: dict[str, str] = {}
     while True:
         start = time.monotonic()
-        frames = _look(given, profile)
+        frames = _look(given, profile, leave_out)
         now = {str(files.image): signature(files) for files in frames}
         looked_s = time.monotonic() - start
         settled = {path: sign for path, sign in now.items() if before.get(path) == sign}
@@ -123,9 +127,11 @@ def arriving_frames(
         sleep(max(poll_s, looked_s * (1.0 / _LOOKING_SHARE - 1.0)))
 
 
-def _look(inputs: list[str | os.PathLike[str]], profile: str) -> list[FrameFiles]:
+def _look(
+    inputs: list[str | os.PathLike[str]], profile: str, leave_out: Path | None
+) -> list[FrameFiles]:
     try:
-        return find_frames(inputs, profile=profile)
+        return find_frames(inputs, profile=profile, leave_out=leave_out)
     except ReadError:
         # What is not there yet may come.
         return []
@@ -194,7 +200,9 @@ class Notifier:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if not path.is_file():
+        return []
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _plain(value: Any) -> Any:

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
-from streaks.disk import written_whole
+from streaks.disk import open_regular, written_whole
 from streaks.errors import OutputError, ReadError, StreaksError
 from streaks.night_folder.layout import NightFolder
 from streaks.reporting import streak_plane, write_streak_mask, write_table
 from streaks.search.searcher import FrameResult
 
-__all__ = ["load_cutouts", "outputs_are_whole", "read_record", "save_cutouts", "save_result"]
+__all__ = [
+    "PART_ERRORS",
+    "load_cutouts",
+    "opened_part",
+    "outputs_are_whole",
+    "read_record",
+    "save_cutouts",
+    "save_result",
+]
 
+if TYPE_CHECKING:
+    import pyarrow.parquet
+
+#: What a damaged table raises: Arrow's own errors are each of one of these kinds, and what a
+#: table's words hold is read as numbers and units.
+PART_ERRORS = (
+    OSError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError, MemoryError,
+    AttributeError, RecursionError, StreaksError,
+)  # fmt: skip
+#: Of a file's own description of itself, bytes and entries: what is beyond is damage.
+_PARQUET_LIMITS = {"thrift_string_size_limit": 1 << 26, "thrift_container_size_limit": 1 << 20}
 _RECORD = "frame"
 #: Of overviews, of which a page shows a hundred: a quarter of a PNG's bytes, an eighth of its time.
 _QUALITY = 75
@@ -70,31 +92,42 @@ def outputs_are_whole(folder: NightFolder, image: str, *, verify: bool = False) 
     verify
         Read tables and cutouts to their end, rather than only what closes the files.
     """
-    import pyarrow.parquet as pq
-
     if not all(path.is_file() and path.stat().st_size for path in folder.outputs(image)):
         return False
     try:
-        part = pq.ParquetFile(folder.part(image))
+        with opened_part(folder.part(image)) as part:
+            if verify:
+                part.read()
         with zipfile.ZipFile(folder.cutouts(image)) as cutouts:
             sound = not verify or cutouts.testzip() is None
-        if verify:
-            part.read()
-    except (OSError, ValueError, zipfile.BadZipFile):  # Arrow's own errors are of the first two
+    except (*PART_ERRORS, zipfile.BadZipFile, zlib.error):
         return False
     return sound
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """What `save_result` put into a frame's table; empty when that is missing or damaged."""
+@contextmanager
+def opened_part(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
+    """A frame's table, not read yet; what is damaged raises one of `PART_ERRORS`.
+
+    As a single file: a reader of data sets would take folder names for columns. Open before, for a
+    pipe would be waited for, and Arrow takes no path that is not UTF-8.
+    """
     import pyarrow.parquet as pq
 
+    with open_regular(path) as file:
+        yield pq.ParquetFile(file, **_PARQUET_LIMITS)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `save_result` put into a frame's table; empty when that is missing or damaged."""
     from streaks.arrow import arrow_to_table
 
     try:
-        schema = pq.read_schema(path)
-        return dict(arrow_to_table(schema.empty_table()).meta.get(_RECORD, {}))
-    except (OSError, ValueError, StreaksError):  # Arrow's own errors are of the first two
+        with opened_part(path) as part:
+            schema = part.schema_arrow
+        record = dict(arrow_to_table(schema.empty_table()).meta.get(_RECORD, {}))
+        return {**record, "about": dict(record.get("about", {}))}
+    except PART_ERRORS:
         return {}
 
 
@@ -128,14 +161,15 @@ def load_cutouts(path: Path, *, beside: bool = True) -> Cutouts:
     ReadError
         If it is missing or damaged.
     """
+    if not os.path.lexists(path):
+        raise ReadError(f"{path} does not exist; run the night again to make it")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened before: a pipe in its place would be waited for.
+        with open_regular(path) as stream, np.load(stream, allow_pickle=False) as file:
             wanted = [n for n in file.files if beside or n not in ("science", "reference")]
             arrays = {name: file[name] for name in wanted}
         names = tuple(str(name) for name in arrays.pop("names"))
         return Cutouts(names=names, **arrays)
-    except FileNotFoundError:
-        raise ReadError(f"{path} does not exist; run the night again to make it") from None
     except Exception as error:
         raise ReadError(
             f"{path} is damaged ({error}); run the night again with --verify to make it"

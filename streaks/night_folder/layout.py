@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from streaks.readers import NIGHT_MARK, NIGHT_PLACES
+
 __all__ = ["NightFolder"]
 
 
@@ -67,6 +69,27 @@ class NightFolder:
     def lock(self) -> Path:
         """Held by the run that is at work here."""
         return self.root / ".lock"
+
+    @property
+    def told(self) -> Path:
+        """Candidates that a watch has told of, a name a line."""
+        return self.root / "notified.txt"
+
+    @property
+    def mark(self) -> Path:
+        """Says that the folder is a night's: where it is missing, nothing is written over."""
+        return self.root / NIGHT_MARK
+
+    @property
+    def kept_files(self) -> tuple[Path, ...]:
+        """What all runs on a folder add to."""
+        wal, shm = (self.ledger.with_name(self.ledger.name + end) for end in ("-wal", "-shm"))
+        return (self.ledger, wal, shm, self.log, self.told)
+
+    @property
+    def all_places(self) -> tuple[Path, ...]:
+        """`places`, and that of masks whether they are asked for or not."""
+        return tuple(self.root / name for name in NIGHT_PLACES)
 
     @property
     def night_files(self) -> tuple[Path, ...]:

@@ -7,6 +7,8 @@ are in place, so what the ledger says is there is there; what it does not say is
 from __future__ import annotations
 
 import json
+import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +17,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from streaks.errors import LedgerError, OutputError
+from streaks.disk import parse_json
+from streaks.errors import LedgerError, OutputError, ReadError
 
-__all__ = ["DONE", "FAILED", "Entry", "Ledger", "is_damaged", "open_ledger"]
+__all__ = [
+    "DONE",
+    "FAILED",
+    "Entry",
+    "Ledger",
+    "is_damaged",
+    "is_there",
+    "open_ledger",
+    "plain_text",
+]
 
 DONE, FAILED = "done", "failed"
 
@@ -43,6 +55,17 @@ CREATE TABLE IF NOT EXISTS frames (
 );
 CREATE INDEX IF NOT EXISTS frames_by_path ON frames (path);
 """
+#: Errors that are none of the file's own.
+_PASSING = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
+})  # fmt: skip
+_NOT_UTF8 = re.compile(r"\\u(dc[89a-f][0-9a-f])")
+_TEXTS = (
+    "image", "path", "signature", "digest", "settings", "kind", "reason", "notes", "version",
+    "updated",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,14 +121,37 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All frames, by name."""
-        rows = self._database.execute("SELECT * FROM frames ORDER BY image").fetchall()
-        return [_entry(row) for row in rows]
+        return [entry for _, _, entry in self._rows() if entry is not None]
+
+    def damaged(self) -> list[str]:
+        """What rows call themselves that hold what no run wrote; `entries` leaves them out."""
+        return [name for _, name, entry in self._rows() if entry is None]
+
+    def drop_damaged(self) -> list[str]:
+        """Delete such rows; what they called themselves."""
+        damaged = [(number, name) for number, name, entry in self._rows() if entry is None]
+        if damaged:
+            with self._database:
+                self._database.executemany(
+                    "DELETE FROM frames WHERE rowid = ?", [(number,) for number, _ in damaged]
+                )
+        return [name for _, name in damaged]
+
+    def _rows(self) -> Iterator[tuple[int, str, Entry | None]]:
+        """Number, name and entry of each row, by name; no entry where it is damaged."""
+        rows = self._database.execute("SELECT rowid AS number, * FROM frames ORDER BY image")
+        for row in rows.fetchall():
+            values = dict(row)
+            number = values.pop("number")
+            yield number, str(values["image"])[:100], _entry(values)
 
     def record(self, entry: Entry) -> None:
         """Enter a frame, in place of what was there for it."""
         values = {**vars(entry), "updated": datetime.now(UTC).isoformat(timespec="seconds")}
         for name in ("stages", "about"):
             values[name] = json.dumps(dict(values[name]), sort_keys=True, default=str)
+        # Reasons and notes quote names, which need not be UTF-8.
+        values = {k: plain_text(v) if isinstance(v, str) else v for k, v in values.items()}
         columns = ", ".join(values)
         places = ", ".join(f":{name}" for name in values)
         with self._database:
@@ -132,7 +178,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     """
     database = None
     try:
-        database = sqlite3.connect(path, timeout=30.0)
+        database = _connected(path)
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA journal_mode=WAL")
         # A power cut may lose the last entries; their frames are then done again.
@@ -154,17 +200,55 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
             database.close()
 
 
-def is_damaged(path: Path) -> bool:
-    """Whether the file is there and is no sound database."""
-    if not path.is_file():
-        return False
+def _connected(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30.0)
+    # What is no UTF-8 is damage of one text, and stops nothing.
+    database.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return database
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether the file is there and is no sound database, or has not a ledger's tables."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        start = file.read(20)
+    # Its formats to write and to read: SQLite takes others for a file that it may not write.
+    if not start.startswith(b"SQLite format 3\0") or not set(start[18:20]) <= {1, 2}:
+        return True
+    database = _connected(path)
     try:
-        return bool(database.execute("PRAGMA quick_check").fetchone()[0] != "ok")
-    except sqlite3.DatabaseError as error:
-        return _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+        if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+            return True
+        return not _is_newer(database) and not _has_our_tables(database)
+    except sqlite3.Error as error:
+        return _code(error) not in _PASSING
     finally:
         database.close()
+
+
+def _has_our_tables(database: sqlite3.Connection) -> bool:
+    """Whether tables are as this program makes them, with nothing else; missing ones are made."""
+    model = sqlite3.connect(":memory:")
+    try:
+        model.executescript(_SCHEMA)
+        ours, found = _definitions(model), _definitions(database)
+    finally:
+        model.close()
+    return all(ours.get(name) == text for name, text in found.items())
+
+
+def _definitions(database: sqlite3.Connection) -> dict[str, str]:
+    rows = database.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%'")
+    return {str(name): " ".join(str(text).split()) for name, text in rows}
+
+
+def _is_newer(database: sqlite3.Connection) -> bool:
+    """Whether a later version of this program wrote it."""
+    if "meta" not in _definitions(database):
+        return False
+    row = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    return row is not None and str(row[0]).isdecimal() and int(str(row[0])[:18]) > _SCHEMA_VERSION
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -185,15 +269,52 @@ def _check_version(database: sqlite3.Connection, path: Path) -> None:
     with database:
         database.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(_SCHEMA_VERSION),))
     found = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0]
-    if found != str(_SCHEMA_VERSION):
+    if not str(found).isdecimal():
+        # No version has written that: the row is damaged, and the rest is looked at row by row.
+        with database:
+            database.execute(
+                "UPDATE meta SET value = ? WHERE key = 'schema'", (str(_SCHEMA_VERSION),)
+            )
+    elif found != str(_SCHEMA_VERSION):
         raise LedgerError(
             f"the ledger {path} has schema {found}, this program knows {_SCHEMA_VERSION}; "
             "--restart begins a new one"
         )
 
 
-def _entry(row: sqlite3.Row) -> Entry:
-    values = dict(row)
-    for name in ("stages", "about"):
-        values[name] = json.loads(values[name])
-    return Entry(**values)
+def plain_text(text: str) -> str:
+    """Text that UTF-8 can hold: bytes of a file's name that are none are written ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_there(path: str) -> bool:
+    """Whether a file of a ledger's path is there."""
+    raw = _NOT_UTF8.sub(lambda found: chr(int(found[1], 16)), path)
+    return os.path.exists(path) or os.path.exists(raw)
+
+
+def _entry(values: dict[str, Any]) -> Entry | None:
+    """A row's entry; None where it holds what no run wrote."""
+    try:
+        for name in ("stages", "about"):
+            values[name] = parse_json(values[name], name)
+        entry = Entry(**values)
+        signature = parse_json(entry.signature, "signature")
+    except (ReadError, TypeError, AttributeError):
+        return None
+    texts = (getattr(entry, one) for one in _TEXTS)
+    sound = (
+        all(isinstance(text, str) for text in texts)
+        # It becomes the name of files.
+        and Path(entry.image).name == entry.image
+        and "\0" not in entry.image + entry.path
+        and entry.state in (DONE, FAILED)
+        and type(entry.n_streaks) is int
+        and type(entry.seconds) in (int, float)
+        and isinstance(entry.about, dict)
+        and isinstance(entry.stages, dict)
+        and all(type(value) in (int, float) for value in entry.stages.values())
+        and isinstance(signature, list)
+        and all(isinstance(one, list) and len(one) == 3 for one in signature)
+    )
+    return entry if sound else None

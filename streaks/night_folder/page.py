@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from streaks.completeness import match_truth
 from streaks.cutouts import Cutouts, extract_cutouts
 from streaks.errors import FrameError, StreaksError, TableError
+from streaks.night_folder.ledger import plain_text
 from streaks.night_folder.reading import Night
 from streaks.reporting import NightSummary, PagePictures, select_rows, write_report
 
@@ -91,18 +92,19 @@ def _title(name: str) -> str:
 def summarise(night: Night, *, seconds: float = math.nan, command: str = "") -> NightSummary:
     """What a finished night says of itself at the top of its page."""
     run = night.run
+    settings = run.get("settings")
     if not math.isfinite(seconds) and "seconds" in night.frames.colnames:
         seconds = float(np.nansum(_bare(night.frames["seconds"])))
     return NightSummary(
-        title=_title(night.name),
+        title=_title(plain_text(night.name)),
         started=str(run.get("started", "")).split("+")[0],
         seconds=seconds,
         classifier=str(run.get("classifier", "")),
         # The catalogue's name is followed by the hash of its content.
         orbits=str(run.get("orbits", "")).rsplit(" ", 1)[0],
-        settings=run.get("settings", {}),
+        settings=settings if isinstance(settings, Mapping) else {},
         versions={"streaks": str(run.get("version", ""))} | _library_versions(),
-        command=command,
+        command=plain_text(command),
     )
 
 

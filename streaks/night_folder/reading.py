@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts, stack_cutouts
+from streaks.disk import Limits, parse_json, read_bytes
 from streaks.errors import ConfigError, ReadError
 from streaks.night_folder.frame_results import load_cutouts
 from streaks.night_folder.layout import NightFolder
@@ -22,7 +22,7 @@ from streaks.readers import read_table
 from streaks.tables import empty_table
 from streaks.tracklets import TRACKLET_COLUMNS
 
-__all__ = ["Night", "read_cutouts", "read_night"]
+__all__ = ["Night", "read_cutouts", "read_night", "read_settings_file"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +85,25 @@ def read_night(path: str | os.PathLike[str]) -> Night:
 
 def _run(folder: NightFolder) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = json.loads(folder.settings.read_text(encoding="utf-8"))
-        return values
-    except (OSError, ValueError) as error:
-        raise ReadError(f"{folder.settings} cannot be read: {error}; run the night again") from None
+        return read_settings_file(folder)
+    except ReadError as error:
+        raise ReadError(f"{error}; run the night again") from None
+
+
+def read_settings_file(folder: NightFolder) -> dict[str, Any]:
+    """What a run noted of itself: what decided its results, version, and when it began.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing, or is no JSON object.
+    """
+    # A settings.json has a few kilobytes.
+    text = read_bytes(folder.settings, Limits(max_bytes=1 << 24))
+    record = parse_json(text, str(folder.settings))
+    if not isinstance(record, dict):
+        raise ReadError(f"{folder.settings} is no JSON object")
+    return record
 
 
 def read_cutouts(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
@@ -14,6 +16,7 @@ from astropy.table import QTable
 
 from streaks.config import TrackletConfig
 from streaks.errors import TableError
+from streaks.night_folder.frame_results import PART_ERRORS, opened_part
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, Entry
 from streaks.reporting import AdesContext, split_submittable, write_table
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 _log = logging.getLogger(__name__)
+
+#: Of one frame's table; a frame has some thousand streaks at most, and a hundred columns.
+_MAX_ROWS, _MAX_COLUMNS = 1_000_000, 2000
 
 #: What stands with each frame: what its header told, and what did it.
 _TEXTS = (
@@ -71,8 +77,6 @@ class PartReader:
         dict
             Image and reason of each table that cannot be read: missing or damaged.
         """
-        import pyarrow.parquet as pq
-
         damaged = {}
         kept = self._read
         self._read = {}
@@ -81,9 +85,8 @@ class PartReader:
                 self._read[entry.image] = kept[entry.image]
                 continue
             try:
-                # As a single file: a reader of data sets would take folder names for columns.
-                part = pq.ParquetFile(self.folder.part(entry.image)).read()
-            except (OSError, ValueError) as error:  # Arrow's own errors are of these
+                part = _read_part(self.folder.part(entry.image), entry.image)
+            except PART_ERRORS as error:
                 damaged[entry.image] = " ".join(str(error).split())[:200]
                 continue
             self._read[entry.image] = (entry.updated, part)
@@ -100,6 +103,45 @@ class PartReader:
         parts = [self._read[image][1] for image in images]
         # Frames that another version did may lack columns.
         return arrow_to_table(pa.concat_tables(parts, promote_options="default"))
+
+
+def _read_part(path: Path, image: str) -> pyarrow.Table:
+    """The table of one frame.
+
+    Raises
+    ------
+    Exception
+        One of `PART_ERRORS`, if it is missing, damaged, or another table than a night wrote there.
+    """
+    with opened_part(path) as held:
+        about = held.metadata
+        if about.num_rows > _MAX_ROWS or about.num_columns > _MAX_COLUMNS:
+            raise TableError(f"it has {about.num_rows} rows of {about.num_columns} columns")
+        # Of its frame's own words nothing is needed here, and they would be joined.
+        part = held.read(use_threads=False).replace_schema_metadata(None)
+    part.validate(full=True)
+    _check_schema(part.schema)
+    if set(part.column("image").to_pylist()) - {image}:
+        raise TableError("it is of another frame")
+    return part
+
+
+@functools.lru_cache(maxsize=16)
+def _check_schema(schema: pyarrow.Schema) -> None:
+    """Parts are joined: their columns must be of kinds and units that fit."""
+    import pyarrow as pa
+
+    from streaks.arrow import arrow_to_table, table_to_arrow
+
+    expected = table_to_arrow(empty_streaks()).schema
+    pa.unify_schemas([expected, schema], promote_options="default")
+    table, known = arrow_to_table(schema.empty_table()), empty_streaks()
+    if not {"streak_id", "image"} <= set(table.colnames):
+        raise TableError("it is no table of streaks")
+    for name in set(table.colnames) & set(known.colnames):
+        units = [getattr(one[name], "unit", None) for one in (table, known)]
+        if units[0] != units[1]:
+            raise TableError(f"its column {name} is in {units[0]}, not {units[1]}")
 
 
 def write_night_tables(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import functools
 import glob
 import hashlib
+import itertools
+import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from streaks.disk import Limits, open_regular, read_bytes
 from streaks.errors import ReadError
 from streaks.readers.images import image_choices
 from streaks.readers.profile import (
@@ -24,7 +28,25 @@ from streaks.readers.profile import (
     stem_of,
 )
 
-__all__ = ["FrameFiles", "companions", "fetch_ahead", "find_frames", "profile_of_name"]
+__all__ = [
+    "NIGHT_MARK",
+    "NIGHT_PLACES",
+    "FrameFiles",
+    "companions",
+    "fetch_ahead",
+    "find_frames",
+    "profile_of_name",
+]
+
+_log = logging.getLogger(__name__)
+
+#: The file that says of a folder that it is a night's...
+NIGHT_MARK = ".streaks-night"
+#: ...by which older nights, which have none, are known...
+_UNMARKED_NIGHT = frozenset({"ledger.sqlite", "settings.json"})
+#: ...and what is no frame there: folders that hold a file a frame, and tables as FITS.
+NIGHT_PLACES = ("parts", "cutouts", "overviews", "masks")
+_NIGHT_TABLES = ("streaks.fits", "streaks.fits.gz")
 
 _LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv")
 #: Letters, digits and what file systems, URLs and Zooniverse all take.
@@ -32,6 +54,8 @@ _UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 _MAX_NAME = 150
 #: Linux fetches no more than this at one word, bytes.
 _FETCHED_AT_ONCE = 1 << 17
+#: Of a list of files: some millions of lines.
+_LIST_LIMITS = Limits(max_bytes=1 << 28)
 _BESIDE = ("mask", "science", "reference", "variance")
 
 
@@ -81,7 +105,7 @@ def fetch_ahead(*paths: Path | None) -> None:
     """
     for path in paths:
         # There may be no such file, or no such system call.
-        with suppress(OSError, AttributeError), open(path or "", "rb") as file:
+        with suppress(OSError, AttributeError, ReadError), open_regular(path or "") as file:
             for at in range(0, os.fstat(file.fileno()).st_size, _FETCHED_AT_ONCE):
                 os.posix_fadvise(file.fileno(), at, _FETCHED_AT_ONCE, os.POSIX_FADV_WILLNEED)
 
@@ -92,16 +116,17 @@ def find_frames(
     profile: str = "",
     hdu: str = "",
     plane: str = "",
+    leave_out: str | os.PathLike[str] | None = None,
 ) -> list[FrameFiles]:
     """The frames in folders, globs, lists and files, sorted, each once.
 
     A file of several science images is as many frames: ``FILE[SCI,1]``, ``FILE[SCI,2]``.
 
     A folder is searched with all below it for FITS files; masks, science and reference images
-    and hidden files are never frames. A list (``.txt .lst .list``) names a file a line; a
-    ``.csv`` has a column ``image`` and may have ``mask, science, reference, variance``. A file
-    named outright or in a list is always a frame, whatever its name; a FITS file that is missing
-    is one too, and reading it says so.
+    and hidden files are never frames, nor is what a night wrote in its folder. A list
+    (``.txt .lst .list``) names a file a line; a ``.csv`` has a column ``image`` and may have
+    ``mask, science, reference, variance``. A file named outright or in a list is always a frame,
+    whatever its name; a FITS file that is missing is one too, and reading it says so.
 
     Parameters
     ----------
@@ -113,6 +138,9 @@ def find_frames(
         The image to take of every file, as ``SCI,2`` or an index from 0.
     plane
         The plane to take of every image, as `read_frame` takes it.
+    leave_out
+        A folder that is not searched, where it lies below one that is given or matched by a glob:
+        that of the results.
 
     Returns
     -------
@@ -124,8 +152,9 @@ def find_frames(
         If a folder, list or glob given here does not exist or holds no frame.
     """
     found: dict[Path, dict[str, Path]] = {}
+    not_here = "" if leave_out is None else os.path.realpath(leave_out)
     for one in [inputs] if isinstance(inputs, str | os.PathLike) else inputs:
-        for image, beside in _expand(os.fspath(one)):
+        for image, beside in _expand(os.fspath(one), not_here):
             for part in _images_in(image, hdu, plane, profile):
                 found.setdefault(part.absolute(), {}).update(beside)
     chosen = load_profile(profile) if profile else None
@@ -183,10 +212,8 @@ def companions(image: Path, profile: Profile) -> dict[str, Path]:
 
 
 def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for the file system
-        return False
+    # Unlike Path's own, false for a name that is too long for the file system.
+    return os.path.isfile(path)
 
 
 def profile_of_name(path: Path) -> Profile | None:
@@ -206,37 +233,93 @@ def profile_of_name(path: Path) -> Profile | None:
     return next((profile for profile in profiles if profile.groups(path) is not None), None)
 
 
-def _expand(given: str) -> Iterable[tuple[Path, dict[str, Path]]]:
+def _expand(given: str, not_here: str) -> Iterable[tuple[Path, dict[str, Path]]]:
     path = Path(given)
-    if path.is_dir():
-        images = sorted(_folder_images(path))
+    if os.path.isdir(path):
+        images = sorted(_folder_images(path, not_here))
         if not images:
             raise ReadError(f"{given} holds no FITS image; expected {' '.join(FITS_SUFFIXES)}")
         return [(image, {}) for image in images]
     if path.suffix.lower() in _LIST_SUFFIXES:
         return _list_images(path)
-    if path.exists() or (given.lower().endswith(FITS_SUFFIXES) and not glob.has_magic(given)):
+    if os.path.exists(path) or (
+        given.lower().endswith(FITS_SUFFIXES) and not glob.has_magic(given)
+    ):
         return [(path, {})]
-    if split_choice(path)[0].is_file():
+    if _is_file(split_choice(path)[0]):
         return [(path, {})]
     if not glob.has_magic(given):
         raise ReadError(f"{given} does not exist; check the name")
     matched = [Path(name) for name in sorted(glob.glob(given, recursive=True))]
-    images = [p for p in matched if p.is_file() and not _is_beside(p)]
+    images = [
+        p
+        for p in matched
+        if _is_file(p) and not (_is_beside(p) or _is_of_a_night(p) or _lies_in(p, not_here, given))
+    ]
     if not images:
         raise ReadError(f"{given} matches no image; check the pattern")
     return [(image, {}) for image in images]
 
 
-def _folder_images(folder: Path) -> Iterable[Path]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+def _folder_images(folder: Path, not_here: str) -> Iterable[Path]:
+    if _is_of_a_night(folder):
+        return
+    top = os.path.realpath(folder)
+    for root, folders, files in os.walk(folder, onerror=_not_searched):
+        # Links are not followed below the folder: the place is that of its top.
+        place = os.path.join(top, os.path.relpath(root, folder))
+        ours = _is_night({*files, *folders})
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and os.path.normpath(os.path.join(place, name)) != not_here
+            and not (ours and name in NIGHT_PLACES)
+        )
         for name in files:
             path = Path(root, name)
             if name.startswith(".") or not name.lower().endswith(FITS_SUFFIXES):
                 continue
+            if ours and name in _NIGHT_TABLES:
+                continue
             if not _is_beside(path):
                 yield path
+
+
+def _not_searched(error: OSError) -> None:
+    _name_once(str(error.filename), error.strerror or str(error))
+
+
+@functools.lru_cache(maxsize=1000)
+def _name_once(folder: str, reason: str) -> None:
+    """Once, for a watch looks again and again."""
+    _log.warning("%s cannot be searched: %s", folder, reason)
+
+
+def _is_night(names: Collection[str]) -> bool:
+    """Whether a folder of these entries is a night's."""
+    return NIGHT_MARK in names or set(names) >= _UNMARKED_NIGHT
+
+
+def _is_of_a_night(path: Path) -> bool:
+    """Whether a night wrote this: a folder of results, or something in one."""
+    path = path.absolute()
+    for above in (path, *path.parents):
+        if above.name in NIGHT_PLACES:
+            marks = (NIGHT_MARK, *_UNMARKED_NIGHT)
+            if _is_night({name for name in marks if os.path.lexists(above.parent / name)}):
+                return True
+    return False
+
+
+def _lies_in(path: Path, folder: str, pattern: str) -> bool:
+    """Whether a match of a glob lies in a folder that is below the one that the glob names."""
+    if not folder:
+        return False
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    named = Path(os.path.realpath(Path(*fixed)))
+    below = named in Path(folder).parents
+    return below and Path(os.path.realpath(path)).is_relative_to(folder)
 
 
 def _is_beside(path: Path) -> bool:
@@ -244,12 +327,11 @@ def _is_beside(path: Path) -> bool:
 
 
 def _list_images(path: Path) -> list[tuple[Path, dict[str, Path]]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ReadError(f"{path} does not exist; check the name") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"{path} cannot be read as a list of files: {error}") from None
+    raw = read_bytes(path, _LIST_LIMITS)
+    if b"\0" in raw:
+        raise ReadError(f"{path} cannot be read as a list of files: it is no plain text (UTF-8)")
+    # A file's name may hold bytes that are no UTF-8, as it does where Python lists a folder.
+    text = raw.decode("utf-8", "surrogateescape")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     rows = (
         _csv_rows(path, lines)
@@ -275,7 +357,7 @@ def _csv_rows(path: Path, lines: Sequence[str]) -> list[dict[str, str]]:
 def _from_list(path: Path, entry: str) -> Path:
     """A file of a list: beside the list, or below the working folder."""
     beside = path.parent / entry
-    return beside if beside.exists() or not Path(entry).exists() else Path(entry)
+    return beside if os.path.exists(beside) or not os.path.exists(entry) else Path(entry)
 
 
 def _unique_names(images: Sequence[Path]) -> list[str]:

@@ -7,6 +7,7 @@ their names.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import math
@@ -24,7 +25,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from streaks.disk import GZIP_MAGIC, Limits, open_regular, read_bytes
-from streaks.errors import ReadError, StreaksError
+from streaks.errors import AccessError, ReadError, StreaksError
 from streaks.readers.colour import chosen_plane
 from streaks.readers.profile import FITS_SUFFIXES, split_choice
 from streaks.readers.structure import check_structure
@@ -51,6 +52,11 @@ _MAX_RATIO = 2048
 _PICTURE_FORMATS = ("PNG", "JPEG", "TIFF")
 _PICTURE_MAGICS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _BLOCK = 2880
+#: Errors of a disk, a network or a permission, rather than of what a file holds.
+_PASSING = frozenset({
+    errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE,
+    errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH,
+})  # fmt: skip
 #: What an HDU of a name is, first match wins. A number at its end does not matter.
 _KINDS = (
     ("mask", r"DQ|DQF|MASK|BPM|BADPIX\w*|FLAGS?|MSK\w*|DATA_?QUALITY|QUALITY|PIXMASK"),
@@ -420,14 +426,14 @@ def image_choices(path: Path) -> tuple[str, ...]:
         status = path.stat()
         if _is_single(path, status.st_size):
             return ()
-    except OSError:
+    except (OSError, ValueError, ReadError):
         return ()
     return _choices(str(path), status.st_size, status.st_mtime_ns)
 
 
 def _is_single(path: Path, size: int) -> bool:
     """Whether a plain file has room for one HDU only, by the sizes in its first header."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(16 * _BLOCK)
     end = re.search(rb"(?:^|[ /])END {77}", start[: 16 * _BLOCK])
     if not start.startswith(b"SIMPLE") or end is None:
@@ -457,9 +463,9 @@ def is_picture(path: Path) -> bool:
         False also for one that cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(4).startswith(_PICTURE_MAGICS)
-    except OSError:
+    except (OSError, ReadError):
         return False
 
 
@@ -544,6 +550,8 @@ def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int, bytes]]:
         raise ReadError(f"{path} does not fit in memory; cut it into tiles") from None
     except Exception as error:
         # Damaged files make astropy raise nearly anything (OSError, KeyError, TypeError, ...).
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            raise AccessError(f"{path} cannot be read: {error.strerror}") from None
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ReadError(f"{path} is damaged ({reason}); fetch it again") from None
 

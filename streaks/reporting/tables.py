@@ -115,7 +115,9 @@ def _write_parquet(table: QTable, path: Path) -> None:
 
     from streaks.arrow import table_to_arrow
 
-    pq.write_table(table_to_arrow(table), path, compression="zstd")
+    # Arrow takes no path that is not UTF-8.
+    with path.open("wb") as file:
+        pq.write_table(table_to_arrow(table), file, compression="zstd")
 
 
 def _write_votable(table: QTable, path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from streaks.disk import open_regular
 from streaks.readers import FrameFiles
 
 __all__ = ["content_digest", "file_digest", "signature"]
@@ -23,7 +24,7 @@ def signature(files: FrameFiles) -> str:
         try:
             status = path.stat()
             seen.append([path.name, status.st_size, status.st_mtime_ns])
-        except OSError:
+        except (OSError, ValueError):  # a name with a zero byte
             seen.append([path.name, -1, 0])
     return json.dumps(seen)
 
@@ -55,6 +56,6 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 
 def _feed(digest: Any, path: Path) -> None:
     chunk = bytearray(_CHUNK)
-    with path.open("rb", buffering=0) as file:
-        while n := file.readinto(chunk):
+    with open_regular(path) as file:
+        while n := file.readinto(chunk):  # type: ignore[attr-defined]
             digest.update(memoryview(chunk)[:n])
