@@ -21,6 +21,7 @@ import pytest
 from astropy.time import Time
 from typer.testing import CliRunner
 
+from streaks.cli import main
 from streaks.cli.known import app
 from streaks.errors import CatalogueError
 from streaks.known import (
@@ -43,6 +44,7 @@ from streaks.known import cache as cache_module
 from streaks.known import update as update_module
 from streaks.known.cache import states_of_night
 from streaks.known.dynamics import catalogue_error_arcsec
+from tests.frame_files import write_ztf_frame
 
 #: (1) Ceres of MPCORB, epoch 2025-11-21, and the same orbit as the other files have it.
 _FRONT = (
@@ -648,3 +650,13 @@ def test_things_are_kept_where_the_user_says(monkeypatch: pytest.MonkeyPatch) ->
     assert cache_module.cache_folder() == Path("/var/x/streaks")
     monkeypatch.setenv("STREAKS_CACHE", "/var/own")
     assert cache_module.cache_folder() == Path("/var/own")
+
+
+def test_detect_refuses_an_unknown_observatory_before_it_searches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = write_ztf_frame(tmp_path)
+    asked = ["detect", str(image), "-o", str(tmp_path / "s.ecsv"), "--observatory", "XYZ"]
+    assert main(asked) == 2
+    assert "observatory code 'XYZ' is unknown" in capsys.readouterr().err
+    assert not (tmp_path / "s.ecsv").exists()

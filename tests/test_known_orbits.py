@@ -461,3 +461,8 @@ def test_every_code_of_the_mpc_is_known_and_others_are_not() -> None:
     for wrong in ("XYZ", "", "i41", "I4", "I411"):
         with pytest.raises(CatalogueError, match=f"'{wrong}' is unknown"):
             check_code(wrong)
+
+
+def test_the_time_of_perihelion_is_the_nearest(catalogue: Callable[..., Path]) -> None:
+    # mpcorb_extended.json has JD 2461599.9 for Ceres, 599 days after the epoch.
+    assert read_orbits(catalogue(CERES)).tp_jd[0] == pytest.approx(2461599.9, abs=0.1)
