@@ -8,6 +8,7 @@ import sqlite3
 from itertools import islice
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from streaks.errors import ReadError
@@ -177,6 +178,21 @@ def test_the_table_of_another_frame_is_made_again(made: Path, done: Path) -> Non
 def test_a_table_of_another_kind_is_made_again(made: Path, done: Path) -> None:
     shutil.copyfile(done / "frames.parquet", done / "parts" / "frame1.parquet")
     assert night(made / "in", done) == 0
+    assert streaks_of(done) == BOTH
+
+
+def test_a_table_of_other_units_is_made_again(made: Path, done: Path) -> None:
+    """The second of two: the first one's are known by then."""
+    path = done / "parts" / "frame2.parquet"
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("x0")
+    field = table.schema.field(at)
+    (unit,) = (key for key, value in field.metadata.items() if value == b"pix")
+    other = field.with_metadata({**field.metadata, unit: b"arcsec"})
+    pq.write_table(table.cast(table.schema.set(at, other)), path)
+    assert pq.read_schema(path).field("x0").metadata[unit] == b"arcsec"
+    assert night(made / "in", done) == 0
+    assert done_again(done) == 1
     assert streaks_of(done) == BOTH
 
 

@@ -120,19 +120,21 @@ def _read_part(path: Path, image: str) -> pyarrow.Table:
         # Of its frame's own words nothing is needed here, and they would be joined.
         part = held.read(use_threads=False).replace_schema_metadata(None)
     part.validate(full=True)
-    _check_schema(part.schema)
+    # As bytes: two schemas are equal to Arrow, whatever their units.
+    _check_schema(part.schema.serialize().to_pybytes())
     if set(part.column("image").to_pylist()) - {image}:
         raise TableError("it is of another frame")
     return part
 
 
 @functools.lru_cache(maxsize=16)
-def _check_schema(schema: pyarrow.Schema) -> None:
+def _check_schema(serialized: bytes) -> None:
     """Parts are joined: their columns must be of kinds and units that fit."""
     import pyarrow as pa
 
     from streaks.arrow import arrow_to_table, table_to_arrow
 
+    schema = pa.ipc.read_schema(pa.py_buffer(serialized))
     expected = table_to_arrow(empty_streaks()).schema
     pa.unify_schemas([expected, schema], promote_options="default")
     table, known = arrow_to_table(schema.empty_table()), empty_streaks()
