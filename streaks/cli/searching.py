@@ -172,10 +172,11 @@ def _classifier(name: str) -> tuple[Callable[[], Any] | None, str]:
     if name == "none":
         return None, ""
     from streaks.models import load_classifier
-    from streaks.models.store import weights_folder
+    from streaks.models.store import read_card, weights_folder
     from streaks.search.identity import file_digest
 
-    load_classifier(name)
+    # Its card tells whether there is such a model; the model itself is loaded where it is needed.
+    read_card(weights_folder(name))
     digest = file_digest(weights_folder(name) / "card.json")
     return functools.partial(load_classifier, name), f"{name} {digest[:8]}"
 

@@ -37,6 +37,7 @@ __all__ = [
     "rule_of_card",
     "save_model",
     "shipped_names",
+    "shipped_root",
     "weights_folder",
 ]
 
@@ -96,7 +97,7 @@ def weights_folder(name: str | Path = "default") -> Path:
     ModelError
         If there is neither.
     """
-    shipped = _shipped_root() / str(name)
+    shipped = shipped_root() / str(name)
     if str(name) in shipped_names():
         return shipped
     folder = Path(name)
@@ -115,11 +116,17 @@ def shipped_names() -> tuple[str, ...]:
     -------
     tuple of str
     """
-    return tuple(sorted(p.parent.name for p in _shipped_root().glob(f"*/{_CARD}")))
+    return tuple(sorted(p.parent.name for p in shipped_root().glob(f"*/{_CARD}")))
 
 
-def _shipped_root() -> Path:
-    return Path(__file__).parent / "weights"
+def shipped_root() -> Path:
+    """Where the weights of the package lie.
+
+    Returns
+    -------
+    Path
+    """
+    return (Path(__file__).parent / "weights").resolve()
 
 
 def read_card(folder: Path) -> dict[str, Any]:
