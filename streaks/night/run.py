@@ -289,13 +289,7 @@ class NightRunner:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def run(
-        self,
-        frames: Sequence[FrameFiles],
-        *,
-        verify: bool = False,
-        write_tables: bool = True,
-    ) -> NightRun:
+    def run(self, frames: Sequence[FrameFiles], *, verify: bool = False) -> NightRun:
         """Do what is missing of these frames, then write the night's tables.
 
         Parameters
@@ -304,8 +298,6 @@ class NightRunner:
             All of the night, those of earlier rounds too.
         verify
             Read all results of finished frames, and do those again that are damaged.
-        write_tables
-            Not now where False; counts of streaks are then of this round.
         """
         start = time.monotonic()
         for _ in range(_MAX_ROUNDS):
@@ -327,7 +319,7 @@ class NightRunner:
                 self._fingerprint,
             )
             entries = self._ledger.entries()
-            if not (self._with_tables and write_tables):
+            if not self._with_tables:
                 counts = counter.counts
                 break
             if self._drop_damaged(entries):
