@@ -626,10 +626,11 @@ def _damaged_row(rng: random.Random, good: bytes) -> bytes:
     import sqlite3
     import tempfile
 
-    with tempfile.NamedTemporaryFile(suffix=".sqlite", dir=_FOLDER[0]) as file:
-        file.write(good)
-        file.flush()
-        database = sqlite3.connect(file.name)
+    # A folder, for SQLite lays files of its own beside a database and may leave them.
+    with tempfile.TemporaryDirectory(dir=_FOLDER[0]) as folder:
+        path = Path(folder) / "ledger.sqlite"
+        path.write_bytes(good)
+        database = sqlite3.connect(path)
         with suppress(sqlite3.Error):
             table = rng.choice(("frames", "frames", "frames", "meta"))
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
@@ -658,7 +659,7 @@ def _damaged_row(rng: random.Random, good: bytes) -> bytes:
                     f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rng.choice((1, 2)))
                 )
         database.close()
-        return Path(file.name).read_bytes()
+        return path.read_bytes()
 
 
 #: Where a way of harm may write: the fuzzer's own folder.

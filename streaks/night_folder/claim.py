@@ -75,7 +75,9 @@ def clear_outputs(folder: NightFolder, image: str) -> None:
 def discard(path: Path) -> None:
     """Delete a file of ours that is damaged; what is no file is put aside."""
     _put_aside_unless(path, os.path.isfile(path))
-    path.unlink(missing_ok=True)
+    # Unlike `unlink`, false for a name that is too long for the file system.
+    if os.path.lexists(path):
+        path.unlink(missing_ok=True)
 
 
 def put_aside(path: Path, what: str = "aside") -> Path:

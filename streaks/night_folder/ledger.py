@@ -62,6 +62,8 @@ _PASSING = frozenset({
     sqlite3.SQLITE_INTERRUPT,
 })  # fmt: skip
 _NOT_UTF8 = re.compile(r"\\u(dc[89a-f][0-9a-f])")
+#: Bytes of a file's name without its suffix; file systems take 255 with it.
+_LONGEST_NAME = 250
 _TEXTS = (
     "image", "path", "signature", "digest", "settings", "kind", "reason", "notes", "version",
     "updated",
@@ -139,8 +141,10 @@ class Ledger:
 
     def _rows(self) -> Iterator[tuple[int, str, Entry | None]]:
         """Number, name and entry of each row, by name; no entry where it is damaged."""
-        rows = self._database.execute("SELECT rowid AS number, * FROM frames ORDER BY image")
-        for row in rows.fetchall():
+        with _readable_errors():
+            rows = self._database.execute("SELECT rowid AS number, * FROM frames ORDER BY image")
+            found = rows.fetchall()
+        for row in found:
             values = dict(row)
             number = values.pop("number")
             yield number, str(values["image"])[:100], _entry(values)
@@ -179,12 +183,13 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     database = None
     try:
         database = _connected(path)
-        database.row_factory = sqlite3.Row
-        database.execute("PRAGMA journal_mode=WAL")
-        # A power cut may lose the last entries; their frames are then done again.
-        database.execute("PRAGMA synchronous=NORMAL")
-        database.executescript(_SCHEMA)
-        _check_version(database, path)
+        with _readable_errors():
+            database.row_factory = sqlite3.Row
+            database.execute("PRAGMA journal_mode=WAL")
+            # A power cut may lose the last entries; their frames are then done again.
+            database.execute("PRAGMA synchronous=NORMAL")
+            database.executescript(_SCHEMA)
+            _check_version(database, path)
         yield Ledger(database)
     except sqlite3.Error as error:
         if _cannot_write(error):
@@ -198,6 +203,15 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     finally:
         if database is not None:
             database.close()
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """SQLite's errors that quote a damaged name: Python reads such a message strictly."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise sqlite3.DatabaseError("a damaged name in its tables") from None
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -218,9 +232,10 @@ def is_damaged(path: Path) -> bool:
         return True
     database = _connected(path)
     try:
-        if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
-            return True
-        return not _is_newer(database) and not _has_our_tables(database)
+        with _readable_errors():
+            if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+                return True
+            return not _is_newer(database) and not _has_our_tables(database)
     except sqlite3.Error as error:
         return _code(error) not in _PASSING
     finally:
@@ -307,6 +322,7 @@ def _entry(values: dict[str, Any]) -> Entry | None:
         all(isinstance(text, str) for text in texts)
         # It becomes the name of files.
         and Path(entry.image).name == entry.image
+        and len(os.fsencode(entry.image)) <= _LONGEST_NAME
         and "\0" not in entry.image + entry.path
         and entry.state in (DONE, FAILED)
         and type(entry.n_streaks) is int

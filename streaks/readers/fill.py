@@ -50,20 +50,47 @@ def constant_fill(
     """
     if min(data.shape) < 8 or (repeats <= _FEW and not _has_column(data)):
         return None
-    import cv2
-
+    if not _may_have_block(data) and not _has_row(data) and not _has_column(data):
+        return None
     right = np.zeros(data.shape, bool)
     right[:, 1:] = data[:, 1:] == data[:, :-1]
     below = np.zeros(data.shape, bool)
     below[1:] = data[1:] == data[:-1]
+    fill = _blocks(right, below)
+    found = _grown(data, fill) if fill.any() else fill
+    chance = float(right[~found].mean()) if not found.all() else 1.0
+    found |= _lines(right[:, 1:], below[1:], chance)
+    found &= np.isfinite(data) & ~mask
+    share = int(np.count_nonzero(found)) / max(int(np.count_nonzero(~mask)), 1)
+    return found if 0 < share < _ALL else None
+
+
+def _may_have_block(data: NDArray[Any]) -> bool:
+    """Whether some block may be of one value, by every second pixel of every second row.
+
+    The least block holds two such pixels side by side and two above each other, each equal to
+    its neighbours on the left and below.
+    """
+    pixels = data[1::2, 1::2]
+    ny, nx = pixels.shape
+    equal = pixels == data[1::2, ::2][:, :nx]
+    equal &= pixels == data[::2, 1::2][:ny]
+    equal = equal[1:] & equal[:-1]
+    return bool((equal[:, 1:] & equal[:, :-1]).any())
+
+
+def _blocks(right: NDArray[np.bool_], below: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Blocks larger than chance makes where pixels equal their left and lower neighbours."""
+    import cv2
+
     both = (right & below).view(np.uint8)
-    fill = np.zeros(data.shape, np.uint8)
+    fill = np.zeros(both.shape, np.uint8)
     # What fill there is makes equal neighbours seem common: once more without it.
     for _ in range(2):
         rest = fill == 0
         chance = float(right[rest].mean()) if rest.any() else 1.0
-        side = _side(chance, data.size)
-        if side > min(data.shape) // 2:
+        side = _side(chance, both.size)
+        if side > min(both.shape) // 2:
             break
         box = np.ones((side - 1, side - 1), np.uint8)
         # From each box's first pixel to its last and back, whole boxes within the image only.
@@ -72,12 +99,12 @@ def constant_fill(
         # What equals its left neighbour has one.
         fill[:, :-1] |= fill[:, 1:]
         fill[:-1] |= fill[1:]
-    found = _grown(data, fill.astype(bool)) if fill.any() else fill.astype(bool)
-    chance = float(right[~found].mean()) if not found.all() else 1.0
-    found |= _lines(right[:, 1:], below[1:], chance)
-    found &= np.isfinite(data) & ~mask
-    share = int(np.count_nonzero(found)) / max(int(np.count_nonzero(~mask)), 1)
-    return found if 0 < share < _ALL else None
+    return fill.astype(bool)
+
+
+def _has_row(data: NDArray[Any]) -> bool:
+    """Whether some row has one value in a few columns: noise in floating point never has."""
+    return _has_column(data.T)
 
 
 def _has_column(data: NDArray[Any]) -> bool:
