@@ -204,7 +204,7 @@ def _report_kernels() -> None:
 
 
 def _compile_lines() -> None:
-    """Transform, refinement, fit and judgement, on a small standardised image."""
+    """Reading, transform, refinement, fit, judgement and pictures, of a small image."""
     import numpy as np
 
     from streaks.config import DetectionConfig
@@ -218,6 +218,29 @@ def _compile_lines() -> None:
     config = DetectionConfig()
     image = prepare_image(z, frame, noise, 1.1, config, negative=False)
     search_image(image, frame, noise, config)
+    _read_and_draw()
+
+
+def _read_and_draw() -> None:
+    """A compressed file with a mask, and its overview."""
+    import tempfile
+
+    import numpy as np
+    from astropy.io import fits
+
+    from streaks.plotting import frame_overview
+    from streaks.readers import read_frame
+    from streaks.tables import empty_streaks
+
+    data = _small_image(noise=10.0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "warm-up.fits.fz"
+        image = fits.CompImageHDU(data, compression_type="RICE_1", quantize_level=4.0)
+        fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
+        mask = Path(folder) / "mask.fits"
+        fits.PrimaryHDU(np.zeros(data.shape, np.uint16)).writeto(mask)
+        frame = read_frame(path, mask=mask, profile="ztf")
+    frame_overview(frame, empty_streaks(), max_px=200)
 
 
 class _KnownNoise:
@@ -241,36 +264,21 @@ class _KnownNoise:
 
 
 def _compile_sky() -> None:
-    """Reading of compressed files, noise, features and pictures."""
-    import tempfile
-
+    """Noise and features."""
     import numpy as np
-    from astropy.io import fits
 
     from streaks.cutouts import Cutouts
     from streaks.features import measure_features
     from streaks.noise import estimate_noise, standardise
-    from streaks.plotting import frame_overview
-    from streaks.readers import read_frame
-    from streaks.tables import empty_streaks
 
     data = _small_image(noise=10.0)
     cutout = data[None, 36:164, 86:214]
     measure_features(Cutouts(cutout, np.zeros(cutout.shape, bool), ("warm-up",)))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "warm-up.fits.fz"
-        image = fits.CompImageHDU(data, compression_type="RICE_1", quantize_level=4.0)
-        fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
-        mask = Path(folder) / "mask.fits"
-        fits.PrimaryHDU(np.zeros(data.shape, np.uint16)).writeto(mask)
-        frame = read_frame(path, mask=mask, profile="ztf")
-    pixels = np.asarray(frame.data, dtype=np.float32)
-    noise = estimate_noise(pixels, frame.mask)
-    standardise(pixels, noise)
+    noise = estimate_noise(data, np.zeros(data.shape, bool))
+    standardise(data, noise)
     places = np.arange(9)
     noise.at(places, places)
     noise.typical_sigma()
-    frame_overview(frame, empty_streaks(), max_px=200)
 
 
 def _small_image(noise: float) -> Any:
