@@ -14,7 +14,12 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from streaks.cutouts import Cutouts
+from streaks.cutouts import (
+    Cutouts,
+    brought_to_usual_fwhm,
+    measure_elongation,
+    resolved_probability,
+)
 from streaks.errors import ConfigError, ModelError
 from streaks.tables import (
     ASTREAKS_MIX,
@@ -22,6 +27,7 @@ from streaks.tables import (
     CLASSES,
     PROBABILITY_COLUMNS,
     SKIP,
+    UNRESOLVED,
     build_table,
     empty_table,
 )
@@ -59,7 +65,10 @@ _MOST_CANDIDATES = 2
 _SURE = 0.5
 
 #: Light in the sky (asteroid, satellite) against what telescope and software make.
-_REAL = np.array([CLASSES.index("asteroid"), CLASSES.index("satellite")])
+_TRAILS = ("asteroid", "satellite")
+_REAL = np.array([CLASSES.index(name) for name in _TRAILS])
+#: Below this probability of a trail its length changes nothing.
+_MAY_BE_TRAIL = 0.05
 
 
 @runtime_checkable
@@ -482,7 +491,10 @@ def classify_cutouts(
 ) -> QTable:
     """Label, probabilities and real/bogus score of each cutout.
 
-    Labels follow the classifier's own ``rule`` where it has one (`LabelRule`).
+    Labels follow the classifier's own ``rule`` where it has one (`LabelRule`). Cutouts of a PSF
+    that classifiers are not trained at are shown to them resampled. What would be called a trail
+    and is no longer than a point is `unresolved`: classifiers have no such output, so the length
+    is measured.
 
     Parameters
     ----------
@@ -508,7 +520,8 @@ def classify_cutouts(
     ModelError
         If the classifier's answer is not (n, 8) finite probabilities.
     """
-    answers = [_checked_answer(classifier, part) for part in cutouts.batches(batch)]
+    shown = [brought_to_usual_fwhm(part) for part in cutouts.batches(batch)]
+    answers = [_checked_answer(classifier, part) for part in shown]
     p = np.concatenate([np.zeros((0, len(OUTPUTS))), *(a[0] for a in answers)])
     novelty = np.concatenate([np.zeros(0), *(a[1] for a in answers)])
     rule: LabelRule | None = getattr(classifier, "rule", None)
@@ -517,13 +530,38 @@ def classify_cutouts(
     columns = {"candidates": _candidate_names(rule, p), "novelty": novelty} if details else {}
     if mix is not None:
         p = correct_mix(p, mix)
-    values: dict[str, Any] = {c: p[:, i] for i, c in enumerate(PROBABILITY_COLUMNS)}
-    values |= {"label": labels, "rb": real_bogus(p)}
+    trailed = _trailed(shown, p)
+    values: dict[str, Any] = _shared_with_points(p, trailed)
+    values["label"] = np.where(np.isin(labels, _TRAILS) & (trailed < 0.5), UNRESOLVED, labels)
     table = build_table(CLASS_COLUMNS, values) if len(p) else empty_table(CLASS_COLUMNS)
     table.add_column(np.array(cutouts.names, dtype=str), name="streak_id", index=0)
     for name, column in columns.items():
         table[name] = column
     return table
+
+
+def _trailed(shown: Sequence[Cutouts], p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability that what may be a trail is longer than a point, (n,); 1 where nothing tells."""
+    likely = p[:, _REAL].sum(axis=1) > _MAY_BE_TRAIL
+    trailed, first = np.ones(len(p)), 0
+    for part in shown:
+        rows = np.flatnonzero(likely[first : first + len(part)])
+        if len(rows):
+            found = resolved_probability(measure_elongation(part.select(rows)))
+            trailed[first + rows] = np.nan_to_num(found, nan=1.0)
+        first += len(part)
+    return trailed
+
+
+def _shared_with_points(
+    p: NDArray[np.float64], trailed: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Columns of probabilities: what is no trail goes from the trails' classes to the point's."""
+    shared = p.copy()
+    shared[:, _REAL] *= trailed[:, None]
+    points = (p[:, _REAL] - shared[:, _REAL]).sum(axis=1)
+    columns = {column: shared[:, i] for i, column in enumerate(PROBABILITY_COLUMNS)}
+    return {**columns, "p_unresolved": points, "rb": real_bogus(p)}
 
 
 def _checked_answer(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from streaks.tables import SKIP
+from streaks.tables import SKIP, UNRESOLVED
 
 __all__ = ["CLASS_COLOURS", "UNCLASSIFIED_COLOUR", "class_colour", "class_rgb"]
 
@@ -26,6 +26,7 @@ CLASS_COLOURS: Mapping[str, str] = MappingProxyType(
         "cosmic_ray": "#44bb99",
         "naked_star": "#eedd88",
         "yin_yang": "#99ddff",
+        UNRESOLVED: "#bbcc33",
         SKIP: "#dddddd",
     }
 )

@@ -23,11 +23,13 @@ __all__ = [
     "ASTREAKS_MIX",
     "CLASSES",
     "CLASS_COLUMNS",
+    "LABELS",
     "MATCH_COLUMNS",
     "NIGHT_COLUMNS",
     "PROBABILITY_COLUMNS",
     "SKIP",
     "STREAK_COLUMNS",
+    "UNRESOLVED",
     "ColumnSpec",
     "StreakFlag",
     "build_table",
@@ -48,8 +50,12 @@ CLASSES = (
     "naked_star",
     "yin_yang",
 )
+#: A source of light that is no longer than a point: a star, a transient, a slow asteroid.
+UNRESOLVED = "unresolved"
 #: The answer of a classifier that would rather not say.
 SKIP = "skip"
+#: All that the ``label`` column may hold.
+LABELS = (*CLASSES, UNRESOLVED, SKIP)
 
 #: Shares of the classes among 2287 AStreaks subjects (the AStreaks project's own answers);
 #: satellites and their flashes together, naked stars counted there with masked stars.
@@ -156,8 +162,11 @@ PROBABILITY_COLUMNS = tuple(f"p_{name}" for name in CLASSES)
 
 #: Added by a classifier.
 CLASS_COLUMNS = (
-    ColumnSpec("label", _S, None, "class of highest probability, or `skip`"),
+    ColumnSpec("label", _S, None, "class of highest probability, `unresolved` or `skip`"),
     *(ColumnSpec(c, _F, None, f"probability of {c[2:]}") for c in PROBABILITY_COLUMNS),
+    ColumnSpec(
+        "p_unresolved", _F, None, "probability of a point; with nothing there, all p_* sum to 1"
+    ),
     ColumnSpec("rb", _F, None, "real (a streak of light in the sky) against bogus, 0 to 1"),
 )
 #: Added by the match with known objects; ZTF's conventions (-999 and `null` for none).

@@ -122,6 +122,7 @@ def made_streaks(
     for i, label in enumerate(labels):
         p[i, (*CLASSES, "skip").index(label)] += 0.7
     classes: dict[str, object] = {f"p_{name}": p[:, i] for i, name in enumerate(CLASSES)}
+    classes["p_unresolved"] = np.zeros(n)
     classes["label"] = labels
     classes["rb"] = p[:, 0] + p[:, 1]
     found = [label == "asteroid" and i % 2 == 0 for i, label in enumerate(labels)]

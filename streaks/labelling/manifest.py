@@ -43,7 +43,7 @@ _HIDDEN_NUMBERS = (
     ("#ra1", "ra1", 7), ("#dec1", "dec1", 7), ("#x", "x", 2), ("#y", "y", 2), ("#x0", "x0", 2),
     ("#y0", "y0", 2), ("#x1", "x1", 2), ("#y1", "y1", 2), ("#length_px", "length", 2),
     ("#theta_deg", "theta", 2), ("#rate_arcsec_per_s", "rate", 5), ("#score", "score", 4),
-    *((f"#{name}", name, 4) for name in PROBABILITY_COLUMNS),
+    *((f"#{name}", name, 4) for name in (*PROBABILITY_COLUMNS, "p_unresolved")),
 )  # fmt: skip
 #: What joins an answer to its streak again.
 HIDDEN_COLUMNS = (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streaks.config import LabelConfig
 from streaks.errors import ConfigError, TableError
-from streaks.tables import CLASSES, SKIP, StreakFlag
+from streaks.tables import LABELS, StreakFlag
 
 __all__ = ["ccd_of_image", "select_subjects"]
 
@@ -62,9 +62,9 @@ def select_subjects(
     ConfigError
         For a class that does not exist.
     """
-    unknown = sorted(set(config.labels) - {*CLASSES, SKIP})
+    unknown = sorted(set(config.labels) - set(LABELS))
     if unknown:
-        raise ConfigError(f"no class {', '.join(unknown)}; there are {', '.join((*CLASSES, SKIP))}")
+        raise ConfigError(f"no class {', '.join(unknown)}; there are {', '.join(LABELS)}")
     reasons: list[tuple[str, NDArray[np.bool_]]] = []
     if not config.include_negative:
         reasons.append(("negative subtraction", _negative(streaks)))

@@ -138,7 +138,7 @@ def save_cutouts(path: Path, cutouts: Cutouts) -> None:
         "mask": cutouts.mask,
         "names": np.array(cutouts.names, dtype=str),
     }
-    for what in ("science", "reference"):
+    for what in ("science", "reference", "fwhm_px"):
         stack = getattr(cutouts, what)
         if stack is not None:
             arrays[what] = stack

@@ -28,7 +28,7 @@ from streaks.plotting.drawing import (
 from streaks.plotting.grey import stretch, tinted
 from streaks.plotting.rows import segments_of
 from streaks.sky import compass
-from streaks.tables import CLASSES, SKIP
+from streaks.tables import LABELS
 
 __all__ = ["frame_overview", "mark_truth"]
 
@@ -273,7 +273,7 @@ def _legend(frame: Frame, labels: list[str], width: int) -> Picture:
     draw_text(strip, f"{frame.name}{time}", (8, 17), INK, scale=0.42)
     x = 8
     counts = Counter(labels)
-    for label in (*CLASSES, SKIP, ""):
+    for label in (*LABELS, ""):
         if counts[label] and x < width - 60:
             name = f"{label or 'streaks'} {counts[label]}"
             strip[30:39, x : x + 9] = class_rgb(label)

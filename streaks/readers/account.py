@@ -123,6 +123,7 @@ def account_of(files: FrameFiles, overrides: FrameOverrides | None = None) -> Ac
             science=files.science,
             reference=files.reference,
             variance=files.variance,
+            psf=files.psf,
             profile=files.profile or None,
             overrides=overrides,
         )

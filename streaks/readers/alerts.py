@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from streaks.disk import GZIP_MAGIC, Limits, open_regular, unpack_gzip
 from streaks.errors import AlertError, ReadError
 from streaks.readers.avro import AVRO_MAGIC, avro_packets
+from streaks.readers.psf_images import PSF_EXTENSIONS, psf_image_fwhm
 from streaks.readers.structure import check_structure
 
 __all__ = ["Alert", "Failure", "is_positive", "read_alerts"]
@@ -47,6 +48,7 @@ _STAMPS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 _RUBIN_EXPOSURE_S = 30.0
 #: The standard form of the card that ZTF's stamps begin with in a form of their own.
 _SIMPLE_CARD = b"SIMPLE  =                    T".ljust(80)
+_NO_STAMP = None, math.nan
 _NO_NAMES = frozenset({"", "null", "none", "nan"})
 
 
@@ -106,6 +108,8 @@ class Alert:
         ``jd``.
     flipped
         Whether the survey flips the difference of a negative detection (ZTF does, Rubin not).
+    fwhm_px
+        Of the PSF that lies with the difference stamp (Rubin's); NaN without one.
     """
 
     candid: int
@@ -124,6 +128,7 @@ class Alert:
     path: str = ""
     midpoint_jd: float = math.nan
     flipped: bool = True
+    fwhm_px: float = math.nan
 
     @property
     def name(self) -> str:
@@ -308,7 +313,7 @@ def _ztf_alert(
     where: Path,
     budget: _StampBudget | None,
 ) -> Alert:
-    images = _images(record, budget)
+    images, fwhm_px = _images(record, budget)
     return Alert(
         candid=_whole(candidate.get("candid") or record.get("candid"), "candid"),
         object_id=str(record.get("objectId") or ""),
@@ -324,6 +329,7 @@ def _ztf_alert(
         template=images[1],
         difference=images[2],
         path=str(where),
+        fwhm_px=fwhm_px,
     )
 
 
@@ -331,7 +337,7 @@ def _rubin_alert(
     record: Mapping[str, Any], source: Mapping[str, Any], where: Path, budget: _StampBudget | None
 ) -> Alert:
     """Rubin's packet: TAI at mid-exposure, and the association with a known object elsewhere."""
-    images = _images(record, budget)
+    images, fwhm_px = _images(record, budget)
     midpoint = _utc_jd(_required(source, "midpointMjdTai"))
     known = record.get("ssSource")
     known = known if isinstance(known, dict) else {}
@@ -353,12 +359,18 @@ def _rubin_alert(
         path=str(where),
         midpoint_jd=midpoint,
         flipped=False,
+        fwhm_px=fwhm_px,
     )
 
 
-def _images(record: Mapping[str, Any], budget: _StampBudget | None) -> list[Stamp | None]:
-    """Science, template and difference stamps; None each where there is none."""
-    return [None if budget is None else budget.stamp(record.get(name)) for name in _STAMPS]
+def _images(
+    record: Mapping[str, Any], budget: _StampBudget | None
+) -> tuple[list[Stamp | None], float]:
+    """Science, template and difference stamps, None each where there is none; the PSF's FWHM."""
+    if budget is None:
+        return [None] * len(_STAMPS), math.nan
+    found = [budget.stamp(record.get(name)) for name in _STAMPS]
+    return [image for image, _ in found], found[-1][1]
 
 
 def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -436,8 +448,10 @@ class _StampBudget:
     def __init__(self) -> None:
         self._packed = self._unpacked = 0
 
-    def stamp(self, cutout: Any) -> Stamp | None:
-        """The image of a stamp, or None where there is none (or a JPEG, as in the first packets).
+    def stamp(self, cutout: Any) -> tuple[Stamp | None, float]:
+        """The image of a stamp and the FWHM of the PSF with it, px.
+
+        None where there is no image (or a JPEG, as in the first packets), NaN where no PSF.
 
         Raises
         ------
@@ -446,7 +460,7 @@ class _StampBudget:
         """
         packed = cutout.get("stampData") if isinstance(cutout, dict) else cutout
         if not isinstance(packed, bytes):
-            return None
+            return _NO_STAMP
         self._packed += len(packed)
         try:
             content = (
@@ -455,24 +469,26 @@ class _StampBudget:
                 else packed
             )
         except ReadError:
-            return None
+            return _NO_STAMP
         self._unpacked += len(content)
         _STAMP_LIMITS.check(self._unpacked, self._packed, "its stamps")
         return _fits_image(content)
 
 
-def _fits_image(content: bytes) -> Stamp | None:
+def _fits_image(content: bytes) -> tuple[Stamp | None, float]:
     from astropy.io import fits
 
     if not content.startswith(b"SIMPLE"):
-        return None
+        return _NO_STAMP
     repaired = _SIMPLE_CARD + content[80:]
     try:
         check_structure(io.BytesIO(repaired), "a stamp")
         with fits.open(io.BytesIO(repaired), memmap=False) as hdus:
             shape = hdus[0].shape
             if len(shape) != 2 or not 0 < max(shape) <= _MAX_STAMP_SIDE_PX:
-                return None
-            return np.array(hdus[0].data, dtype=np.float32)
+                return _NO_STAMP
+            image = np.array(hdus[0].data, dtype=np.float32)
+            psf = next((hdu.data for hdu in hdus[1:] if hdu.name in PSF_EXTENSIONS), None)
+            return image, math.nan if psf is None else psf_image_fwhm(psf)
     except Exception:  # damaged stamps make astropy raise nearly anything
-        return None
+        return _NO_STAMP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from streaks.cutouts import Cutouts
 from streaks.disk import Limits, load_arrays
 from streaks.errors import ConfigError, ReadError, StreaksError
-from streaks.readers.images import read_image
+from streaks.readers.images import open_images
 from streaks.readers.pictures import flat_areas, is_dark_positive, read_picture
 from streaks.readers.profile import FITS_SUFFIXES
+from streaks.readers.psf_images import psf_extension_fwhm
 
 __all__ = ["POLARITIES", "CutoutSet", "read_cutouts"]
 
@@ -29,13 +31,15 @@ _PICTURES = (".png", ".jpg", ".jpeg")
 _STACKS = (".npz",)
 _ALERTS = (".avro",)
 #: Longer side. Rubin's stamps are 30 px, ours 128, ZTF's streaks 157.
-_SIZES_PX = (24, 512)
+_SIZES_PX = (21, 512)
 #: An image that is larger is a frame, whose place is `streaks detect`.
 _MAX_PIXELS = 4096 * 4096
 #: What a stack holds; other arrays of the file are not read.
-_ARRAYS = ("difference", "mask", "science", "reference", "names")
+_ARRAYS = ("difference", "mask", "science", "reference", "names", "fwhm_px")
 #: 16,000 cutouts of 128 px. Differences are noise, which hardly shrinks, and masks are small.
 _STACK_LIMITS = Limits(max_bytes=1 << 30, max_ratio=100.0)
+#: FWHM that a PSF may have, px.
+_LEAST_FWHM_PX, _MOST_FWHM_PX = 0.5, 50.0
 #: Below this a set's median skewness is noise.
 _CLEAR_SKEWNESS = 0.02
 
@@ -71,6 +75,7 @@ class _Stamp:
     mask: NDArray[np.bool_]
     beside: Mapping[str, NDArray[np.float32]]
     picture: bool = False
+    fwhm_px: float = math.nan
 
 
 def read_cutouts(
@@ -160,9 +165,11 @@ def _file_stamps(file: Path) -> Iterator[_Stamp]:
         yield from _stack_stamps(file)
     elif name.endswith(FITS_SUFFIXES):
         with np.errstate(over="ignore", invalid="ignore"):
-            image = read_image(file, max_pixels=_MAX_PIXELS)
+            with open_images(file) as opened:
+                image = opened.read(opened.first("") or opened.find(), max_pixels=_MAX_PIXELS)
+                fwhm_px, _ = psf_extension_fwhm(opened)
             data = np.ascontiguousarray(image.data, dtype=np.float32)
-        yield _Stamp(file.name, data, ~np.isfinite(data), {})
+        yield _Stamp(file.name, data, ~np.isfinite(data), {}, fwhm_px=fwhm_px)
     else:
         raise ReadError(f"{file} is no cutout that is known: expected PNG, JPEG, FITS, npz, avro")
 
@@ -183,8 +190,13 @@ def _stack_stamps(file: Path) -> Iterator[_Stamp]:
             raise ReadError(f"{file}: {what} is {arrays[what].shape}, not {difference.shape}")
         if what in arrays and arrays[what].dtype.kind not in "biuf":
             raise ReadError(f"{file}: {what} is of {arrays[what].dtype}; expected numbers")
+    widths = arrays.get("fwhm_px", np.full(n, np.nan))
     if names.shape != (n,):
         raise ReadError(f"{file}: names is {names.shape}, expected ({n},)")
+    if widths.shape != (n,) or widths.dtype.kind not in "iuf":
+        raise ReadError(
+            f"{file}: fwhm_px is {widths.shape} of {widths.dtype}; expected ({n},) of numbers"
+        )
     for i in range(n):
         data = _as_float32(difference[i])
         mask = ~np.isfinite(data)
@@ -195,7 +207,7 @@ def _stack_stamps(file: Path) -> Iterator[_Stamp]:
             for what in ("science", "reference")
             if what in arrays
         }
-        yield _Stamp(str(names[i]), data, mask, beside)
+        yield _Stamp(str(names[i]), data, mask, beside, fwhm_px=float(widths[i]))
 
 
 def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -214,7 +226,7 @@ def _alert_stamps(file: Path) -> tuple[list[_Stamp], list[tuple[str, str]]]:
         if data is None:
             failures.append((f"{file}: {alert.name}", "the alert has no difference stamp"))
             continue
-        stamps.append(_Stamp(alert.name, data, ~np.isfinite(data), {}))
+        stamps.append(_Stamp(alert.name, data, ~np.isfinite(data), {}, fwhm_px=alert.fwhm_px))
     return stamps, failures
 
 
@@ -277,4 +289,11 @@ def _stack(size: int, group: Sequence[_Stamp], dark: bool) -> Cutouts:
         mask[i][here] = stamp.mask
         for what in whats:
             beside[what][i][here] = stamp.beside[what]
-    return Cutouts(difference, mask, tuple(stamp.name for stamp in group), **beside)
+    fwhm_px = np.array([_usable_width(stamp.fwhm_px) for stamp in group])
+    names = tuple(stamp.name for stamp in group)
+    return Cutouts(difference, mask, names, **beside, fwhm_px=fwhm_px)
+
+
+def _usable_width(fwhm_px: float) -> float:
+    """A FWHM that some PSF may have, px; NaN for others."""
+    return fwhm_px if _LEAST_FWHM_PX <= fwhm_px <= _MOST_FWHM_PX else math.nan

@@ -56,7 +56,7 @@ _MAX_NAME = 150
 _FETCHED_AT_ONCE = 1 << 17
 #: Of a list of files: some millions of lines.
 _LIST_LIMITS = Limits(max_bytes=1 << 28)
-_BESIDE = ("mask", "science", "reference", "variance")
+_BESIDE = ("mask", "science", "reference", "variance", "psf")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class FrameFiles:
         The image to search; ``FILE[SCI,2]`` for one of a file that holds several.
     name
         Of the image, unique in its night.
-    mask, science, reference, variance
+    mask, science, reference, variance, psf
         What lies beside it, or None.
     profile
         Name or path of a profile; empty lets the reader decide.
@@ -81,6 +81,7 @@ class FrameFiles:
     science: Path | None = None
     reference: Path | None = None
     variance: Path | None = None
+    psf: Path | None = None
     profile: str = ""
 
     @property

@@ -40,6 +40,7 @@ from streaks.readers.profile import (
     split_choice,
     stem_of,
 )
+from streaks.readers.psf_images import psf_extension_fwhm, psf_image_fwhm
 from streaks.readers.times import find_exposure, parse_instant
 
 __all__ = ["FrameOverrides", "read_frame", "with_header"]
@@ -153,6 +154,7 @@ def read_frame(
     science: str | os.PathLike[str] | None = None,
     reference: str | os.PathLike[str] | None = None,
     variance: str | os.PathLike[str] | None = None,
+    psf: str | os.PathLike[str] | None = None,
     profile: Profile | str | os.PathLike[str] | None = None,
     overrides: FrameOverrides | None = None,
     hdu: str | int = "",
@@ -166,9 +168,9 @@ def read_frame(
         A FITS file (plain, gzipped or tile-compressed) with a 2-D image in any HDU, or a grey
         picture (PNG, JPEG, TIFF). ``FILE[SCI,2]`` names an image in it, ``FILE[1;luminance]`` a
         plane of that too.
-    mask, science, reference, variance
-        Files beside it; those not given are looked for by the survey's names and extensions, and
-        among the file's own HDUs (DQ, ERR, WHT...).
+    mask, science, reference, variance, psf
+        Files beside it (``psf`` is a picture of the PSF); those not given are looked for by the
+        survey's names and extensions, and among the file's own HDUs (DQ, ERR, WHT, PSF...).
     profile
         A survey's conventions: a name, a TOML file, or None to tell from the file.
     overrides
@@ -198,7 +200,9 @@ def read_frame(
     file, chosen, chosen_plane = split_choice(path)
     chosen, chosen_plane = str(hdu) or chosen, str(plane) or chosen_plane
     overrides = overrides or FrameOverrides()
-    given = {"mask": mask, "science": science, "reference": reference, "variance": variance}
+    given = {
+        "mask": mask, "science": science, "reference": reference, "variance": variance, "psf": psf
+    }  # fmt: skip
     explicit = {what: Path(name) for what, name in given.items() if name is not None}
     if is_picture(file):
         survey = _named_profile(profile) or builtin_profiles()["generic"]
@@ -210,7 +214,11 @@ def read_frame(
             frame, survey = _frame_of(opened, chosen, chosen_plane, profile, overrides, path)
             beside = companions(file, survey)
             frame = _with_own(frame, opened, chosen, survey, {**beside, **explicit})
+            if overrides.fwhm_px is None:
+                frame = _with_width(frame, *psf_extension_fwhm(opened))
         frame = _with_files(frame, survey, {**beside, **explicit})
+    if overrides.fwhm_px is None and ("psf" in explicit or "psf" in beside):
+        frame = _with_psf_file(frame, explicit.get("psf"), beside.get("psf"))
     if frame.mask.all():
         raise FrameError(f"{path} has no usable pixel: all are masked, not finite or at the floor")
     for what in ("science", "reference"):
@@ -573,6 +581,30 @@ def _with_files(frame: Frame, survey: Profile, files: dict[str, Path]) -> Frame:
     if "variance" in files:
         frame = _weighted(frame, read_image(files["variance"]), "variance", str(files["variance"]))
     return frame
+
+
+def _with_width(frame: Frame, fwhm_px: float, label: str) -> Frame:
+    """The frame with the width of a PSF that was looked at, which knows better than a header."""
+    if not fwhm_px > 0:
+        return frame
+    told = {**frame.told, "fwhm_px": label}
+    return replace(frame, fwhm_px=fwhm_px, fwhm_source=label, told=told)
+
+
+def _with_psf_file(frame: Frame, given: Path | None, found: Path | None) -> Frame:
+    """The frame with the width of the PSF that a file shows; one that was only found may be bad."""
+    path = given or found
+    assert path is not None
+    try:
+        fwhm_px = psf_image_fwhm(read_image(path).data)
+        if not fwhm_px > 0:
+            raise ReadError(f"{path} shows no PSF; expected an image of one bright source")
+    except ReadError as error:
+        if given is not None:
+            raise
+        _log.warning("%s: not used: %s", path, error)
+        return frame
+    return _with_width(frame, fwhm_px, f"the PSF {path.name}")
 
 
 def _masked(frame: Frame, image: FitsImage, survey: Profile, told: str) -> Frame:

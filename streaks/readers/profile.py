@@ -173,7 +173,7 @@ class Profile:
     not_frames
         Pattern of names that lie beside and are never searched themselves.
     companions
-        For mask, science, reference, variance: names to look for beside the image.
+        For mask, science, reference, variance, psf: names to look for beside the image.
     extensions
         EXTNAME of image, mask, variance, where one file holds them all.
     words

@@ -22,7 +22,7 @@ from streaks.disk import written_whole
 from streaks.palette import CLASS_COLOURS, class_colour
 from streaks.reporting.rows import bare_columns, finite, frame_row, number, streak_row, text
 from streaks.reporting.truth import truth_section
-from streaks.tables import CLASSES, PROBABILITY_COLUMNS, SKIP
+from streaks.tables import CLASSES, LABELS, PROBABILITY_COLUMNS, SKIP, UNRESOLVED
 
 __all__ = ["NightSummary", "PagePictures", "select_rows", "write_report"]
 
@@ -197,7 +197,7 @@ def _view(
         "rows": _table_rows(streaks, chosen, pictures),
         "n_rows_left_out": len(streaks) - len(chosen),
         "images": sorted({str(streaks["image"][i]) for i in chosen}) if len(streaks) else [],
-        "classes": [*CLASSES, SKIP],
+        "classes": list(LABELS),
         "colours": dict(CLASS_COLOURS),
         "truth": _truth(streaks, truth, found, pictures),
     }
@@ -259,10 +259,12 @@ def _grouped(
 
 
 def _bars(streaks: QTable, row: int) -> list[dict[str, Any]]:
-    """Probabilities, largest first; what the classes lack to 1 is `skip`."""
+    """Probabilities, largest first; what all lack to 1 is `skip`."""
     if not all(name in streaks.colnames for name in PROBABILITY_COLUMNS):
         return []
     p = {name: float(streaks[f"p_{name}"][row]) for name in CLASSES}
+    if "p_unresolved" in streaks.colnames:
+        p[UNRESOLVED] = float(streaks["p_unresolved"][row])
     p[SKIP] = max(0.0, 1.0 - sum(p.values()))
     ordered = sorted(p.items(), key=lambda item: -item[1])
     return [
@@ -326,7 +328,7 @@ def _truth(
 
 def _class_counts(labels: list[str]) -> list[dict[str, Any]]:
     counts = Counter(labels)
-    names = [name for name in (*CLASSES, SKIP) if counts[name]]
+    names = [name for name in LABELS if counts[name]]
     made = [{"name": n, "n": counts[n], "colour": class_colour(n)} for n in names]
     if counts[""]:
         made.append({"name": "not classified", "n": counts[""], "colour": class_colour("")})

@@ -36,7 +36,7 @@ UCDS: dict[str, str] = {
     "time": "time.epoch",
     "flags": "meta.code",
     "label": "meta.code.class",
-    **dict.fromkeys((*PROBABILITY_COLUMNS, "rb", "p_real"), "stat.probability"),
+    **dict.fromkeys((*PROBABILITY_COLUMNS, "p_unresolved", "rb", "p_real"), "stat.probability"),
     "reasons": "meta.note",
     "group": "meta.id.parent",
     "tracklet": "meta.id.parent",

@@ -136,6 +136,7 @@ class Searcher:
                 science=files.science,
                 reference=files.reference,
                 variance=files.variance,
+                psf=files.psf,
                 profile=files.profile or self.profile or None,
                 overrides=self.overrides,
             )

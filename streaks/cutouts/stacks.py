@@ -41,6 +41,8 @@ class Cutouts:
         ``streak_id`` or file name of each.
     science, reference : (n, size, size) float32 or None
         The images the difference was made of; NaN where there is nothing.
+    fwhm_px : (n,) float64 or None
+        Of the PSF; NaN where it is not known.
     """
 
     difference: NDArray[np.float32]
@@ -48,9 +50,12 @@ class Cutouts:
     names: tuple[str, ...]
     science: NDArray[np.float32] | None = None
     reference: NDArray[np.float32] | None = None
+    fwhm_px: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.names)
+        if self.fwhm_px is not None and self.fwhm_px.shape != (n,):
+            raise FrameError(f"fwhm_px is {self.fwhm_px.shape}; expected ({n},)")
         for what in ("difference", "mask", "science", "reference"):
             stack = getattr(self, what)
             if stack is None:
@@ -76,6 +81,7 @@ class Cutouts:
             tuple(self.names[i] for i in picked),
             None if self.science is None else self.science[picked],
             None if self.reference is None else self.reference[picked],
+            None if self.fwhm_px is None else self.fwhm_px[picked],
         )
 
     def batches(self, n: int) -> Iterator[Cutouts]:
@@ -128,7 +134,8 @@ def extract_cutouts(frame: Frame, streaks: QTable, config: CutoutConfig | None =
         for what, stack in beside.items():
             stack[i][here] = getattr(frame, what)[there]
     names = tuple(str(name) for name in streaks["streak_id"])
-    return Cutouts(difference, mask, names, **beside)
+    fwhm_px = np.full(n, frame.fwhm_px if frame.fwhm_px > 0 else np.nan)
+    return Cutouts(difference, mask, names, **beside, fwhm_px=fwhm_px)
 
 
 def stack_cutouts(parts: Sequence[Cutouts]) -> Cutouts:
@@ -144,11 +151,15 @@ def stack_cutouts(parts: Sequence[Cutouts]) -> Cutouts:
         stacks = [getattr(part, what) for part in parts]
         if all(stack is not None for stack in stacks):
             beside[what] = np.concatenate(stacks)
+    widths = [
+        np.full(len(part), np.nan) if part.fwhm_px is None else part.fwhm_px for part in parts
+    ]
     return Cutouts(
         np.concatenate([part.difference for part in parts]),
         np.concatenate([part.mask for part in parts]),
         tuple(name for part in parts for name in part.names),
         **beside,
+        fwhm_px=np.concatenate(widths),
     )
 
 

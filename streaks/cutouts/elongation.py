@@ -1,0 +1,218 @@
+"""Whether the source in the middle of a cutout is longer than a point.
+
+Three models are fitted to it: a point of the PSF's width, a round source of any width, and a trail
+(`streaks.trail`). How much the trail's S/N squared is above the point's is what elongation adds to
+the likelihood; it must be above that of a round source too, or a wide one, such as a galaxy badly
+subtracted, would be called long.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streaks.cutouts.stacks import Cutouts, scale_cutouts
+from streaks.geometry import Segment
+from streaks.trail import FWHM_PER_SIGMA, fit_trail
+
+__all__ = ["Elongation", "measure_elongation", "resolved_probability"]
+
+#: How far from the middle the source may lie, px.
+_REACH_PX = 6
+#: Side of what a round source is fitted to, px.
+_SIDE_PX = 41
+#: Widths of a round source, px of sigma.
+_LEAST_SIGMA_PX, _MOST_SIGMA_PX = 0.45, 4.0
+#: The PSF of an image is known to this share.
+_PSF_KNOWN = 0.08
+#: Where it is not known, a survey's median, px of sigma.
+_DEFAULT_SIGMA_PX = 1.06
+#: Gauss-Newton steps, and their limits: px, and a share of the width.
+_STEPS, _STEP_PX, _STEP_SHARE = 12, 1.0, 0.3
+#: Pixels count out to this many sigma.
+_REACH_SIGMA = 4.0
+#: Lengths and directions that a trail is tried from: FWHM, and over half a turn.
+_LENGTHS, _DIRECTIONS = (2.0, 6.0), 6
+#: Beyond this nothing more is tried, sigma.
+_CLEAR, _CLEARLY_NOT_ROUND = 9.0, 4.0
+#: A fainter source tells nothing, S/N.
+_LEAST_SNR = 4.5
+#: Elongation that one point in a hundred has by noise, sigma.
+_SIGNIFICANT = 3.1
+#: A round source of any width must be worse by this share of that, within limits, sigma.
+_NOT_ROUND, _LEAST_NOT_ROUND, _MOST_NOT_ROUND = 0.25, 1.2, 3.5
+#: Real PSFs are elongated themselves: a trail is longer than this share of the FWHM, give or take.
+_SHORTEST, _GIVE = 0.9, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Elongation:
+    """Of the source nearest to the middle of each of n cutouts; zeros where there is none.
+
+    Parameters
+    ----------
+    point_snr : (n,)
+        Of the point that fits best.
+    fwhm_px : (n,)
+        That lengths are compared with: of the PSF where it is known, else of the trail's width.
+    length_px : (n,)
+        Of the trail that fits best.
+    significance : (n,)
+        Root of what a trail adds to the likelihood of a point, sigma.
+    beyond_round : (n,)
+        The same for a round source of any width.
+    """
+
+    point_snr: NDArray[np.float64]
+    fwhm_px: NDArray[np.float64]
+    length_px: NDArray[np.float64]
+    significance: NDArray[np.float64]
+    beyond_round: NDArray[np.float64]
+
+
+def measure_elongation(cutouts: Cutouts) -> Elongation:
+    """How elongated the source in the middle of each cutout is.
+
+    Parameters
+    ----------
+    cutouts
+        n of them; ``fwhm_px`` tells the PSF where it is known.
+
+    Returns
+    -------
+    Elongation
+    """
+    n = len(cutouts)
+    if n == 0:
+        return Elongation(*np.zeros((5, 0)))
+    z = scale_cutouts(cutouts)
+    good = ~cutouts.mask & np.isfinite(cutouts.difference)
+    psf = np.full(n, np.nan) if cutouts.fwhm_px is None else cutouts.fwhm_px / FWHM_PER_SIGMA
+    known = np.isfinite(psf)
+    start = np.where(known, psf, _DEFAULT_SIGMA_PX)
+    x, y = _brightest(z, start, cutouts.size_px // 2)
+    free = np.full(n, _LEAST_SIGMA_PX), np.full(n, _MOST_SIGMA_PX)
+    wide, sigma = _round_sources(z, good, x, y, start, free)
+    bounds = (
+        np.where(known, (1.0 - _PSF_KNOWN) * start, _LEAST_SIGMA_PX),
+        np.where(known, (1.0 + _PSF_KNOWN) * start, _MOST_SIGMA_PX),
+    )
+    point, _ = _round_sources(z, good, x, y, start, bounds)
+    found = np.zeros((5, n))
+    for i in range(n):
+        width = float(start[i] if known[i] else np.clip(sigma[i], 0.6, 2.0))
+        enough = max(math.hypot(point[i], _CLEAR), math.hypot(wide[i], _CLEARLY_NOT_ROUND))
+        place = float(x[i]), float(y[i])
+        trail, length, across = _best_trail(z[i], good[i], place, width, enough)
+        found[:, i] = (
+            point[i], (width if known[i] else across) * FWHM_PER_SIGMA, length,
+            math.sqrt(max(trail**2 - point[i] ** 2, 0.0)),
+            math.sqrt(max(trail**2 - wide[i] ** 2, 0.0)),
+        )  # fmt: skip
+    return Elongation(*found)
+
+
+def resolved_probability(found: Elongation) -> NDArray[np.float64]:
+    """Probability that a source is trailed, and not a point; NaN where nothing tells.
+
+    Parameters
+    ----------
+    found
+        As measured.
+
+    Returns
+    -------
+    (n,) float64
+    """
+    from scipy.special import expit, ndtr
+
+    longer = expit((found.length_px / np.maximum(found.fwhm_px, 0.1) - _SHORTEST) / _GIVE)
+    share = _NOT_ROUND * found.significance
+    least = np.clip(share, _LEAST_NOT_ROUND, _MOST_NOT_ROUND)
+    p = longer * ndtr(found.significance - _SIGNIFICANT) * ndtr(found.beyond_round - least)
+    # Where there is no point to speak of, a trail that is too faint to be told is none either.
+    trail_snr = np.hypot(found.point_snr, found.significance)
+    tells = (found.point_snr >= _LEAST_SNR) | ((p > 0.5) & (trail_snr >= _LEAST_SNR))
+    return np.where(tells, p, np.nan)
+
+
+def _best_trail(
+    z: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    place: tuple[float, float],
+    sigma_px: float,
+    enough: float,
+) -> tuple[float, float, float]:
+    """S/N, length and width (sigma) of the trail that fits best through a place; zeros for none.
+
+    The first whose S/N is enough will do.
+    """
+    (x, y), best = place, (0.0, 0.0, sigma_px)
+    for share in _LENGTHS:
+        half = 0.5 * share * sigma_px * FWHM_PER_SIGMA
+        for k in range(_DIRECTIONS):
+            dx = half * math.cos(math.pi * k / _DIRECTIONS)
+            dy = half * math.sin(math.pi * k / _DIRECTIONS)
+            fit = fit_trail(z, good, Segment(x - dx, y - dy, x + dx, y + dy), sigma_px=sigma_px)
+            if fit.converged and fit.flux > 0 and fit.snr > best[0]:
+                best = fit.snr, fit.segment.length_px, fit.sigma_px
+                if fit.snr > enough:
+                    return best
+    return best
+
+
+def _brightest(
+    z: NDArray[np.float32], sigma_px: NDArray[np.float64], middle: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The brightest pixel near the middle of each image, blurred by its PSF."""
+    import cv2
+
+    n, reach = len(z), _REACH_PX
+    x, y = np.empty(n), np.empty(n)
+    near = slice(max(middle - reach, 0), middle + reach + 1)
+    for i in range(n):
+        blurred = cv2.GaussianBlur(z[i], (0, 0), float(sigma_px[i]))[near, near]
+        row, column = np.unravel_index(int(blurred.argmax()), blurred.shape)
+        x[i], y[i] = near.start + column, near.start + row
+    return x, y
+
+
+def _round_sources(
+    z: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    sigma_px: NDArray[np.float64],
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """S/N and width of round Gaussians that fit best, all cutouts at a time."""
+    n, side, _ = z.shape
+    low = max(side // 2 - _SIDE_PX // 2, 0)
+    cut = slice(low, low + _SIDE_PX)
+    counts = good[:, cut, cut].reshape(n, -1)
+    data = np.where(counts, z[:, cut, cut].reshape(n, -1), 0.0).astype(np.float64)
+    rows, columns = np.mgrid[cut, cut][:, : z.shape[1] - low, : z.shape[1] - low].reshape(2, 1, -1)
+    x0, y0, s = x.copy(), y.copy(), np.clip(sigma_px, *bounds)
+    snr = np.zeros(n)
+    for _ in range(_STEPS):
+        dx, dy = columns - x0[:, None], rows - y0[:, None]
+        s2 = (s * s)[:, None]
+        r2 = (dx * dx + dy * dy) / s2
+        g = np.where(counts & (r2 < _REACH_SIGMA**2), np.exp(-0.5 * r2), 0.0)
+        norm = np.maximum((g * g).sum(axis=1), 1e-12)
+        amplitude = (g * data).sum(axis=1) / norm
+        snr = np.maximum(snr, amplitude * np.sqrt(norm))
+        a = np.where(np.abs(amplitude) > 1e-6, amplitude, 1e-6)[:, None]
+        slopes = np.stack([g, a * g * dx / s2, a * g * dy / s2, a * g * r2 / s[:, None]], axis=1)
+        matrix = np.einsum("nip,njp->nij", slopes, slopes)
+        matrix[:, range(4), range(4)] = matrix[:, range(4), range(4)] * 1.001 + 1e-9
+        gradient = np.einsum("nip,np->ni", slopes, data - a * g)
+        step = np.linalg.solve(matrix, gradient[..., None])[..., 0]
+        move = np.clip(step[:, 1:3], -_STEP_PX, _STEP_PX)
+        x0 = np.clip(x0 + move[:, 0], x - _REACH_PX, x + _REACH_PX)
+        y0 = np.clip(y0 + move[:, 1], y - _REACH_PX, y + _REACH_PX)
+        s = np.clip(s + np.clip(step[:, 3], -_STEP_SHARE * s, _STEP_SHARE * s), *bounds)
+    return snr, s
