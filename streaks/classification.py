@@ -69,6 +69,8 @@ _TRAILS = ("asteroid", "satellite")
 _REAL = np.array([CLASSES.index(name) for name in _TRAILS])
 #: Below this probability of a trail its length changes nothing.
 _MAY_BE_TRAIL = 0.05
+#: A fitted trail of so many FWHM is no point.
+_LONG_WIDTHS = 4.0
 
 
 @runtime_checkable
@@ -488,6 +490,7 @@ def classify_cutouts(
     batch: int = 256,
     mix: Mapping[str, float] | None = None,
     details: bool = False,
+    lengths_px: NDArray[Any] | None = None,
 ) -> QTable:
     """Label, probabilities and real/bogus score of each cutout.
 
@@ -506,6 +509,9 @@ def classify_cutouts(
         How many are classified at a time; bounds the memory.
     mix
         Share of each output on the sky that the cutouts are of; as in training when not given.
+    lengths_px : (n,) or None
+        Of the trails, where a finder has fitted them in the whole image: what is longer than a few
+        PSFs is not asked again.
     details
         Add ``candidates`` (the outputs that cannot be ruled out, likeliest first; only with a
         rule) and ``novelty``.
@@ -531,6 +537,8 @@ def classify_cutouts(
     if mix is not None:
         p = correct_mix(p, mix)
     trailed = _trailed(shown, p)
+    if lengths_px is not None and cutouts.fwhm_px is not None:
+        trailed[np.asarray(lengths_px) > _LONG_WIDTHS * cutouts.fwhm_px] = 1.0
     values: dict[str, Any] = _shared_with_points(p, trailed)
     values["label"] = np.where(np.isin(labels, _TRAILS) & (trailed < 0.5), UNRESOLVED, labels)
     table = build_table(CLASS_COLUMNS, values) if len(p) else empty_table(CLASS_COLUMNS)

@@ -35,7 +35,7 @@ _STEPS, _STEP_PX, _STEP_SHARE = 12, 1.0, 0.3
 #: Pixels count out to this many sigma.
 _REACH_SIGMA = 4.0
 #: Lengths and directions that a trail is tried from: FWHM, and over half a turn.
-_LENGTHS, _DIRECTIONS = (2.0, 6.0), 6
+_LENGTHS, _DIRECTIONS = (2.0, 6.0, 24.0), 6
 #: Beyond this nothing more is tried, sigma.
 _CLEAR, _CLEARLY_NOT_ROUND = 9.0, 4.0
 #: A fainter source tells nothing, S/N.
@@ -59,7 +59,7 @@ class Elongation:
     fwhm_px : (n,)
         That lengths are compared with: of the PSF where it is known, else of the trail's width.
     length_px : (n,)
-        Of the trail that fits best.
+        Of the trail that fits best; NaN where none does.
     significance : (n,)
         Root of what a trail adds to the likelihood of a point, sigma.
     beyond_round : (n,)
@@ -146,11 +146,11 @@ def _best_trail(
     sigma_px: float,
     enough: float,
 ) -> tuple[float, float, float]:
-    """S/N, length and width (sigma) of the trail that fits best through a place; zeros for none.
+    """S/N, length, width (sigma) of the trail that fits best through a place; 0 and NaN for none.
 
     The first whose S/N is enough will do.
     """
-    (x, y), best = place, (0.0, 0.0, sigma_px)
+    (x, y), best = place, (0.0, math.nan, sigma_px)
     for share in _LENGTHS:
         half = 0.5 * share * sigma_px * FWHM_PER_SIGMA
         for k in range(_DIRECTIONS):

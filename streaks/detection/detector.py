@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -14,11 +15,14 @@ from streaks.detection.evidence import blended
 from streaks.detection.finder import TransformDetector
 from streaks.detection.hough import HoughDetector
 from streaks.detection.records import Detection, Line, SetAside, count_set_aside
+from streaks.detection.self_check import check_image, corrected
 from streaks.detection.streak_table import streak_table
 from streaks.detection.width import with_fwhm
 from streaks.errors import ConfigError
 from streaks.frame import AnyImage, Frame, as_frame
 from streaks.tables import StreakFlag
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Detector", "detect_lines", "find_streaks", "load_detector"]
 
@@ -88,7 +92,9 @@ def find_streaks(frame: AnyImage, config: DetectionConfig | None = None) -> QTab
     -------
     QTable
         Columns `streaks.tables.STREAK_COLUMNS`, by falling score; no rows when nothing is found.
-        ``meta["set_aside"]`` counts the other lines by reason.
+        ``meta["set_aside"]`` counts the other lines by reason; ``meta["n_negated"]`` and
+        ``meta["one_false_score"]`` are the image's own estimate of false lines
+        (`streaks.detection.self_check`), by which scores are corrected where it is high.
 
     Raises
     ------
@@ -128,6 +134,14 @@ def detect_lines(
     image = replace(image, data=np.asarray(image.data, dtype=np.float32))
     image = with_fwhm(image, config)
     lines = detector.find(image, config)
+    check = check_image(detector, image, config)
+    if check.failed:
+        _log.warning(
+            "%s: %.0f lines in the negated image: its noise is no Gaussian's; scores are divided "
+            "by %.2f",
+            image.name, check.n_negated, check.divided_by,
+        )  # fmt: skip
+    lines = corrected(lines, check, config.min_score)
     streaks = [line for line in lines if line.set_aside is None]
     aside = [line for line in lines if line.set_aside is not None]
     streaks.sort(key=lambda line: -line.score)
@@ -135,7 +149,9 @@ def detect_lines(
     streaks = _with_blends(streaks[: config.max_streaks])
     table = streak_table(image, streaks)
     table.meta["set_aside"] = count_set_aside(aside)
-    return Detection(table, tuple(streaks), tuple(aside))
+    table.meta["n_negated"] = check.n_negated
+    table.meta["one_false_score"] = check.one_false_score
+    return Detection(table, tuple(streaks), tuple(aside), check)
 
 
 def _with_blends(streaks: Sequence[Line]) -> list[Line]:

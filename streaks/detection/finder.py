@@ -17,6 +17,7 @@ from streaks.config import DetectionConfig
 from streaks.detection.ends import on_the_edge, out_of_masks
 from streaks.detection.evidence import final_evidence, line_flags
 from streaks.detection.image import SearchImage, prepare_image, psf_sigma
+from streaks.detection.parallels import parallel_lines, share_above_parallels
 from streaks.detection.photometry import level_beside, power_of_points, trail_flux
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment, unexplained
 from streaks.detection.profiles import clear_share, dashed, fades, steady_share, track_profile
@@ -124,6 +125,7 @@ def search_image(
     lines = distinct(lines)
     lines = joined(lines, image, config)
     lines = distinct(lines)
+    lines = compared(lines, image, config)
     lines = wanted(lines, config)
     return finished(lines, image, frame, noise)
 
@@ -308,6 +310,26 @@ def joined(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -
     return [*whole, *rest, *gone]
 
 
+def compared(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -> list[Line]:
+    """Each line that would be wanted with its parallels, and a score that knows them.
+
+    Parameters
+    ----------
+    lines
+        Joined.
+    image
+        They were found in.
+    config
+        Thresholds: fainter lines stay as they are.
+    """
+    return [
+        _compared(line, image)
+        if line.set_aside is None and line.score >= config.min_score
+        else line
+        for line in lines
+    ]
+
+
 def wanted(lines: Sequence[Line], config: DetectionConfig) -> list[Line]:
     """Sets aside what is below the thresholds; the best first.
 
@@ -471,6 +493,16 @@ def _joined(pieces: Sequence[Line], image: SearchImage, config: DetectionConfig)
     )
     flags = StreakFlag.DASHED if lit < _DASHED_SHARE * seen else StreakFlag(0)
     return best.updated(fit=fit, score=highest, flags=flags)
+
+
+def _compared(line: Line, image: SearchImage) -> Line:
+    snr, level, spread = parallel_lines(image.filtered, line.segment, image.sigma_px)
+    share = share_above_parallels(snr, level, spread)
+    return line.updated(
+        evidence=line.evidence.updated(parallel_level=level, parallel_spread=spread),
+        factors=line.factors.updated(pattern=share),
+        score=line.score * share,
+    )
 
 
 def _reason(line: Line, config: DetectionConfig) -> SetAside | None:

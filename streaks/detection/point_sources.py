@@ -17,6 +17,13 @@ __all__ = ["bright_points", "hide_points", "sharp_pixels", "shortest_shoulder"]
 
 #: Pixels fainter than this, in sigma, are not called sharp: noise would decide.
 _SHARP_SIGMA = 12.0
+#: Where the dark side has so many sharp pixels in a million (Gaussian noise has 0.03), noise has
+#: heavy tails: then those above the lower limit are taken for its own.
+_SHARP_IN_TAILS, _TAILS_PER_PIXEL = 5.5, 5e-6
+#: Fewer than this are chance.
+_FEW_DARK = 3
+#: So many rows in the middle tell, px.
+_TAIL_ROWS = 768
 #: A narrower PSF is itself as sharp as a cosmic ray.
 _LEAST_SIGMA_PX = 0.7
 #: Peaks fainter than this need not be hidden: they add little to a line.
@@ -65,9 +72,21 @@ def sharp_pixels(
     # Half of what a PSF's neighbours have of its centre, one pixel and a diagonal away.
     beside = _OF_THE_PSF * math.exp(-0.5 / sigma_px**2)
     diagonal = _OF_THE_PSF * math.exp(-1.0 / sigma_px**2)
-    return np.asarray(
-        _sharp(z, usable, np.float32(beside), np.float32(diagonal), np.float32(_SHARP_SIGMA))
-    )
+    shape = np.float32(beside), np.float32(diagonal)
+    least = _SHARP_IN_TAILS if _has_tails(z, usable, shape) else _SHARP_SIGMA
+    return np.asarray(_sharp(z, usable, *shape, np.float32(least)))
+
+
+def _has_tails(
+    z: NDArray[np.float32], usable: NDArray[np.bool_], shape: tuple[np.float32, np.float32]
+) -> bool:
+    """Whether single pixels are dark more often than Gaussian noise makes them."""
+    first = max(0, (len(z) - _TAIL_ROWS) // 2)
+    rows = slice(first, first + _TAIL_ROWS)
+    dark, seen = -z[rows], usable[rows]
+    (_, columns) = _sharp(dark, seen, *shape, np.float32(_SHARP_IN_TAILS)).T
+    # A sharp pixel may be named with the lit ones around it.
+    return len(columns) > max(_TAILS_PER_PIXEL * dark.size, _FEW_DARK)
 
 
 def bright_points(

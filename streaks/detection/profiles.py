@@ -18,6 +18,7 @@ __all__ = [
     "dashed",
     "fades",
     "peak_and_shoulder",
+    "sample",
     "steady_share",
     "track_profile",
 ]
@@ -143,7 +144,7 @@ def peak_and_shoulder(
     x0, y0, x1, y1 = segment.x0, segment.y0, segment.x1, segment.y1
     length = max(segment.length_px, _TINY)
     n = max(3, int(_PEAK_STEPS * length) + 1)
-    values = _sample(snr, cover, x0, y0, x1, y1, n)
+    values = sample(snr, cover, x0, y0, x1, y1, n)
     best = int(values.argmax())
     if math.isnan(values[best]):  # NaN counts as the largest
         values = np.where(np.isnan(values), -math.inf, values)
@@ -152,7 +153,7 @@ def peak_and_shoulder(
     t = best / (n - 1) if math.isfinite(peak) else 0.5
     x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
     dx, dy = (x1 - x0) / length * distance_px, (y1 - y0) / length * distance_px
-    ends = _sample(snr, cover, x - dx, y - dy, x + dx, y + dy, 2)
+    ends = sample(snr, cover, x - dx, y - dy, x + dx, y + dy, 2)
     return peak, 0.5 * float(ends[0] + ends[1])
 
 
@@ -264,7 +265,7 @@ def _quantile(ranked: NDArray[np.float64], q: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _sample(snr, cover, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
+def sample(snr, cover, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
     """Bilinear samples at n even steps from end to end, ends included.
 
     NaN outside the image and where most of the PSF is hidden.
@@ -300,7 +301,7 @@ def _track(snr, cover, x0, y0, x1, y1, width):  # type: ignore[no-untyped-def]
     length = max(math.hypot(x1 - x0, y1 - y0), _TINY)
     n = max(3, math.floor(length + 0.5) + 1)
     nx, ny = (y0 - y1) / length * width, (x1 - x0) / length * width
-    along = _sample(snr, cover, x0, y0, x1, y1, n)
+    along = sample(snr, cover, x0, y0, x1, y1, n)
     beside, hidden = np.empty((2, n)), np.empty((2, n), np.bool_)
     # A bare 0 would be a type of its own, and what it is given to be compiled twice.
     zero = np.int64(0)
@@ -310,9 +311,9 @@ def _track(snr, cover, x0, y0, x1, y1, width):  # type: ignore[no-untyped-def]
     for side in range(2):
         sign = 1.0 if side == 0 else -1.0
         u, v = sign * _ASIDE * nx, sign * _ASIDE * ny
-        near = _sample(snr, cover, x0 + u, y0 + v, x1 + u, y1 + v, n)
+        near = sample(snr, cover, x0 + u, y0 + v, x1 + u, y1 + v, n)
         u, v = sign * _FAR_ASIDE * nx, sign * _FAR_ASIDE * ny
-        far = _sample(snr, cover, x0 + u, y0 + v, x1 + u, y1 + v, n)
+        far = sample(snr, cover, x0 + u, y0 + v, x1 + u, y1 + v, n)
         total = 0.0
         for i in range(n):
             beside[side, i] = near[i]

@@ -15,7 +15,15 @@ from streaks.geometry import Segment
 from streaks.tables import StreakFlag
 from streaks.trail import TrailFit
 
-__all__ = ["Detection", "Evidence", "Factors", "Line", "SetAside", "count_set_aside"]
+__all__ = [
+    "Detection",
+    "Evidence",
+    "Factors",
+    "Line",
+    "SelfCheck",
+    "SetAside",
+    "count_set_aside",
+]
 
 _NAN = math.nan
 _NO_FLAGS = StreakFlag(0)
@@ -35,6 +43,8 @@ class SetAside(StrEnum):
     MASK = "along a mask"  # bleeds, rims and edges
     POINTS = "row of points"  # two or three stars explain the light better than a trail
     SPIKE = "spike"  # points at a masked star
+    PATTERN = "like its parallels"  # rows, columns and bands of the image's own
+    NOISE = "like those of the negated image"  # which has as many, and no streaks
     FAINT = "faint"  # below the thresholds, and nothing else speaks against it
     SHORT = "short"  # shorter than `DetectionConfig.min_length_px`
     REPEATED = "found twice"  # in the light of a brighter line
@@ -83,15 +93,16 @@ class Factors(_Record):
     mask: float = 1.0
     points: float = 1.0
     spike: float = 1.0
+    pattern: float = 1.0
     #: The fit failed: half a chance.
     unfitted: float = 1.0
 
     @property
     def product(self) -> float:
         """How much the line looks like one streak, 0 to 1."""
-        return (
-            self.of_fit * self.uneven * self.dipole * self.mask * self.points * self.spike
-        ) * self.unfitted
+        return (self.of_fit * self.uneven * self.dipole * self.mask * self.points * self.spike) * (
+            self.pattern * self.unfitted
+        )
 
     @property
     def of_fit(self) -> float:
@@ -106,6 +117,7 @@ class Factors(_Record):
             (self.ill_fitted, SetAside.ILL_FITTED), (self.uneven, SetAside.UNEVEN),
             (self.dipole, SetAside.DIPOLE), (self.mask, SetAside.MASK),
             (self.points, SetAside.POINTS), (self.spike, SetAside.SPIKE),
+            (self.pattern, SetAside.PATTERN),
         )  # fmt: skip
         factor, reason = min(named)
         return reason if factor < _TELLING_FACTOR else SetAside.FAINT
@@ -161,6 +173,8 @@ class Evidence(_Record):
         Share of the track that lies on pixels of no use.
     axis_deg
         Angle to the nearest axis of the pixels, 0 to 45: bleeds and bad columns lie along one.
+    parallel_level, parallel_spread
+        Level and spread of the S/N of parallel lines beside it: 0 and 1 in white noise.
     """
 
     length_ratio: float = _NAN
@@ -185,6 +199,8 @@ class Evidence(_Record):
     asymmetry_sigmas: float = _NAN
     masked_share: float = _NAN
     axis_deg: float = _NAN
+    parallel_level: float = _NAN
+    parallel_spread: float = _NAN
 
 
 @dataclass(frozen=True)
@@ -244,6 +260,32 @@ class Line(_Record):
         return self.fit
 
 
+@dataclass(frozen=True)
+class SelfCheck:
+    """How many false lines an image is expected to give.
+
+    Parameters
+    ----------
+    n_negated
+        Lines of its negative that would be streaks; of a large image that seems usual, of as much
+        of it as was looked at, brought to the whole; NaN where nobody looked.
+    one_false_score
+        Score (as measured, before it was corrected) above which one false line is expected; NaN
+        where nobody looked.
+    divided_by
+        What scores were divided by for that; 1 where the noise is as Gaussian noise is.
+    """
+
+    n_negated: float = math.nan
+    one_false_score: float = math.nan
+    divided_by: float = 1.0
+
+    @property
+    def failed(self) -> bool:
+        """More lines than Gaussian noise gives."""
+        return self.divided_by > 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Detection:
     """The streaks of one frame, and the lines that are none.
@@ -257,11 +299,14 @@ class Detection:
         The record of each row, in the table's order.
     set_aside
         The records of the other lines, each with its reason.
+    check
+        What the image says of its own noise.
     """
 
     table: QTable
     streaks: tuple[Line, ...]
     set_aside: tuple[Line, ...]
+    check: SelfCheck = SelfCheck()
 
 
 def count_set_aside(lines: Iterable[Line]) -> dict[str, int]:

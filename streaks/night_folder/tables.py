@@ -43,6 +43,8 @@ _NUMBERS = {
     "fwhm_px": u.pix,
     "zero_point_mag": u.mag,
     "masked": None,
+    "n_negated": None,
+    "one_false_score": None,
     "nx": u.pix,
     "ny": u.pix,
 }

@@ -5,6 +5,7 @@ Composition of the other rooms; nothing is written here.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -162,12 +163,16 @@ class Searcher:
         with watch("find"):
             frame = with_fwhm(frame, self.settings.detection)
             streaks = find_streaks(frame, self.settings.detection)
-        set_aside = streaks.meta.pop("set_aside", {})
+        told = {
+            "set_aside": _counted(streaks.meta.pop("set_aside", {})),
+            "n_negated": streaks.meta.pop("n_negated", math.nan),
+            "one_false_score": streaks.meta.pop("one_false_score", math.nan),
+        }
         with watch("cutouts"):
             cutouts = extract_cutouts(frame, streaks, self.settings.cutouts)
         if self.classifier is not None:
             with watch("classify"):
-                streaks = join_columns(streaks, self._named(cutouts))
+                streaks = join_columns(streaks, self._named(cutouts, streaks))
         if self.known is not None:
             with watch("match"):
                 predictions = self.known.near_frame(frame)
@@ -185,17 +190,23 @@ class Searcher:
             order_columns(streaks),
             cutouts,
             overview,
-            {**_about(frame), "set_aside": _counted(set_aside)},
+            {**_about(frame), **told},
             watch.seconds,
             watch.cpu_seconds,
             frame.wcs,
         )
 
-    def _named(self, cutouts: Cutouts) -> QTable:
+    def _named(self, cutouts: Cutouts, streaks: QTable) -> QTable:
         assert self.classifier is not None
         naming = self.settings.naming
         mix = None if naming.mix == "balanced" else parse_mix(naming.mix)
-        return classify_cutouts(self.classifier, cutouts, mix=mix, details=naming.details)
+        return classify_cutouts(
+            self.classifier,
+            cutouts,
+            mix=mix,
+            details=naming.details,
+            lengths_px=streaks["length"].to_value("pix"),
+        )
 
 
 def join_columns(streaks: QTable, more: QTable) -> QTable:
