@@ -17,7 +17,7 @@ from streaks.cutouts.stacks import Cutouts
 __all__ = ["KNOWN_FWHM_PX", "USUAL_FWHM_PX", "brought_to_usual_fwhm"]
 
 #: FWHM that trained classifiers know well, px: of nine tenths of their training.
-KNOWN_FWHM_PX = (1.7, 3.7)
+KNOWN_FWHM_PX = (2.2, 3.7)
 #: What others are brought to: the median of their training, and of ZTF's difference images.
 USUAL_FWHM_PX = 2.5
 #: At least so much of a new pixel must have been usable.

@@ -16,7 +16,7 @@ import numpy as np
 from streaks.config import DetectionConfig
 from streaks.detection.ends import on_the_edge, out_of_masks
 from streaks.detection.evidence import final_evidence, line_flags
-from streaks.detection.image import SearchImage, prepare_image, psf_sigma
+from streaks.detection.image import SearchImage, prepare_image, psf_sigma, shortest_px
 from streaks.detection.parallels import parallel_lines, share_above_parallels
 from streaks.detection.photometry import level_beside, power_of_points, trail_flux
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment, unexplained
@@ -126,7 +126,7 @@ def search_image(
     lines = joined(lines, image, config)
     lines = distinct(lines)
     lines = compared(lines, image, config)
-    lines = wanted(lines, config)
+    lines = wanted(lines, image, config)
     return finished(lines, image, frame, noise)
 
 
@@ -178,7 +178,7 @@ def screened(lines: Sequence[Line], image: SearchImage, config: DetectionConfig)
         if line.bright_point:
             pass
         elif pointlike(image.filtered, line.start, sigma_px=image.sigma_px,
-                       min_length_px=config.min_length_px):  # fmt: skip
+                       min_length_px=shortest_px(image.sigma_px, config)):  # fmt: skip
             points += 1
             if points > _POINTS_FITTED:
                 line = line.updated(set_aside=SetAside.POINT)
@@ -330,20 +330,23 @@ def compared(lines: Sequence[Line], image: SearchImage, config: DetectionConfig)
     ]
 
 
-def wanted(lines: Sequence[Line], config: DetectionConfig) -> list[Line]:
+def wanted(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -> list[Line]:
     """Sets aside what is below the thresholds; the best first.
 
     Parameters
     ----------
     lines
         Judged.
+    image
+        They were found in.
     config
         Thresholds.
     """
+    least_px = shortest_px(image.sigma_px, config)
     alive, gone = _parted(lines)
     kept: list[Line] = []
     for line in alive:
-        reason = _reason(line, config)
+        reason = _reason(line, config, least_px)
         if reason is None:
             kept.append(line)
         else:
@@ -505,10 +508,10 @@ def _compared(line: Line, image: SearchImage) -> Line:
     )
 
 
-def _reason(line: Line, config: DetectionConfig) -> SetAside | None:
+def _reason(line: Line, config: DetectionConfig, least_px: float) -> SetAside | None:
     """Why a judged line does not go into the table; None where it does."""
     if line.fitted.snr >= config.threshold_snr and line.score >= config.min_score:
-        return None if line.segment.length_px >= config.min_length_px else SetAside.SHORT
+        return None if line.segment.length_px >= least_px else SetAside.SHORT
     return line.factors.worst
 
 

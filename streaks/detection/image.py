@@ -17,7 +17,7 @@ from streaks.frame import Frame
 from streaks.noise import NoiseMap
 from streaks.trail import FWHM_PER_SIGMA
 
-__all__ = ["SearchImage", "prepare_image", "psf_sigma"]
+__all__ = ["SearchImage", "prepare_image", "psf_sigma", "shortest_px"]
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def prepare_image(
         z[rows, columns], clear[rows, columns] = 0.0, False
     filtered = filter_image(z, clear, noise.correlation, sigma_px)
     if config.min_score > 0:
-        points = bright_points(filtered.snr, sigma_px, config.min_length_px)
+        points = bright_points(filtered.snr, sigma_px, shortest_px(sigma_px, config))
         hide_points(filtered.snr, filtered.cover, clear, points, sigma_px)
     return SearchImage(
         z=z,
@@ -117,6 +117,21 @@ def prepare_image(
         source_variance=1.0 / (frame.gain * noise.typical_sigma()) if frame.gain > 0 else 0.0,
         negative=negative,
     )
+
+
+def shortest_px(sigma_px: float, config: DetectionConfig) -> float:
+    """Length of the shortest trail looked for, px: that of the settings, or the PSF's FWHM.
+
+    Whether a trail can be told from a point depends on the PSF, not on pixels.
+
+    Parameters
+    ----------
+    sigma_px
+        Width of the PSF.
+    config
+        With the most that it may be.
+    """
+    return min(config.min_length_px, FWHM_PER_SIGMA * sigma_px)
 
 
 def psf_sigma(frame: Frame) -> float:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaks.detection.point_sources import shortest_shoulder
 from streaks.detection.profiles import Profile, peak_and_shoulder
@@ -34,12 +35,15 @@ __all__ = [
     "worth",
 ]
 
-#: S/N at which a fit tells a point from a short trail; points are shorter than this, in widths of
-#: the PSF; so many such make a rule.
-_POINT_SNR, _POINT_WIDTHS, _MIN_POINTS = 15.0, 5.0, 8
+#: S/N at which a fit tells a point from a short trail: the higher one, where there are so many
+#: points that are brighter, for noise makes faint ones look longer. Points are shorter than this,
+#: in widths of the PSF.
+_POINT_SNRS, _MIN_POINTS, _POINT_WIDTHS = (30.0, 15.0), 8, 5.0
 #: Without such points: a PSF 10 % wider than thought makes a point look this long, in PSF sigma.
 _BLIND_POINT_WIDTHS = 1.2
-#: A point seems no longer than the median of all plus so many scatters.
+#: Of so few values the mean is the mode.
+_FEW_VALUES = 3
+#: A point seems no longer than most do plus so many scatters.
 _POINT_SCATTERS = 2.0
 #: Standard deviation over median absolute deviation, of a Gaussian.
 _MAD_TO_STD = 1.4826
@@ -310,17 +314,29 @@ def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
     sigma_px
         Width of the PSF.
     """
-    lengths = [
-        f.segment.length_px
-        for f in fits
-        if f.converged and f.snr > _POINT_SNR and f.segment.length_px < _POINT_WIDTHS * sigma_px
-    ]
     least = _BLIND_POINT_WIDTHS * sigma_px
-    if len(lengths) < _MIN_POINTS:
+    short = [f for f in fits if f.converged and f.segment.length_px < _POINT_WIDTHS * sigma_px]
+    for snr in _POINT_SNRS:
+        lengths = np.sort([f.segment.length_px for f in short if f.snr > snr])
+        if len(lengths) >= _MIN_POINTS:
+            break
+    else:
         return least
-    middle = float(np.median(lengths))
-    spread = _MAD_TO_STD * float(np.median(np.abs(np.asarray(lengths) - middle)))
-    return max(least, middle + _POINT_SCATTERS * spread)
+    # Short trails are among them: not the median but the mode, and its scatter downwards.
+    mode = _half_sample_mode(lengths)
+    below = mode - lengths[lengths <= mode]
+    spread = _MAD_TO_STD * float(np.median(below)) if len(below) else 0.0
+    return max(least, mode + _POINT_SCATTERS * spread)
+
+
+def _half_sample_mode(ordered: NDArray[np.float64]) -> float:
+    """Mode of sorted values: the densest half, again and again (Bickel & Fruehwirth 2006)."""
+    while len(ordered) > _FEW_VALUES:
+        half = (len(ordered) + 1) // 2
+        widths = ordered[half - 1 :] - ordered[: len(ordered) - half + 1]
+        first = int(widths.argmin())
+        ordered = ordered[first : first + half]
+    return float(ordered.mean())
 
 
 def crowding(filtered: Filtered) -> float:
