@@ -133,7 +133,7 @@ def test_masked_pixels_do_not_leak_into_others() -> None:
 
 
 def test_a_usual_or_unknown_psf_changes_nothing() -> None:
-    for width in (None, 2.0, 3.4, math.nan):
+    for width in (None, 2.3, 3.4, math.nan):
         cutouts = _cutouts(np.zeros((1, 32, 32)), width)
         assert brought_to_usual_fwhm(cutouts) is cutouts
 

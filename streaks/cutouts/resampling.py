@@ -2,7 +2,7 @@
 
 A classifier knows trails, points and cosmic rays by their size in pixels. An image whose PSF is
 far wider or sharper is shown to it larger or smaller: areas are averaged where it shrinks, so that
-noise goes down as it does in a larger pixel; where it grows, a cubic goes between the pixels.
+noise goes down as it does in a larger pixel; where it grows, Lanczos' window goes between the pixels.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _shrunk(image: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
 
 
 def _grown(image: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    """A cubic between the pixels about the middle; nothing where that lies outside."""
+    """Lanczos' interpolation about the middle; nothing where that lies outside."""
     import cv2
 
     n = len(image)
@@ -94,5 +94,5 @@ def _grown(image: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     shift = middle - middle * factor
     matrix = np.array([[factor, 0.0, shift], [0.0, factor, shift]])
     return np.asarray(
-        cv2.warpAffine(image, matrix, (n, n), flags=cv2.INTER_CUBIC, borderValue=0.0), np.float32
+        cv2.warpAffine(image, matrix, (n, n), flags=cv2.INTER_LANCZOS4, borderValue=0.0), np.float32
     )
