@@ -107,17 +107,24 @@ def test_the_negated_image_is_searched() -> None:
 
 
 def test_scores_fall_off_as_those_of_the_negated_image() -> None:
-    detector = _Scripted(9.0, 8.0, 7.5, 7.0, 6.9)
+    detector = _Scripted(30.0, 8.9, 8.0, 7.5, 7.0, 6.9)
     check = check_image(detector, _frame(np.zeros((50, 60))), DetectionConfig())
-    assert check.n_negated == 5
+    assert check.n_negated == 6
     assert check.failed
-    # The median is 1 above the least score: the slope is 1 / ln 2.
+    # The median of what is near is 1 above the least score: the slope is 1 / ln 2.
     assert check.one_false_score == pytest.approx(6.5 + math.log(5) / math.log(2))
     lines = [Line(Segment(0, 0, 9, 9), 20.0, score=s) for s in (20.0, 8.0)]
     bright, faint = corrected(lines, check, 6.5)
     assert bright.score == pytest.approx(20.0 * 6.5 / check.one_false_score)
     assert bright.set_aside is None
     assert faint.set_aside is SetAside.NOISE
+
+
+def test_ghosts_and_dipoles_that_are_dark_correct_nothing() -> None:
+    detector = _Scripted(38.0, 29.0, 15.6, 11.2, 8.9, 8.6, 8.5, 8.2, 7.4)
+    check = check_image(detector, _frame(np.zeros((50, 60))), DetectionConfig())
+    assert check.n_negated == 9
+    assert not check.failed
 
 
 def test_few_lines_correct_nothing() -> None:

@@ -2,7 +2,7 @@
 
 A classifier knows trails, points and cosmic rays by their size in pixels. An image whose PSF is
 far wider or sharper is shown to it larger or smaller: areas are averaged where it shrinks, so that
-noise goes down as it does in a larger pixel; where it grows, Lanczos' window goes between the pixels.
+noise goes down as in a larger pixel; where it grows, Lanczos' window goes between the pixels.
 """
 
 from __future__ import annotations

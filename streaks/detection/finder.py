@@ -31,6 +31,7 @@ from streaks.detection.quality import (
     not_a_row_of_points,
     point_length,
     pointlike,
+    resolved_length,
     sureness,
     worth,
 )
@@ -342,11 +343,10 @@ def wanted(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -
     config
         Thresholds.
     """
-    least_px = shortest_px(image.sigma_px, config)
     alive, gone = _parted(lines)
     kept: list[Line] = []
     for line in alive:
-        reason = _reason(line, config, least_px)
+        reason = _reason(line, config, image.sigma_px)
         if reason is None:
             kept.append(line)
         else:
@@ -508,9 +508,10 @@ def _compared(line: Line, image: SearchImage) -> Line:
     )
 
 
-def _reason(line: Line, config: DetectionConfig, least_px: float) -> SetAside | None:
+def _reason(line: Line, config: DetectionConfig, sigma_px: float) -> SetAside | None:
     """Why a judged line does not go into the table; None where it does."""
     if line.fitted.snr >= config.threshold_snr and line.score >= config.min_score:
+        least_px = max(shortest_px(sigma_px, config), resolved_length(line.fitted.snr, sigma_px))
         return None if line.segment.length_px >= least_px else SetAside.SHORT
     return line.factors.worst
 

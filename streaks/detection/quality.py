@@ -18,7 +18,7 @@ from streaks.detection.profiles import Profile, peak_and_shoulder
 from streaks.detection.records import Evidence, Factors
 from streaks.detection.search import Filtered
 from streaks.geometry import Segment
-from streaks.trail import TrailFit
+from streaks.trail import FWHM_PER_SIGMA, TrailFit
 
 __all__ = [
     "along_a_mask",
@@ -30,6 +30,7 @@ __all__ = [
     "not_a_row_of_points",
     "point_length",
     "pointlike",
+    "resolved_length",
     "smooth_step",
     "sureness",
     "worth",
@@ -41,6 +42,9 @@ __all__ = [
 _POINT_SNRS, _MIN_POINTS, _POINT_WIDTHS = (30.0, 15.0), 8, 5.0
 #: Without such points: a PSF 10 % wider than thought makes a point look this long, in PSF sigma.
 _BLIND_POINT_WIDTHS = 1.2
+#: S/N, and length in FWHM that a trail can be told from a point at; measured lengths scatter, so
+#: a tenth less will do.
+_RESOLVED = ((8.0, 15.0, 20.0, 30.0), (2.25, 1.35, 1.12, 0.9))
 #: Of so few values the mean is the mode.
 _FEW_VALUES = 3
 #: A point seems no longer than most do plus so many scatters.
@@ -327,6 +331,21 @@ def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
     below = mode - lengths[lengths <= mode]
     spread = _MAD_TO_STD * float(np.median(below)) if len(below) else 0.0
     return max(least, mode + _POINT_SCATTERS * spread)
+
+
+def resolved_length(snr: float, sigma_px: float) -> float:
+    """Length at which a trail of some S/N can be told from a point, px.
+
+    Elongation adds about 4 sigma to the likelihood there (docs/detection.md).
+
+    Parameters
+    ----------
+    snr
+        Matched-filter S/N of the trail.
+    sigma_px
+        Width of the PSF.
+    """
+    return float(np.interp(snr, *_RESOLVED)) * FWHM_PER_SIGMA * sigma_px
 
 
 def _half_sample_mode(ordered: NDArray[np.float64]) -> float:

@@ -24,11 +24,14 @@ __all__ = ["check_image", "corrected"]
 #: Score at which Gaussian noise gives less than one false line: the check is made there, whatever
 #: is reported. As many lines of the negated image, or fewer, are usual.
 _LEAST_SCORE, _USUAL = 6.5, 3
-#: Dark things may be real too, a satellite of the reference image for one: the slope is that of
-#: the median.
+#: Noise makes lines that are hardly above that: they lie within the range, most of them low in it
+#: (in the lowest third a third or more). Ghosts and dipoles are dark at any score: what they are is
+#: for the classifier to say, and no reason to distrust others.
+_RANGE, _LOW = 2.5, 1.0 / 3.0
+#: The slope is that of the scores' median.
 _LN_2 = math.log(2.0)
 #: Scores of no image are divided by more.
-_MOST = 4.0
+_MOST = 2.0
 #: So many pixels tell of a large image that is as usual; so many lines in them, that it is not.
 _ENOUGH_PX, _MUCH = 1_600_000, 2
 
@@ -98,15 +101,14 @@ def _middle(frame: Frame, share: float) -> Frame:
 
 
 def _check(scores: Sequence[float], share: float) -> SelfCheck:
-    """The check: beyond the lowest score, false lines become fewer exponentially.
-
-    The slope is that of the scores' median.
-    """
+    """The check: beyond the lowest score, false lines become fewer exponentially."""
     n = len(scores) / share
-    if n <= _USUAL or len(scores) < _MUCH:
+    above = np.array([s - _LEAST_SCORE for s in scores if s - _LEAST_SCORE < _RANGE])
+    few = len(above) / share <= _USUAL or len(above) < _MUCH
+    if few or (above < _LOW * _RANGE).mean() < _LOW:
         return SelfCheck(n, _LEAST_SCORE)
-    slope = float(np.median(scores) - _LEAST_SCORE) / _LN_2
-    score = min(_LEAST_SCORE + slope * math.log(n), _MOST * _LEAST_SCORE)
+    slope = float(np.median(above)) / _LN_2
+    score = min(_LEAST_SCORE + slope * math.log(len(above) / share), _MOST * _LEAST_SCORE)
     return SelfCheck(n, score, score / _LEAST_SCORE)
 
 
