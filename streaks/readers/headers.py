@@ -29,6 +29,7 @@ __all__ = [
     "pixel_scale",
     "psf_fwhm",
     "raw_text",
+    "repeated",
     "spelled",
     "stated_unit",
     "text",
@@ -205,6 +206,38 @@ def raw_text(header: fits.Header, word: str) -> str:
         return ""
     quoted = re.match(r".{8}= *'([^']*)'", image)
     return quoted[1].strip() if quoted else _unquoted(image) or ""
+
+
+def repeated(header: fits.Header, word: str) -> str:
+    """What should be said of a word that stands twice with different values; else empty.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    word
+        In any spelling.
+
+    Returns
+    -------
+    str
+        The first of the values is the one that counts.
+    """
+    word = spelled(header, word)
+    try:
+        if header.count(word) < 2:
+            return ""
+    except KeyError:
+        return ""
+    values = [card_value(header.cards[i]) for i in _places(header, word)]
+    others = [other for other in values[1:] if other != values[0]]
+    if not others:
+        return ""
+    return f"{word} stands more than once, {values[0]!r} and {others[0]!r}; the first is taken"
+
+
+def _places(header: fits.Header, word: str) -> list[int]:
+    return [i for i, name in enumerate(header) if name == word]
 
 
 def comment(header: fits.Header, word: str) -> str:
