@@ -227,8 +227,12 @@ class FitsFile:
                 f"{self.path} is cut short at {self.size} bytes, before any image; fetch it again"
             )
         wanted = f"2-D image named {extension}" if extension else "2-D image"
-        seen = ", ".join(f"{i} {_described(hdu)}" for i, hdu in enumerate(self.hdus))
-        return ReadError(f"{self.path} holds no {wanted}; its HDUs are {seen}")
+        kinds = {hdu.index: hdu for hdu in self.listing()}
+        seen = ", ".join(f"{i} {_described(hdu, kinds[i])}" for i, hdu in enumerate(self.hdus))
+        aside = any(hdu.kind and len(hdu.shape) == 2 for hdu in kinds.values())
+        how = "; --hdu takes one of them all the same" if aside and not extension else ""
+        wanted = f"{wanted} to search" if how else wanted
+        return ReadError(f"{self.path} holds no {wanted}; its HDUs are {seen}{how}")
 
     def _chosen(self, choice: str) -> Hdu:
         images = [hdu for hdu in self.listing() if hdu.kind]
@@ -624,8 +628,13 @@ def _listing(hdus: fits.HDUList) -> Iterator[Hdu]:
 
 
 def _kind(hdu: Any, n_axes: int) -> str:
+    kind = _named_kind(hdu)
     if n_axes > 2:
-        return "cube" if re.fullmatch(r"(SCI|IMAGE|DATA|PRIMARY|)\d*", hdu.name) else "other"
+        return "cube" if kind in ("science", "image") else "other"
+    return kind
+
+
+def _named_kind(hdu: Any) -> str:
     utype = str(hdu.header.get("UTYPE", "")).upper().removesuffix("UNCERTAINTY")
     if utype in _UTYPES and hdu.name.startswith("UNC"):
         return _UTYPES[utype]
@@ -670,10 +679,13 @@ def _blank_value(hdu: Any) -> float | None:
         return None
 
 
-def _described(hdu: Any) -> str:
+def _described(hdu: Any, known: Hdu) -> str:
     if not hdu.is_image:
         return "a table"
-    return f"{len(hdu.shape)}-D" if hdu.shape else "without data"
+    if not hdu.shape:
+        return "without data"
+    kind = "" if known.kind in ("", "image", "science") else f" ({known.name or known.kind})"
+    return f"{len(hdu.shape)}-D{kind}"
 
 
 def _check_size(hdu: Any, path: Path, size: int, max_pixels: int) -> None:
