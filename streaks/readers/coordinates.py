@@ -329,7 +329,9 @@ def _settle_sip(kept: dict[str, fits.Card], notes: list[str]) -> bool:
             notes.append(f"SIP terms of {axis} beyond {word} are passed over")
         if word not in kept:
             if order:
-                notes.append(f"{word} is missing; the SIP terms of {axis} are read to order {order}")
+                notes.append(
+                    f"{word} is missing; the SIP terms of {axis} are read to order {order}"
+                )
             kept[word] = fits.Card(word, max(order, 2))
     return True
 

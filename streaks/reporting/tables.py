@@ -15,7 +15,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
-from streaks.disk import written_whole
+from streaks.disk import open_regular, written_whole
 from streaks.errors import ConfigError
 from streaks.reporting.ades import AdesContext, ades_psv
 from streaks.reporting.regions import ds9_regions
@@ -46,15 +46,32 @@ def table_suffix(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     ConfigError
-        For a suffix that names no format; the message lists those that do.
+        For a suffix that names no format (the message lists those that do), no name at all, or
+        an image that is there already.
     """
     suffix = Path(path).suffix.lower()
+    if not Path(path).name:
+        raise ConfigError("the table to write has an empty name; give one, such as streaks.ecsv")
     if suffix not in _WRITERS:
         raise ConfigError(
             f"{Path(path).name}: the suffix {suffix or '(none)'} names no table format; "
             f"use one of {' '.join(TABLE_SUFFIXES)}"
         )
+    if suffix == ".fits" and _holds_an_image(Path(path)):
+        raise ConfigError(f"{path} holds an image, which is not written over; give another name")
     return suffix
+
+
+def _holds_an_image(path: Path) -> bool:
+    """Whether what is there is a FITS file of pixels, which none of our tables is."""
+    from astropy.io import fits
+
+    try:
+        with open_regular(path) as file, fits.open(file) as hdus:
+            return any(hdu.is_image and bool(hdu.shape) for hdu in hdus)
+    except Exception:
+        # Nothing there, or nothing that can be read as FITS: as any other file.
+        return False
 
 
 def write_table(
