@@ -445,8 +445,11 @@ def _scale(header: fits.Header, survey: Profile, frame: Frame, account: _Account
                 f"{found.told}, but the WCS has {solved:.4g} arcsec/px, which is taken; is it "
                 "binned?"
             )
-    elif math.isfinite(found.value):
-        account.told["scale_arcsec"] = found.told
+    elif math.isnan(solved):
+        for note in found.notes:
+            account.note(note)
+        if math.isfinite(found.value):
+            account.told["scale_arcsec"] = found.told
     return found.value if math.isfinite(found.value) else survey.pixel_scale_arcsec
 
 
