@@ -590,3 +590,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     assert len(lines) == 4, done.stderr
     assert all("unpacks to more than" in line or "no Avro file" in line for line in lines[:3])
     assert int(lines[-1]) < 1500
+
+
+@pytest.mark.parametrize("content", [_png(0, 0), b"\xff\xd8\xff", b"\xff\xd8\xff\xe0" + bytes(99)])
+def test_a_damaged_picture_is_not_called_something_else(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match="it begins as one and is damaged; fetch it again"):
+        read_picture(path)
