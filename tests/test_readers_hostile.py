@@ -449,7 +449,7 @@ def test_tiles_that_lie_upon_one_another_are_named(tmp_path: Path) -> None:
 WORDS = {
     "THEAP": (-(2**63), -1, 2**62, 2**63 - 1),
     "ZVAL1": (-1, 0, 2**31 - 1, 2**40),
-    "ZVAL2": (-1, 3, 2**31 - 1),
+    "ZVAL2": (-1, 3, 8, 2**31 - 1),
     "ZTILE1": (0, -1, 2**40),
     "ZDITHER0": (-5, 10**6, 2**40),
     "ZBITPIX": (7, 0, 10**6),
@@ -487,6 +487,7 @@ def test_compressed_images_of_every_kind_are_read(tmp_path: Path, kind: str) -> 
     ("HCOMPRESS_1", 2, struct.pack(">ii", 2**20, 2**20)),
     ("HCOMPRESS_1", 2, struct.pack(">ii", -16, -80)),
     ("PLIO_1", 6, struct.pack(">hh", 32767, 32767)),
+    ("PLIO_1", 2, struct.pack(">hh", -256, 0)),
 ])  # fmt: skip
 def test_codes_that_state_other_sizes_are_named(
     tmp_path: Path, kind: str, at: int, value: bytes
