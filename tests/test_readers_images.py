@@ -267,3 +267,15 @@ def test_a_file_of_masks_alone_says_so(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), mask]).writeto(path)
     with pytest.raises(ReadError, match=r"no 2-D image to search; .* 1 2-D \(DQ\); --hdu takes"):
         read_frame(path)
+
+
+def test_the_pages_of_a_tiff_that_are_not_searched_are_said(tmp_path: Path) -> None:
+    from PIL import Image
+
+    grey = np.random.default_rng(5).normal(100, 10, (41, 50)).astype(np.uint8)
+    pages = [Image.fromarray(grey) for _ in range(3)]
+    pages[0].save(tmp_path / "one.tif")
+    pages[0].save(tmp_path / "many.tif", save_all=True, append_images=pages[1:])
+    assert not any("page" in note for note in read_frame(tmp_path / "one.tif").notes)
+    notes = read_frame(tmp_path / "many.tif").notes
+    assert "the first of several pages is searched; store the others as files" in notes

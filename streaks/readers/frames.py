@@ -356,6 +356,8 @@ def _bare_frame(
 ) -> Frame:
     """Data and what the header tells, without companions."""
     header, words, account = image.header, survey.words, _Account()
+    if image.note:
+        account.note(image.note)
     solution = read_solution(
         header,
         axes=image.axes,

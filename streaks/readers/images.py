@@ -91,12 +91,15 @@ class FitsImage:
         True where BLANK of unsigned integers says so, or a picture is transparent.
     axes
         Numbers of the header's axes that are x and y.
+    note
+        What was left out of a file; empty else.
     """
 
     data: NDArray[Any]
     header: fits.Header
     unusable: NDArray[np.bool_] | None = None
     axes: tuple[int, int] = (1, 2)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -504,13 +507,25 @@ def read_picture_image(path: Path, plane: str = "") -> FitsImage:
                         f"{path} is {picture.size[0]} x {picture.size[1]} px: too large a picture; "
                         "store it as FITS"
                     )
+                note = _other_pages(picture)
                 transparent = _transparent(picture)
                 data = _grey_values(picture, path, plane)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ReadError(f"{path} cannot be read as a picture: {error}") from None
     unusable = None if transparent is None else np.ascontiguousarray(transparent[::-1])
     header = fits.Header([("NAXIS", 2), ("NAXIS1", data.shape[1]), ("NAXIS2", data.shape[0])])
-    return FitsImage(np.ascontiguousarray(data[::-1]), header, unusable)
+    return FitsImage(np.ascontiguousarray(data[::-1]), header, unusable, note=note)
+
+
+def _other_pages(picture: Any) -> str:
+    """What to say of a picture of several pages; they are not counted, which may take hours."""
+    try:
+        picture.seek(1)
+    except (EOFError, OSError, ValueError, SyntaxError):
+        return ""  # no other, or a damaged one
+    finally:
+        picture.seek(0)
+    return "the first of several pages is searched; store the others as files"
 
 
 def _transparent(picture: Any) -> NDArray[np.bool_] | None:
