@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -486,6 +487,13 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     import tomllib
 
     content = read_bytes(path, Limits(max_bytes=1 << 20))
+    check_depth(content, os.fspath(path))
+    # Python's parser takes quadratic time for a.a.a.a...
+    names = (re.split(rb"[=#]", line, maxsplit=1)[0] for line in content.split(b"\n"))
+    if max(name.count(b".") for name in names) > MAX_DEPTH:
+        raise ReadError(
+            f"{os.fspath(path)} has a name of more than {MAX_DEPTH} parts; expected two or three"
+        )
     try:
         return tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -195,6 +195,10 @@ def as_frame(image: AnyImage, **known: Any) -> Frame:
         variance = _variance_of(image.uncertainty)
         mask = np.zeros(np.shape(data), bool) if mask is None else np.asarray(mask) != 0
     values = _numbers(np.ma.getdata(getattr(data, "value", data)), "the image")
+    if np.shape(mask) not in ((), np.shape(data)):
+        raise FrameError(
+            f"its mask has the shape {np.shape(mask)}, the image {np.shape(data)}; they must match"
+        )
     mask = np.broadcast_to(np.asarray(mask, dtype=bool), np.shape(data)).reshape(values.shape)
     if variance is not None:
         variance = _numbers(variance, "its uncertainty")

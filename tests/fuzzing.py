@@ -203,7 +203,13 @@ def _read_frame(path: Path) -> None:
 def _read_image(path: Path) -> None:
     from streaks.readers.images import read_image
 
-    np.nansum(np.asarray(read_image(path).data, dtype=np.float64))
+    first = np.array(read_image(path).data)
+    np.nansum(first, dtype=np.float64)
+    # What is in memory by chance must not come out as pixels: another read has other things there.
+    litter = [np.full(size, 0xA5, np.uint8) for size in (64, 400, 4000, 16_000, 64_000, 1 << 20)]
+    del litter
+    again = np.array(read_image(path).data)
+    assert first.tobytes() == again.tobytes(), "two reads of one file give different pixels"
 
 
 def _avro(folder: Path) -> list[bytes]:

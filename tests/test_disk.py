@@ -21,6 +21,7 @@ from streaks.disk import (
     open_regular,
     parse_json,
     read_bytes,
+    read_toml,
     unpack_gzip,
     written_whole,
 )
@@ -269,3 +270,15 @@ def test_limits_are_those_of_any_stream(tmp_path: Path) -> None:
     stream: IO[bytes] = open_regular(path)
     with stream:
         assert unpack_gzip(stream, disk.Limits(), name="x") == b"abc"
+
+
+def test_a_name_of_very_many_parts_is_refused_at_once(tmp_path: Path) -> None:
+    # Python's own parser takes minutes for it.
+    (tmp_path / "dots.toml").write_text(".".join(["a"] * 100_000) + " = 1\n")
+    with pytest.raises(ReadError, match="name of more than 64 parts"):
+        read_toml(tmp_path / "dots.toml")
+
+
+def test_dots_that_are_no_name_are_read(tmp_path: Path) -> None:
+    (tmp_path / "ok.toml").write_text(f"# {'.' * 100}\nx = '{'.' * 100}'\n")
+    assert read_toml(tmp_path / "ok.toml") == {"x": "." * 100}

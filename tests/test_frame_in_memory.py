@@ -118,3 +118,8 @@ def test_the_words_of_a_header_come_with_it() -> None:
     assert frame.time.isot == "2024-06-15T08:00:15.000"
     assert frame.wcs is not None
     assert frame.data.shape == SHAPE
+
+
+def test_a_mask_of_another_shape_is_refused() -> None:
+    with pytest.raises(FrameError, match=r"its mask has the shape \(2, 3\), the image"):
+        as_frame(NDData(np.zeros(SHAPE), mask=np.zeros((2, 3), bool)))

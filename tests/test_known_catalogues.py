@@ -660,3 +660,12 @@ def test_detect_refuses_an_unknown_observatory_before_it_searches(
     assert main(asked) == 2
     assert "observatory code 'XYZ' is unknown" in capsys.readouterr().err
     assert not (tmp_path / "s.ecsv").exists()
+
+
+def test_a_number_that_is_null_is_said_in_words(file: Callable[..., Path]) -> None:
+    good = ["1", 2461000.5, 0.08, 2.77, 10.6, 80.2, 73.2, 188.7]
+    fields = ["pdes", "epoch", "e", "a", "i", "om", "w", "ma"]
+    rows = [good, [*good[:1], None, *good[2:]], good]
+    orbits = read_orbits(file("t.json", json.dumps({"fields": fields, "data": rows})))
+    assert len(orbits) == 2
+    assert orbits.failures[0].reason == "a number is missing, or of another kind"

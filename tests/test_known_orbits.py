@@ -108,6 +108,19 @@ def test_a_bad_line_is_named_and_the_others_are_kept(
     assert "00001" in str(bad)
 
 
+def test_of_a_few_lines_those_that_are_orbits_count(catalogue: Callable[..., Path]) -> None:
+    hyperbola = CERES.replace("0.0795763", "1.0795763")
+    orbits = read_orbits(catalogue(hyperbola, EROS, hyperbola))
+    assert len(orbits) == 1
+    assert [bad.number for bad in orbits.failures] == [1, 3]
+    with pytest.raises(
+        CatalogueError, match=r"0 of its 1 lines hold an orbit \(line 1: .*no orbit"
+    ):
+        read_orbits(catalogue(hyperbola))
+    with pytest.raises(CatalogueError, match="1 of its 31 lines"):
+        read_orbits(catalogue(EROS, *[hyperbola] * 30))
+
+
 def test_a_file_that_is_no_catalogue_is_refused(catalogue: Callable[..., Path]) -> None:
     with pytest.raises(CatalogueError, match=r"no orbit catalogue in MPCORB columns.*give MPCORB"):
         read_orbits(catalogue("jd,ra,dec", "1,2,3"))

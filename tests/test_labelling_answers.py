@@ -264,6 +264,23 @@ def test_the_task_that_asks_the_question_is_told_by_its_words(export):
     assert answers.other_tasks == {"T1": 3}
 
 
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (0, "the number 0"),
+        (0.75, "the number 0.75"),
+        ({"selections": [1]}, "a value without a text"),
+        ([{"tool": 0, "tool_label": "line", "x1": 1.0}], "a drawing"),
+    ],
+)
+def test_an_answer_without_a_text_is_counted_and_named(export, value, name):
+    good = {"task": "T0", "value": WORDS["asteroid"]}
+    rows = [_answered("a", good), _answered("b", good), _answered("c", good | {"value": value})]
+    answers = read_answers(export(rows))
+    assert len(answers.answer) == 2
+    assert answers.not_understood == {name: 1}
+
+
 BAD = ("", "null", "5", "[{", "[" * 5000, "9" * 5000)
 
 

@@ -73,6 +73,7 @@ def test_headers_that_astropy_repairs_are_read(words: dict[str, object]) -> None
         ({"CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN"}, "HPLN"),
         ({"CTYPE1": "RA---TNX", "CTYPE2": "DEC--TNX", "WAT1_001": 'lngcor = "3. 4. 4. 2. 1'},
          "WAT words of TNX"),
+        ({"CTYPE1": None, "CRVAL1": None, **NO_CD, "CTYPE1A": "RA---TAN"}, "CTYPE1A"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_by_name(words: dict[str, object], reason: str) -> None:
@@ -120,6 +121,36 @@ def test_polynomials_behind_cdelt_are_of_degrees() -> None:
     words = {"CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "PV1_1": 1.0, "PV2_1": 1.0, "PV2_0": 0.01}
     made = header(**NO_CD, CDELT1=-1 / 3600, CDELT2=1 / 3600, **words)
     assert place(read_solution(made)) == pytest.approx((150.0, 20.01), abs=1e-9)
+
+
+def test_polynomial_words_of_latitude_alone_are_applied() -> None:
+    solution = read_solution(header(PV2_0=0.001, PV2_1=1.0))
+    assert place(solution) == pytest.approx((150.0, 20.001), abs=1e-9)
+
+
+def test_zeros_for_latitude_are_no_polynomial() -> None:
+    # Of TAN alone PV1_1 and PV1_2 are the native place of the reference: here the usual one.
+    solution = read_solution(header(PV1_1=0.0, PV1_2=90.0, PV2_1=0.0, PV2_2=0.0))
+    assert place(solution) == pytest.approx((150.0, 20.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("left_out", [("A_ORDER",), ("B_ORDER",), ("A_ORDER", "B_ORDER")])
+def test_sip_terms_without_their_order_are_applied(left_out: tuple[str, ...]) -> None:
+    types = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"}
+    terms = {"A_2_0": 2e-4, "B_0_2": -3e-4, "B_1_1": 1e-4}
+    orders = {"A_ORDER": 2, "B_ORDER": 2}
+    right = place(read_solution(header(**types, **terms, **orders)), 0.0, 0.0)
+    for word in left_out:
+        del orders[word]
+    solution = read_solution(header(**types, **terms, **orders))
+    assert place(solution, 0.0, 0.0) == pytest.approx(right, abs=1e-12)
+    assert all(any(word in note for note in solution.notes) for word in left_out)
+
+
+def test_sip_terms_beyond_their_order_are_said() -> None:
+    types = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP"}
+    solution = read_solution(header(**types, A_ORDER=2, B_ORDER=2, A_3_0=1e-6))
+    assert "SIP terms of A beyond A_ORDER are passed over" in solution.notes
 
 
 def test_sip_goes_before_pv_and_says_so() -> None:

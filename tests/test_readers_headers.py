@@ -181,3 +181,89 @@ def test_slashes_of_an_unquoted_date_are_no_comment() -> None:
     made = fits.Header()
     made.append(fits.Card.fromstring("DATE-OBS= 2024/06/15 08:00:00 / Time (UTC)"))
     assert headers.value(made, "DATE-OBS") == "2024/06/15 08:00:00"
+
+
+def seconds(value: float, comment: str, **more: object) -> headers.Found:
+    cards = [fits.Card("EXPTIME", value, comment)]
+    cards += [fits.Card(word, other) for word, other in more.items()]
+    return headers.exposure(fits.Header(cards), ["EXPTIME"])
+
+
+@pytest.mark.parametrize(
+    ("value", "comment"),
+    [
+        (3000, "exposure in 1/100 s"),
+        (3000, "hundredths of seconds"),
+        (300, "tenths of a second"),
+        (3000, "exposure in units of 10 ms"),
+        (300.0, "EXPOSURE TIME/SEC*10"),
+    ],
+)
+def test_counts_of_pieces_of_a_unit(value: float, comment: str) -> None:
+    found = seconds(value, comment)
+    assert found.value == pytest.approx(30.0)
+    assert any(note.startswith("EXPTIME counts ") for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("value", "comment"),
+    [(0.03, "[ks] exposure"), (0.03, "exposure in ksec"), (3e7, "exposure in microsec")],
+)
+def test_more_units_of_time(value: float, comment: str) -> None:
+    assert seconds(value, comment).value == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize("comment", ["1/60 s", "[s] exposure, min 1 s", "exposure (s), 10 s read"])
+def test_comments_that_count_no_pieces(comment: str) -> None:
+    assert seconds(1 / 60, comment).value == pytest.approx(1 / 60)
+
+
+def test_exposures_added_up_and_words_that_stand_twice_are_said() -> None:
+    assert "COADDS is 10: if EXPTIME" in seconds(3.0, "[s]", COADDS=10).notes[0]
+    assert seconds(3.0, "[s]", COADDS=1).notes == ()
+    twice = fits.Header([fits.Card("EXPTIME", 1.0), fits.Card("EXPTIME", 30.0)])
+    assert "EXPTIME stands more than once" in headers.exposure(twice, ["EXPTIME"]).notes[0]
+
+
+def scale(*cards: tuple[object, ...]) -> headers.Found:
+    return headers.pixel_scale(fits.Header([fits.Card(*card) for card in cards]), ["PIXSCALE"])
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        [("PIXSCALE", 4.848137, "[urad/pix]")],
+        [("PIXSCALE", 0.5, "unbinned arcsec/pix"), ("XBINNING", 2)],
+        [("XPIXSZ", 9.0), ("FOCALLEN", 1.8564, "m")],
+        [("XPIXSZ", 9.0, "microns"), ("FOCALLEN", 185.64, "[cm]")],
+        [("XPIXSZ", 0.009, "[mm]"), ("FOCALLEN", 1856.4, "Focal length in mm")],
+        [("PIXSCALE", 15.0, "um per pixel"), ("XPIXSZ", 9.0), ("FOCALLEN", 1856.4)],
+    ],
+)
+def test_scales_of_a_pixel_in_other_units(cards: list[tuple[object, ...]]) -> None:
+    assert scale(*cards).value == pytest.approx(1.0, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("value", "comment"),
+    [
+        (67.14, "plate scale (arcsec/mm)"),
+        (15.0, "um per pixel"),
+        (0.015, "[mm/pixel]"),
+        (2.0, "pixels per arcsec"),
+        (1 / 3600 / 1e3, "arcsec"),
+    ],
+)
+def test_what_is_no_scale_of_a_pixel_is_said(value: float, comment: str) -> None:
+    found = scale(("PIXSCALE", value, comment))
+    assert np.isnan(found.value)
+    assert "no scale of a pixel" in found.notes[0]
+
+
+@pytest.mark.parametrize(("value", "is_gain"), [(2, True), (26, False), (26.4, True), (2.4, True)])
+def test_a_whole_number_is_a_setting_and_no_gain(value: float, is_gain: bool) -> None:
+    found = headers.gain(fits.Header([fits.Card("GAIN", value)]), ["GAIN"])
+    assert bool(np.isfinite(found.value)) is is_gain
+    assert is_gain or "a camera's setting" in found.notes[0]
+    told = fits.Header([fits.Card("GAIN", 26, "electrons per count")])
+    assert headers.gain(told, ["GAIN"]).value == 26

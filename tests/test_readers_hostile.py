@@ -449,7 +449,7 @@ def test_tiles_that_lie_upon_one_another_are_named(tmp_path: Path) -> None:
 WORDS = {
     "THEAP": (-(2**63), -1, 2**62, 2**63 - 1),
     "ZVAL1": (-1, 0, 2**31 - 1, 2**40),
-    "ZVAL2": (-1, 3, 2**31 - 1),
+    "ZVAL2": (-1, 3, 8, 2**31 - 1),
     "ZTILE1": (0, -1, 2**40),
     "ZDITHER0": (-5, 10**6, 2**40),
     "ZBITPIX": (7, 0, 10**6),
@@ -487,6 +487,7 @@ def test_compressed_images_of_every_kind_are_read(tmp_path: Path, kind: str) -> 
     ("HCOMPRESS_1", 2, struct.pack(">ii", 2**20, 2**20)),
     ("HCOMPRESS_1", 2, struct.pack(">ii", -16, -80)),
     ("PLIO_1", 6, struct.pack(">hh", 32767, 32767)),
+    ("PLIO_1", 2, struct.pack(">hh", -256, 0)),
 ])  # fmt: skip
 def test_codes_that_state_other_sizes_are_named(
     tmp_path: Path, kind: str, at: int, value: bytes
@@ -590,3 +591,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     assert len(lines) == 4, done.stderr
     assert all("unpacks to more than" in line or "no Avro file" in line for line in lines[:3])
     assert int(lines[-1]) < 1500
+
+
+@pytest.mark.parametrize("content", [_png(0, 0), b"\xff\xd8\xff", b"\xff\xd8\xff\xe0" + bytes(99)])
+def test_a_damaged_picture_is_not_called_something_else(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match="it begins as one and is damaged; fetch it again"):
+        read_picture(path)

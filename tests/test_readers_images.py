@@ -246,3 +246,36 @@ def test_a_damaged_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     with pytest.raises(ReadError, match="cannot be read as a picture"):
         read_frame(tmp_path / "bad.png")
+
+
+@pytest.mark.parametrize("name", ["", "CUBE"])
+@pytest.mark.parametrize("kind", ["plain", "compressed"])
+def test_a_cube_is_named_and_one_plane_read(tmp_path: Path, kind: str, name: str) -> None:
+    planes = np.random.default_rng(5).normal(0, 10, (2, 41, 50)).astype(np.float32)
+    make = fits.ImageHDU if kind == "plain" else fits.CompImageHDU
+    hdu = make(planes, name=name or None)
+    path = tmp_path / "c.fits"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
+    with pytest.raises(ReadError, match=r"cube of 2 planes: choose one with --plane 1 to 2"):
+        read_frame(path)
+    np.testing.assert_allclose(read_frame(path, plane="2").data, planes[1], atol=1.5)
+
+
+def test_a_file_of_masks_alone_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "m.fits"
+    mask = fits.ImageHDU(np.zeros((41, 50), np.int16), name="DQ")
+    fits.HDUList([fits.PrimaryHDU(), mask]).writeto(path)
+    with pytest.raises(ReadError, match=r"no 2-D image to search; .* 1 2-D \(DQ\); --hdu takes"):
+        read_frame(path)
+
+
+def test_the_pages_of_a_tiff_that_are_not_searched_are_said(tmp_path: Path) -> None:
+    from PIL import Image
+
+    grey = np.random.default_rng(5).normal(100, 10, (41, 50)).astype(np.uint8)
+    pages = [Image.fromarray(grey) for _ in range(3)]
+    pages[0].save(tmp_path / "one.tif")
+    pages[0].save(tmp_path / "many.tif", save_all=True, append_images=pages[1:])
+    assert not any("page" in note for note in read_frame(tmp_path / "one.tif").notes)
+    notes = read_frame(tmp_path / "many.tif").notes
+    assert "the first of several pages is searched; store the others as files" in notes

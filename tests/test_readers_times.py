@@ -46,13 +46,17 @@ def test_instants_in_all_their_forms(found: object) -> None:
     assert abs(seconds_after_noon(parse_instant(found))) < 1e-3
 
 
-@pytest.mark.parametrize("found", ["07/06/18", "07/06/118"])
-def test_old_dates_count_years_from_1900(found: str) -> None:
+@pytest.mark.parametrize(("found", "year"), [("07/06/98", 1998), ("07/06/118", 2018)])
+def test_old_dates_count_years_from_1900(found: str, year: int) -> None:
     # The FITS standard before 1998: DD/MM/YY; some cameras went on with 3 digits after 1999.
-    year = 1918 if found.endswith("/18") else 2018
     time = parse_instant(found, clock="12:00:00")
     assert time is not None
     assert time.isot == f"{year}-06-07T12:00:00.000"
+
+
+def test_a_short_year_before_all_images_is_not_read() -> None:
+    # 1924 by the standard, 2024 by whoever wrote it, or the 15th of June.
+    assert parse_instant("15/06/24", clock="08:00:00") is None
 
 
 @pytest.mark.parametrize(
@@ -84,6 +88,13 @@ def test_the_words_meaning_decides_the_shift(moment: str, shift: float) -> None:
         ("[UTC] exposure midpoint", 0.0),
         ("UTC observation date", 15.0),
         ("start and end of exposure", 15.0),
+        ("[UTC] end of exp.", -15.0),
+        ("UTC at the end of the frame", -15.0),
+        ("Start of readout", -15.0),
+        ("midpoint of the exp", 0.0),
+        ("UTC midexposure", 0.0),
+        ("UT at mid-time", 0.0),
+        ("UTC, end of night", 15.0),
     ],
 )
 def test_a_comment_that_says_the_moment_decides(comment: str, shift: float) -> None:
@@ -289,3 +300,108 @@ def test_start_and_end_tell_the_exposure() -> None:
     exposure = found(math.nan, DATE_BEG="2018-06-07T12:00:00", DATE_END="2018-06-07T12:00:30")
     assert exposure.length_s == pytest.approx(30.0)
     assert exposure.notes == ()
+
+
+GENERIC = builtin_profiles()["generic"].times
+
+
+def found_of(*cards: tuple[object, ...]) -> Exposure:
+    return find_exposure(fits.Header([fits.Card(*card) for card in cards]), GENERIC, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("comment", "shift"),
+    [
+        ("UT at end of exposure", -15.0),
+        ("UT at middle of exposure", 0.0),
+        ("UT", 15.0),
+    ],
+)
+def test_the_comment_of_a_time_of_day_says_the_moment(comment: str, shift: float) -> None:
+    found = found_of(("DATE-OBS", "2018-06-07"), ("UT", "12:00:00", comment))
+    assert seconds_after_noon(found.mid) == pytest.approx(shift, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("comment", "ahead_s"),
+    [
+        ("[TT] start of exposure", 69.184),
+        ("TAI, start of exposure", 37.0),
+        ("GPS time", 18.0),
+        ("UTC, not TAI", 0.0),
+        ("HST start of exposure", 0.0),
+    ],
+)
+def test_a_comment_names_the_time_scale(comment: str, ahead_s: float) -> None:
+    found = found_of(("DATE-OBS", "2018-06-07T12:00:00", comment))
+    assert seconds_after_noon(found.mid) == pytest.approx(15.0 - ahead_s, abs=2e-3)
+
+
+def test_timesys_goes_before_a_comment_that_says_otherwise() -> None:
+    found = found_of(("DATE-OBS", "2018-06-07T12:00:00", "[TT]"), ("TIMESYS", "TAI"))
+    assert seconds_after_noon(found.mid) == pytest.approx(15.0 - 37.0, abs=1e-3)
+    assert found.notes == ("DATE-OBS has TT in its comment, though TIMESYS says TAI",)
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        [("DATE-OBS", "2018-06-07T14:00:00", "Local time of observation")],
+        [("DATE-OBS", "2018-06-07T14:00:00", "[CEST] start")],
+        [("DATE-OBS", "2018-06-07"), ("TIME-OBS", "14:00:00", "local time")],
+        [("DATE-OBS", "2018-06-07"), ("UT", "14:00:00", "local time")],
+        [("DATE-OBS", "2018-06-07T14:00:00"), ("TIMESYS", "CEST")],
+    ],
+)
+def test_a_local_time_is_no_time(cards: list[tuple[object, ...]]) -> None:
+    found = found_of(*cards)
+    assert found.mid is None
+    assert any("cannot be brought to UTC; give --time" in note for note in found.notes)
+
+
+def test_light_at_the_sun_is_said_from_a_comment() -> None:
+    found = found_of(("MJD-OBS", 58276.5000001, "BJD - 2400000.5, start of exposure"))
+    assert any("light at the Sun" in note for note in found.notes)
+
+
+def test_a_shortened_julian_date_is_not_read() -> None:
+    # JD - 2400000 and the modified one are half a day apart.
+    found = found_of(("JD", 58276.5000001))
+    assert found.mid is None
+    assert "JD is 58276.5000001, which cannot be read as a time" in found.notes
+
+
+@pytest.mark.parametrize(("clock", "is_read"), [(80000, False), (28800, True), (8.0, True)])
+def test_a_number_of_two_meanings_is_no_time_of_day(clock: float, is_read: bool) -> None:
+    # 80000 is 08:00:00 without colons, or 22:13:20 in seconds; no clock shows 02:88:00.
+    found = found_of(("DATE-OBS", "2018-06-07"), ("UT", clock))
+    assert (found.mid is not None) is is_read
+    assert is_read or any("UT is 80000" in note for note in found.notes)
+
+
+def test_seconds_of_the_day_that_may_be_digits_are_said() -> None:
+    found = found_of(("DATE-OBS", "2018-06-07"), ("UTC", 43200.0))
+    assert seconds_after_noon(found.mid) == pytest.approx(15.0)
+    assert found.notes == ("UTC = 43200.0 is read as seconds since midnight, 12:00:00",)
+
+
+def test_a_word_that_stands_twice_is_said() -> None:
+    found = found_of(("DATE-OBS", "2018-06-07T12:00:00"), ("DATE-OBS", "2018-06-07T13:00:00"))
+    assert seconds_after_noon(found.mid) == pytest.approx(15.0)
+    assert any("DATE-OBS stands more than once" in note for note in found.notes)
+
+
+def test_a_leap_second_is_a_second() -> None:
+    last = parse_instant("2016-12-31T23:59:60")
+    noon = parse_instant("2016-12-31T12:00:00")
+    assert last is not None
+    assert noon is not None
+    assert float((last - noon).to_value("s")) == pytest.approx(43200.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "found",
+    ["2018-06-07T12:00:00z", "2018-06-07t12:00:00", "2.4582770D+06", "2018-06-07 12:00 utc"],
+)
+def test_spellings_beside_the_standard(found: str) -> None:
+    assert abs(seconds_after_noon(parse_instant(found))) < 1e-3

@@ -254,3 +254,24 @@ def test_ucds_are_words_of_the_vocabulary(name):
 def test_a_columns_name_is_never_run_as_a_formula(tmp_path, name):
     write_table(QTable({name: [1.0]}), tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text().startswith(f"'{name}")
+
+
+@pytest.mark.parametrize("suffix", TABLE_SUFFIXES)
+@pytest.mark.parametrize("text", ["a\x1b[31mb\x07", "a\udce9b", "a\ufffeb", "a\0b"])
+def test_texts_that_no_file_can_hold_are_written_in_words(streaks, tmp_path, suffix, text):
+    streaks["ssnamenr"] = np.array([text] * len(streaks))
+    streaks["streak_id"] = np.array([f"{text}{k}" for k in range(len(streaks))])
+    streaks["more"] = MaskedColumn(
+        [text] * len(streaks), mask=[True] + [False] * (len(streaks) - 1)
+    )
+    path = tmp_path / f"t{suffix}"
+    write_table(streaks, path)
+    assert not any(byte in path.read_bytes() for byte in (b"\x1b[31m", b"a\0b"))
+    if suffix in (".ecsv", ".vot", ".fits", ".parquet"):
+        back = QTable.read(path)
+        plain = text.encode("ascii", "backslashreplace").decode()
+        plain = plain.replace("\x1b", "\\x1b").replace("\x07", "\\x07").replace("\0", "\\x00")
+        assert _text(back["ssnamenr"][1]) == plain
+    if suffix == ".ecsv":
+        assert back["more"].mask.tolist() == [True] + [False] * (len(streaks) - 1)
+    assert streaks["ssnamenr"][0] == text

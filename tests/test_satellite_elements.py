@@ -125,6 +125,10 @@ def test_numbers_of_nine_digits_keep_their_number(read: Callable[..., Satellites
     assert np.isfinite(_place(analyst)).all()
 
 
+def test_a_number_with_a_decimal_point_is_one(read: Callable[..., Satellites]) -> None:
+    assert read(_json({**OMM, "NORAD_CAT_ID": 25544.0})).norad.tolist() == [25544]
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("change", "reason"),
@@ -136,6 +140,7 @@ def test_numbers_of_nine_digits_keep_their_number(read: Callable[..., Satellites
         ({"EPOCH": "yesterday"}, "its EPOCH is 'yesterday', no date"),
         ({"EPOCH": ""}, "it lacks EPOCH"),
         ({"NORAD_CAT_ID": "-7"}, "its number is -7"),
+        ({"NORAD_CAT_ID": "7.5"}, "its NORAD_CAT_ID is '7.5', no whole number"),
         ({"MEAN_ELEMENT_THEORY": "SGP4-XP"}, "its MEAN_ELEMENT_THEORY is SGP4-XP"),
         ({"EPHEMERIS_TYPE": "4"}, "its EPHEMERIS_TYPE is 4"),
         ({"CENTER_NAME": "MARS"}, "its CENTER_NAME is MARS"),

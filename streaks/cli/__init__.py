@@ -121,7 +121,7 @@ def _quieten(debug: bool) -> None:
         return
     import warnings
 
-    warnings.filterwarnings("ignore", category=UserWarning, module="astropy")
+    warnings.filterwarnings("ignore", category=UserWarning, module="astropy|erfa")
     # Not astropy's logger: asked for before astropy has made it, it is of the wrong class, and
     # astropy then fails to import. Its warnings go by the filter above.
     logging.getLogger("numba").setLevel(logging.ERROR)

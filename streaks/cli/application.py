@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 __all__ = ["build_app", "usage_error"]
 
@@ -51,7 +54,58 @@ def build_app() -> typer.Typer:
     app.command("evaluate")(evaluation.evaluate)
     app.add_typer(labels.app, name="labels")
     app.command("report")(report.report)
+    _guard_inputs(app)
     return app
+
+
+#: Options that name what is written; any other path is read.
+_WRITTEN = frozenset({"output", "out", "plot"})
+
+
+class _Command(TyperCommand):
+    """A command that writes over none of the files that it is to read."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from streaks.errors import ConfigError
+
+        for option in sorted(_WRITTEN & ctx.params.keys()):
+            for target in _paths(ctx.params[option]):
+                for name in ctx.params.keys() - _WRITTEN:
+                    if any(_is_same(target, path) for path in _paths(ctx.params[name])):
+                        raise ConfigError(
+                            f"--{option} {target} is a file to be read; nothing was written: give "
+                            "another name"
+                        )
+        return super().invoke(ctx)
+
+
+def _guard_inputs(app: typer.Typer) -> None:
+    for command in app.registered_commands:
+        command.cls = _Command
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _guard_inputs(group.typer_instance)
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """The paths in an option's value; names of models and profiles may be paths too."""
+    if isinstance(value, Path | str):
+        yield Path(value)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _paths(one)
+
+
+def _is_same(target: Path, path: Path) -> bool:
+    """Whether both are one file, not a folder; ``FILE[SCI,2]`` is in FILE."""
+    names = [path, Path(str(path).partition("[")[0])]
+    for name in names:
+        try:
+            if target.is_file() and target.samefile(name):
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
 
 
 def usage_error() -> Any:

@@ -177,6 +177,8 @@ def _label(entry: Any) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it lacks {error}"
+    if isinstance(error, TypeError):
+        return "a number is missing, or of another kind"
     return str(error) or type(error).__name__
 
 

@@ -71,6 +71,7 @@ _LONGEST_HEADER, _LONGEST_HEADER_BYTES = 200, 100_000
 _MAX_BYTES = 4 << 30
 #: So many lines more that are no orbits than orbits, and the rest of a file is not looked at.
 _MAX_BAD_FIRST = 50_000
+_FEW_LINES = 20
 #: Mean motion (8 decimals of a degree) and semi-major axis (7 of an au) of one line agree to their
 #: rounding; a line that was damaged or shifted does not. Beyond 700 au the decimals of the motion
 #: are the coarser ones. The share is for catalogues that round the motion to fewer figures.
@@ -95,7 +96,7 @@ def read_orbits(path: str | Path) -> Orbits:
     Raises
     ------
     CatalogueError
-        If the file cannot be read, or most of its lines are no orbits.
+        If the file cannot be read, or most of its lines are no orbits (of a few: all).
     """
     path = Path(path)
     content, damage = read_bytes(path)
@@ -108,10 +109,14 @@ def read_orbits(path: str | Path) -> Orbits:
         number = int(numbers[-1]) + 1
         if bad > found + _MAX_BAD_FIRST:
             break  # no catalogue: its failures would fill the memory
-    if found <= bad:
+    # Of a few lines that somebody put together those that are orbits count, however few.
+    if found <= bad and (found == 0 or found + bad > _FEW_LINES):
+        failures = (line for part in parts for line in part.failures)
+        first = next((f" (line {line.number}: {line.reason})" for line in failures), "")
         raise CatalogueError(
             f"{path} is no orbit catalogue in MPCORB columns: {found} of its {found + bad} lines "
-            "hold an orbit; give MPCORB.DAT or NEA.txt of the Minor Planet Center (.gz or not)"
+            f"hold an orbit{first}; give MPCORB.DAT or NEA.txt of the Minor Planet Center (.gz or "
+            "not)"
         )
     orbits = stack_orbits(parts)
     if damage:

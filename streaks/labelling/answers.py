@@ -358,7 +358,10 @@ def _given(task: Any, depth: int) -> Iterator[_Given]:
 
 
 def _texts(value: Any, kind: str) -> Iterator[str]:
-    """The text of an answer, a choice of a drop-down list, or of a survey; drawings have none."""
+    """The text of an answer, a choice of a drop-down list, or of a survey.
+
+    What has none is described, so that it is counted and named.
+    """
     if isinstance(value, str):
         yield value
     elif isinstance(value, int) and not isinstance(value, bool) and kind in _BY_NUMBER:
@@ -369,6 +372,14 @@ def _texts(value: Any, kind: str) -> Iterator[str]:
         found = next((value[key] for key in ("choice", "label", "value") if value.get(key)), None)
         if isinstance(found, str) and ("choice" in value or "option" in value):
             yield found
+        else:
+            yield (
+                "a drawing" if "tool" in value or "toolType" in value else "a value without a text"
+            )
+    elif isinstance(value, int | float):
+        yield f"the number {value:g}"
+    elif value is not None:
+        yield "a value without a text"
 
 
 def _question_tasks(given: Sequence[_Given], words: Mapping[str, int]) -> frozenset[str]:

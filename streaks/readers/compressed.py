@@ -33,7 +33,7 @@ _ALGORITHMS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1"
 _BITPIX = (8, 16, 32, 64, -32, -64)
 #: What settings of the coders may be; all that is written has 16 or 32 pixels in a block.
 _SETTINGS = {
-    "BLOCKSIZE": (1, 1024), "BYTEPIX": (1, 8), "SCALE": (0, 2**31 - 1), "SMOOTH": (0, 1),
+    "BLOCKSIZE": (1, 1024), "BYTEPIX": (1, 4), "SCALE": (0, 2**31 - 1), "SMOOTH": (0, 1),
 }  # fmt: skip
 #: The random numbers of dithering are so many (appendix I).
 _N_RANDOM = 10_000
@@ -200,8 +200,9 @@ def _check_words(header: fits.Header, name: str) -> None:
         limits = _SETTINGS.get(str(header[f"ZNAME{k}"]).strip().upper())
         if limits is not None:
             value = _whole(header, f"ZVAL{k}", *limits, name, None)
-            if str(header[f"ZNAME{k}"]).strip().upper() == "BYTEPIX" and value not in (1, 2, 4, 8):
-                raise _damaged(name, f"ZVAL{k} is {value}, expected 1, 2, 4 or 8 bytes a pixel")
+            if str(header[f"ZNAME{k}"]).strip().upper() == "BYTEPIX" and value not in (1, 2, 4):
+                # Of 8 bytes the decoder gives 4, and as many that lie behind them in memory.
+                raise _damaged(name, f"ZVAL{k} is {value}, expected 1, 2 or 4 bytes a pixel")
 
 
 def _tile_px(header: fits.Header, name: str) -> int:
@@ -291,5 +292,6 @@ def _check_codes(
             words = [int.from_bytes(begin[k : k + 2], "big", signed=True) for k in range(0, 14, 2)]
             # The third word is the length, or 0 or less where the fourth and fifth are (PLIO).
             stated = words[2] if words[2] > 0 else (words[4] << 15) + words[3]
-            if n < _LEAST_PLIO or not 0 < 2 * stated <= n:
-                raise _damaged(name, f"tile {row + 1} says that it has {stated} words")
+            first = 3 if words[2] > 0 else words[1]
+            if n < _LEAST_PLIO or not 0 < 2 * stated <= n or first < 0:
+                raise _damaged(name, f"tile {row + 1} says that it has {stated} words at {first}")

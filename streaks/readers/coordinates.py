@@ -120,7 +120,9 @@ def read_solution(
     x = axes[0]
     some = (f"CTYPE{x}", f"CRVAL{x}", f"CD{x}_{x}", f"CDELT{x}", "AMDX1")
     if not any(word in header for word in some):
-        return Solution()
+        other = _alternate(header, x)
+        reason = f"they are of an alternate version ({other}) only, which is not read"
+        return Solution(reason=reason if other else "")
     try:
         words = _words_of(header, axes, ctype, epoch)
         found = _with_tables(words, hdus) if _needs_tables(words.header) else _solution(words)
@@ -130,6 +132,15 @@ def read_solution(
         # wcslib and astropy raise many kinds for nonsense in a header.
         return Solution(reason=" ".join(str(error).split())[:120] or type(error).__name__)
     return found if found.wcs is None else replace(found, wcs=found.wcs.deepcopy())
+
+
+def _alternate(header: fits.Header, axis: int) -> str:
+    """The word for an axis of the sky in an alternate version of the coordinates; else empty."""
+    for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+        word = f"CTYPE{axis}{letter}"
+        if re.match(r"RA-|DEC-|[GES]L(ON|AT)", str(headers.value(header, word) or "").upper()):
+            return word
+    return ""
 
 
 def _words_of(
@@ -270,7 +281,7 @@ def _settle_distortion(
 ) -> None:
     """SIP, PV and WAT words brought to what wcslib applies without leaving any out."""
     code = _text(kept, "CTYPE1")[5:8]
-    has_sip = "A_ORDER" in kept or "B_ORDER" in kept
+    has_sip = _settle_sip(kept, notes)
     pv = [word for word in kept if word.startswith("PV")]
     if code in ("TNX", "ZPX"):
         _as_matrix(kept)
@@ -279,7 +290,7 @@ def _settle_distortion(
         return
     for word in [word for word in kept if word.startswith("WAT")]:
         del kept[word]
-    polynomial = code == "TPV" or (code == "TAN" and _is_polynomial(pv))
+    polynomial = code == "TPV" or (code == "TAN" and _is_polynomial(kept, pv))
     if has_sip and polynomial and pv:
         for word in pv:
             del kept[word]
@@ -299,10 +310,43 @@ def _settle_distortion(
             kept.setdefault(f"PV{i}_1", fits.Card(f"PV{i}_1", 1.0))
 
 
-def _is_polynomial(pv: Sequence[str]) -> bool:
-    """Whether PV words of a TAN are SCAMP's polynomial: they speak of latitude, or of order 2."""
-    numbers = [(word[2], int(word.split("_")[1])) for word in pv]
-    return any(k > 4 for _, k in numbers) or {axis for axis, _ in numbers} >= {"1", "2"}
+def _settle_sip(kept: dict[str, fits.Card], notes: list[str]) -> bool:
+    """Whether there is a SIP distortion, with its orders stated: one that lacks is made good.
+
+    Its terms would be passed over, or astropy would refuse the whole.
+    """
+    orders = {}
+    for axis in "AB":
+        terms = [re.fullmatch(rf"{axis}_(\d)_(\d)", word) for word in kept]
+        powers = [int(term[1]) + int(term[2]) for term in terms if term]
+        orders[axis] = max(powers, default=0)
+    stated = [f"{axis}_ORDER" for axis in "AB" if f"{axis}_ORDER" in kept]
+    if not stated and not any(orders.values()):
+        return False
+    for axis, order in orders.items():
+        word = f"{axis}_ORDER"
+        if word in kept and order > float(headers.card_value(kept[word])):
+            notes.append(f"SIP terms of {axis} beyond {word} are passed over")
+        if word not in kept:
+            if order:
+                notes.append(
+                    f"{word} is missing; the SIP terms of {axis} are read to order {order}"
+                )
+            kept[word] = fits.Card(word, max(order, 2))
+    return True
+
+
+def _is_polynomial(kept: dict[str, fits.Card], pv: Sequence[str]) -> bool:
+    """Whether PV words of a TAN are SCAMP's polynomial: they speak of latitude, or of order 2.
+
+    The projection has none for latitude; some writers put zeros there.
+    """
+    latitude = "1" if _text(kept, "CTYPE1")[:4].strip("-") in ("DEC", "GLAT", "ELAT") else "2"
+    for word in pv:
+        speaks = word[2] == latitude or int(word.split("_")[1]) > 4
+        if speaks and float(headers.card_value(kept[word])) != 0.0:
+            return True
+    return False
 
 
 def _rename(kept: dict[str, fits.Card], code: str) -> None:

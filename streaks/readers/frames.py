@@ -364,6 +364,8 @@ def _bare_frame(
 ) -> Frame:
     """Data and what the header tells, without companions."""
     header, words, account = image.header, survey.words, _Account()
+    if image.note:
+        account.note(image.note)
     solution = read_solution(
         header,
         axes=image.axes,
@@ -453,8 +455,11 @@ def _scale(header: fits.Header, survey: Profile, frame: Frame, account: _Account
                 f"{found.told}, but the WCS has {solved:.4g} arcsec/px, which is taken; is it "
                 "binned?"
             )
-    elif math.isfinite(found.value):
-        account.told["scale_arcsec"] = found.told
+    elif math.isnan(solved):
+        for note in found.notes:
+            account.note(note)
+        if math.isfinite(found.value):
+            account.told["scale_arcsec"] = found.told
     return found.value if math.isfinite(found.value) else survey.pixel_scale_arcsec
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "pixel_scale",
     "psf_fwhm",
     "raw_text",
+    "repeated",
     "spelled",
     "stated_unit",
     "text",
@@ -43,13 +44,16 @@ _FWHM_RANGE_PX = (0.5, 60.0)
 _SAME = 0.01
 #: Electrons a count of any detector that is searched; camera settings are often beyond.
 _LARGEST_GAIN = 60.0
+#: A gain is measured, and written with decimals; whole numbers from here on are steps of a dial.
+_WHOLE_GAIN = 10
 
 #: Of each kind of unit: name, size, and how it is written in brackets and in prose.
 _UNITS: Mapping[str, tuple[tuple[str, float, str, str], ...]] = {
     "time": (
-        ("ns", 1e-9, r"ns|nsec", r"nano-?seconds?"),
-        ("us", 1e-6, r"us|usec|µs", r"micro-?seconds?|usecs?"),
-        ("ms", 1e-3, r"ms|msecs?", r"milli-?seconds?|msecs?|ms"),
+        ("ns", 1e-9, r"ns|nsec", r"nano-?sec\w*"),
+        ("us", 1e-6, r"us|usec|µs", r"micro-?sec\w*|usecs?"),
+        ("ms", 1e-3, r"ms|msecs?", r"milli-?sec\w*|msecs?|ms"),
+        ("ks", 1e3, r"ks|ksecs?", r"kilo-?sec\w*|ksecs?|ks"),
         ("min", 60.0, r"m|min|mins", r"minutes?|mins?"),
         ("h", 3600.0, r"h|hr|hrs", r"hours?|hrs?"),
         ("d", 86400.0, r"d", r"days?"),
@@ -57,6 +61,7 @@ _UNITS: Mapping[str, tuple[tuple[str, float, str, str], ...]] = {
     ),
     "angle": (
         ("mas", 1e-3, r"mas", r"mas|milli-?arc-?sec\w*"),
+        ("urad", 0.20626480624709636, r"urad|µrad", r"micro-?rad\w*|urad"),
         ("arcmin", 60.0, r"'", r"arc-?min\w*"),
         ("arcsec", 1.0, r"\"|as|asec|''", r"arc-?sec\w*|arcs|asec"),
         ("deg", 3600.0, r"deg|°", r"degrees?|deg"),
@@ -94,6 +99,18 @@ class _Reading:
     value: float
     unit: str
     stated: bool
+    factor: float = 1.0  # of that unit: 0.01 for hundredths
+
+
+#: A comment may count in pieces of a unit, or many: tenths of a second, 1/100 s, units of 10 ms.
+_PIECES = (
+    (re.compile(r"\btenths?\b", re.IGNORECASE), 0.1),
+    (re.compile(r"\bhundredths?\b", re.IGNORECASE), 0.01),
+    (re.compile(r"\bthousandths?\b", re.IGNORECASE), 0.001),
+)
+_FRACTION = re.compile(r"(?<![\w.])1\s*/\s*(\d+)(?=\s*[a-z])", re.IGNORECASE)
+_MULTIPLE = re.compile(r"\b(?:units?|steps?|multiples?) of (\d+(?:\.\d*)?)", re.IGNORECASE)
+_TIMES_TEN = re.compile(r"\b[a-z]+\s*(?:\*|\bx\b)\s*(10+)\b", re.IGNORECASE)
 
 
 def spelled(header: fits.Header, word: str) -> str:
@@ -205,6 +222,38 @@ def raw_text(header: fits.Header, word: str) -> str:
         return ""
     quoted = re.match(r".{8}= *'([^']*)'", image)
     return quoted[1].strip() if quoted else _unquoted(image) or ""
+
+
+def repeated(header: fits.Header, word: str) -> str:
+    """What should be said of a word that stands twice with different values; else empty.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    word
+        In any spelling.
+
+    Returns
+    -------
+    str
+        The first of the values is the one that counts.
+    """
+    word = spelled(header, word)
+    try:
+        if header.count(word) < 2:
+            return ""
+    except KeyError:
+        return ""
+    values = [card_value(header.cards[i]) for i in _places(header, word)]
+    others = [other for other in values[1:] if other != values[0]]
+    if not others:
+        return ""
+    return f"{word} stands more than once, {values[0]!r} and {others[0]!r}; the first is taken"
+
+
+def _places(header: fits.Header, word: str) -> list[int]:
+    return [i for i, name in enumerate(header) if name == word]
 
 
 def comment(header: fits.Header, word: str) -> str:
@@ -345,6 +394,20 @@ def _unit_named(text: str, kind: str) -> str:
     return ""
 
 
+def _factor(words: str, value: float) -> float:
+    """How many of the unit that a comment names one count is; 1 where it says nothing of it."""
+    for pattern, size in _PIECES:
+        if pattern.search(words):
+            return size
+    # Of 0.0167 with a comment of 1/60 s the comment repeats the value.
+    for pattern in (_FRACTION, _TIMES_TEN) if value == int(value) else ():
+        match = pattern.search(words)
+        if match and int(match[1]) > 0:
+            return 1.0 / int(match[1])
+    match = _MULTIPLE.search(words)
+    return float(match[1]) if match and float(match[1]) > 0 else 1.0
+
+
 def _size(unit: str, kind: str) -> float:
     return next(size for name, size, _, _ in _UNITS[kind] if name == unit)
 
@@ -364,8 +427,10 @@ def _reading(header: fits.Header, word: str, kind: str, default: str) -> _Readin
     if not (math.isfinite(result) and result > _SENTINEL):
         return None
     word = spelled(header, word)
-    unit = unit or stated_unit(comment(header, word), kind) or _unit_word(header, word, kind)
-    return _Reading(word, result, unit or default, bool(unit))
+    said = comment(header, word)
+    factor = 1.0 if unit else _factor(said, result)
+    unit = unit or stated_unit(said, kind) or _unit_word(header, word, kind)
+    return _Reading(word, result * factor, unit or default, bool(unit), factor)
 
 
 def _unit_word(header: fits.Header, word: str, kind: str) -> str:
@@ -416,7 +481,26 @@ def exposure(header: fits.Header, words: Sequence[str]) -> Found:
         if abs(s / seconds[best] - 1.0) > _SAME
     ][:1]
     notes += [f"{r.word} = {r.value:g} {r.unit} is beyond a day; read in s" for r in beyond]
+    counted = next((r for r in readings if r.factor != 1.0), None)
+    if counted is not None:
+        notes.append(
+            f"{counted.word} counts {counted.factor:g} {counted.unit} by its comment: "
+            f"{counted.value:g} {counted.unit}"
+        )
+    notes += [note for note in (repeated(header, readings[best].word),) if note]
+    notes += _coadds(header, readings[best])
     return Found(seconds[best], _told(readings[best]), tuple(notes))
+
+
+def _coadds(header: fits.Header, reading: _Reading) -> list[str]:
+    """What should be said where several exposures were added before the image was written."""
+    found, word = number_and_word(header, ["COADDS", "CO_ADDS", "NCOADDS", "NCOADD"], lowest=1)
+    if math.isnan(found):
+        return []
+    return [
+        f"{word} is {found:g}: if {reading.word} is of one of them, the exposure is {found:g} "
+        "times as long; give --exposure"
+    ]
 
 
 def _is_beyond_a_day(reading: _Reading) -> bool:
@@ -453,19 +537,50 @@ def pixel_scale(header: fits.Header, words: Sequence[str]) -> Found:
     -------
     Found
     """
+    notes = []
     for word in words:
         reading = _reading(header, word, "angle", "arcsec")
         if reading is None or reading.unit == "pix":
             continue
         arcsec = reading.value * _size(reading.unit, "angle")
+        said = comment(header, reading.word)
+        if _NO_PIXEL_SCALE.search(said):
+            notes.append(f"{reading.word} = {reading.value:g} is no scale of a pixel: {said!r}")
+            continue
+        if re.search(r"\bunbinned\b|\bwithout binning\b", said, re.IGNORECASE):
+            binning = number(header, ["XBINNING", "CCDXBIN", "XBIN", "BINX"], lowest=0)
+            arcsec *= binning if math.isfinite(binning) else 1.0
         if 1e-3 < arcsec < 1e3:
-            return Found(arcsec, f"{_told(reading)}/px")
-    pixel, focal = number(header, ["XPIXSZ", "PIXSIZE1"]), number(header, ["FOCALLEN"])
+            return Found(arcsec, f"{_told(reading)}/px", tuple(notes))
+        notes.append(f"{_told(reading)} is no scale of a pixel")
+    pixel, focal = (
+        _length(header, ["XPIXSZ", "PIXSIZE1"], "um"),
+        _length(header, ["FOCALLEN"], "mm"),
+    )
     if pixel > 0 and focal > 0:
-        arcsec = math.degrees(pixel * 1e-3 / focal) * 3600.0
+        arcsec = math.degrees(pixel / focal) * 3600.0
         if 1e-3 < arcsec < 1e3:
-            return Found(arcsec, f"XPIXSZ = {pixel:g} um over FOCALLEN = {focal:g} mm")
-    return Found()
+            told = f"XPIXSZ = {pixel * 1e6:g} um over FOCALLEN = {focal * 1e3:g} mm"
+            return Found(arcsec, told, tuple(notes))
+    return Found(notes=tuple(notes[:1]))
+
+
+#: Scales of a plate, sizes of pixels, and pixels an arcsecond.
+_NO_PIXEL_SCALE = re.compile(
+    r"/\s*mm\b|\bper (mm|milli-?met\w*)\b|\bmicrons?\b|\b[uµm]m\b|\bmicro-?met|\bmilli-?met|"
+    r"\bpix(els?)?\s*(/|per)\s*(arc|\")",
+    re.IGNORECASE,
+)
+_METRES = {"nm": 1e-9, "um": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
+
+
+def _length(header: fits.Header, words: Sequence[str], default: str) -> float:
+    """A length in m: of the unit that its comment names in brackets or as a word."""
+    found, word = number_and_word(header, words, lowest=0)
+    said = re.sub(r"microns?|micro-?met\w*|µm", "um", comment(header, word)) if word else ""
+    said = re.sub(r"milli-?met\w*", "mm", said)
+    units = set(re.findall(r"(?<![\w/])(nm|um|mm|cm|m)(?!\w)", said))
+    return found * _METRES[units.pop() if len(units) == 1 else default]
 
 
 def psf_fwhm(header: fits.Header, words: Sequence[FwhmWords], scale_arcsec: float) -> Found:
@@ -532,7 +647,8 @@ def gain(header: fits.Header, words: Sequence[str]) -> Found:
             return Found(1.0 / found, f"1 / {word} = {found:g} counts an electron")
         electrons = re.search(r"\be-?\s*(/|per)|elec", said) is not None
         setting = re.search(r"setting|sensor gain|db\b|iso\b|unitless|preset|index", said)
-        if not electrons and (setting or found > _LARGEST_GAIN):
+        whole = type(value(header, word)) is int and found >= _WHOLE_GAIN
+        if not electrons and (setting or whole or found > _LARGEST_GAIN):
             notes.append(f"{word} = {found:g} is a camera's setting, no electrons a count")
             continue
         return Found(found, f"{word} = {found:g} electrons a count", tuple(notes))

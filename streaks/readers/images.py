@@ -91,12 +91,15 @@ class FitsImage:
         True where BLANK of unsigned integers says so, or a picture is transparent.
     axes
         Numbers of the header's axes that are x and y.
+    note
+        What was left out of a file; empty else.
     """
 
     data: NDArray[Any]
     header: fits.Header
     unusable: NDArray[np.bool_] | None = None
     axes: tuple[int, int] = (1, 2)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,8 +230,12 @@ class FitsFile:
                 f"{self.path} is cut short at {self.size} bytes, before any image; fetch it again"
             )
         wanted = f"2-D image named {extension}" if extension else "2-D image"
-        seen = ", ".join(f"{i} {_described(hdu)}" for i, hdu in enumerate(self.hdus))
-        return ReadError(f"{self.path} holds no {wanted}; its HDUs are {seen}")
+        kinds = {hdu.index: hdu for hdu in self.listing()}
+        seen = ", ".join(f"{i} {_described(hdu, kinds[i])}" for i, hdu in enumerate(self.hdus))
+        aside = any(hdu.kind and len(hdu.shape) == 2 for hdu in kinds.values())
+        how = "; --hdu takes one of them all the same" if aside and not extension else ""
+        wanted = f"{wanted} to search" if how else wanted
+        return ReadError(f"{self.path} holds no {wanted}; its HDUs are {seen}{how}")
 
     def _chosen(self, choice: str) -> Hdu:
         images = [hdu for hdu in self.listing() if hdu.kind]
@@ -500,13 +507,25 @@ def read_picture_image(path: Path, plane: str = "") -> FitsImage:
                         f"{path} is {picture.size[0]} x {picture.size[1]} px: too large a picture; "
                         "store it as FITS"
                     )
+                note = _other_pages(picture)
                 transparent = _transparent(picture)
                 data = _grey_values(picture, path, plane)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ReadError(f"{path} cannot be read as a picture: {error}") from None
     unusable = None if transparent is None else np.ascontiguousarray(transparent[::-1])
     header = fits.Header([("NAXIS", 2), ("NAXIS1", data.shape[1]), ("NAXIS2", data.shape[0])])
-    return FitsImage(np.ascontiguousarray(data[::-1]), header, unusable)
+    return FitsImage(np.ascontiguousarray(data[::-1]), header, unusable, note=note)
+
+
+def _other_pages(picture: Any) -> str:
+    """What to say of a picture of several pages; they are not counted, which may take hours."""
+    try:
+        picture.seek(1)
+    except (EOFError, OSError, ValueError, SyntaxError):
+        return ""  # no other, or a damaged one
+    finally:
+        picture.seek(0)
+    return "the first of several pages is searched; store the others as files"
 
 
 def _transparent(picture: Any) -> NDArray[np.bool_] | None:
@@ -624,8 +643,13 @@ def _listing(hdus: fits.HDUList) -> Iterator[Hdu]:
 
 
 def _kind(hdu: Any, n_axes: int) -> str:
+    kind = _named_kind(hdu)
     if n_axes > 2:
-        return "cube" if re.fullmatch(r"(SCI|IMAGE|DATA|PRIMARY|)\d*", hdu.name) else "other"
+        return "cube" if kind in ("science", "image") else "other"
+    return kind
+
+
+def _named_kind(hdu: Any) -> str:
     utype = str(hdu.header.get("UTYPE", "")).upper().removesuffix("UNCERTAINTY")
     if utype in _UTYPES and hdu.name.startswith("UNC"):
         return _UTYPES[utype]
@@ -670,10 +694,13 @@ def _blank_value(hdu: Any) -> float | None:
         return None
 
 
-def _described(hdu: Any) -> str:
+def _described(hdu: Any, known: Hdu) -> str:
     if not hdu.is_image:
         return "a table"
-    return f"{len(hdu.shape)}-D" if hdu.shape else "without data"
+    if not hdu.shape:
+        return "without data"
+    kind = "" if known.kind in ("", "image", "science") else f" ({known.name or known.kind})"
+    return f"{len(hdu.shape)}-D{kind}"
 
 
 def _check_size(hdu: Any, path: Path, size: int, max_pixels: int) -> None:

@@ -30,6 +30,8 @@ _RING_PX, _RING_LEVELS = 2, 3
 _MAX_SIDE_PX = 4096
 #: The only decoders that are asked. Others (PostScript, by way of Ghostscript) run programs.
 _FORMATS = ("PNG", "JPEG")
+#: How a PNG and a JPEG begin.
+_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 #: Larger files hold something else than a cutout: notes, profiles, other pictures.
 _LIMITS = Limits(max_bytes=1 << 26)
 
@@ -74,6 +76,11 @@ def read_picture(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
             f"{_MAX_SIDE_PX} px a side"
         ) from None
     except UnidentifiedImageError:
+        if content.startswith(_MAGICS):
+            raise ReadError(
+                f"{path} cannot be read as a picture: it begins as one and is damaged; fetch it "
+                "again"
+            ) from None
         raise ReadError(
             f"{path} cannot be read as a picture: it is neither PNG nor JPEG, whatever its name "
             f"says (it begins with {content[:8]!r})"

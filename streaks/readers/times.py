@@ -59,7 +59,21 @@ _CLOCK = re.compile(
     r"(?P<h>\d{1,2})(?P<sep>[:hH]|-(?=\d\d-))(?P<m>\d{1,2})(?:[:mM-](?P<s>\d{1,2}(?:[.,]\d*)?)[sS]?)?"
     r"|(?P<h2>\d{2})(?P<m2>\d{2})(?P<s2>\d{2}(?:[.,]\d*)?)"
 )
-_ZONE = re.compile(r"\s*(Z|UTC?|GMT|TAI|TT|TDB|(?P<sign>[-+])(?P<h>\d{2}):?(?P<m>\d{2})?)?")
+_ZONE = re.compile(
+    r"\s*(Z|UTC?|GMT|TAI|TT|TDB|(?P<sign>[-+])(?P<h>\d{2}):?(?P<m>\d{2})?)?", re.IGNORECASE
+)
+#: Two digits of a year are of 19xx by the standard; no image in digits is older than this one.
+_OLDEST_SHORT_YEAR = 49
+#: A comment that speaks of an exposure, and of no other thing that begins and ends.
+_OF_EXPOSURE = re.compile(
+    r"\b(mid-?)?exp(os\w*)?\b|observ|\bobs\b|integration|shutter|\bframe\b|acqui"
+)
+_LOCAL = re.compile(
+    r"(?i:\blocal\b(?!.*sidereal))|\b([ECMP][SD]T|AK[SD]T|JST|KST|CES?T|EES?T|WES?T|A[ECW][SD]T|"
+    r"NZ[SD]T|SAST|CLS?T)\b"
+)
+_UNIVERSAL = re.compile(r"\b((?i:UTC?|GMT|zulu|universal)|Z)\b")
+_AT_THE_SUN = re.compile(r"SOLARSYS|BARYC|HELIOC|\b[BH]J[DC]\b")
 #: TIMESYS to astropy's scale and what is added to come to it, s.
 _SYSTEMS = {
     "UTC": ("utc", 0.0), "UT": ("utc", 0.0), "GMT": ("utc", 0.0), "ZULU": ("utc", 0.0),
@@ -104,6 +118,7 @@ class _Instant:
     length_s: float = math.nan
     by_comment: bool = False
     order: int = 0
+    said: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +218,8 @@ def find_exposure(header: fits.Header, words: Sequence[TimeWords], exposure_s: f
         and re.fullmatch(r"\S+T00:00:00\.0+", best.time.isot)
     ):
         notes.add(f"{best.words} is midnight to the second; is it a date without a time of day?")
-    if re.search(r"SOLARSYS|BARYC|HELIOC", headers.text(header, ["TIMEREF", "TREFPOS"]).upper()):
+    about = headers.text(header, ["TIMEREF", "TREFPOS"]) + best.said
+    if _AT_THE_SUN.search(about.upper()):
         notes.add("the times are those of light at the Sun: as much as 500 s from the telescope's")
     moment = {"start": "start", "mid": "middle", "end": "end"}[best.moment]
     return Exposure(mid, f"{best.words} ({moment})", tuple(notes.said), best.length_s)
@@ -329,15 +345,19 @@ def _word_instant(
     clock_word, clock = _clock(header, entry, found, notes)
     if (entry.date_only or entry.clock_needed) and not clock:
         return None
-    system, delay = _system(header, entry, clock_word, notes)
+    said = headers.comment(header, word)
+    said_of_clock = headers.comment(header, clock_word) if clock_word else ""
+    _say_repeated(header, (word, clock_word), notes)
+    system, delay = _system(header, entry, word, f"{said_of_clock} {said}", clock_word, notes)
     if not system:
         return None
-    said = headers.comment(header, word)
     unit = headers.stated_unit(said, "time")
     shown = found
     if clock and isinstance(found, str):
         found = found.strip()[:10]
     parsed = _parsed(found, clock, system, headers.raw_text(header, word), unit)
+    if parsed is not None and _may_be_shortened(word, found):
+        parsed = None
     if parsed is None:
         _say_unread(word, shown, clock_word, notes)
         return None
@@ -345,7 +365,7 @@ def _word_instant(
         stated = headers.text(header, ["TIMESYS"])
         notes.add(f"{word} is written in {parsed.zone.upper()}, though TIMESYS says {stated}")
     time = (parsed.time if parsed.zone or not delay else parsed.time + delay * u.s).utc
-    stated_moment = _stated_moment(said)
+    stated_moment = _stated_moment(said_of_clock) or _stated_moment(said)
     names = word if not clock_word else f"{word} with {clock_word}"
     return _Instant(
         time,
@@ -355,7 +375,28 @@ def _word_instant(
         names,
         parsed.is_text,
         by_comment=bool(stated_moment),
+        said=f" {said} {said_of_clock}",
     )
+
+
+def _say_repeated(header: fits.Header, words: Sequence[str], notes: _Notes) -> None:
+    for word in words:
+        note = headers.repeated(header, word) if word else ""
+        if note:
+            notes.add(note)
+
+
+def _may_be_shortened(word: str, found: object) -> bool:
+    """Whether a Julian date may lack its first digits, of which there are two ways.
+
+    JD - 2400000 and JD - 2400000.5 are half a day apart: a word of the name JD must not hold one.
+    """
+    if "MJD" in word.upper() or "JD" not in word.upper():
+        return False
+    try:
+        return float(found) < _MJD_ZERO  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _say_unread(word: str, found: object, clock_word: str, notes: _Notes) -> None:
@@ -386,8 +427,11 @@ def _clock(header: fits.Header, entry: TimeWords, found: object, notes: _Notes) 
         if value is None:
             continue
         word = headers.spelled(header, word)
-        clock = _clock_text(value, headers.comment(header, word))
+        said = headers.comment(header, word)
+        clock = _clock_text(value, said)
         if clock:
+            if _has_two_meanings(value, said):
+                notes.add(f"{word} = {value} is read as seconds since midnight, {clock[:8]}")
             return word, clock
         if str(value).strip():
             notes.add(f"{word} is {value!r}, which cannot be read as a time of day")
@@ -409,54 +453,97 @@ def _clock_text(value: object, said: str) -> str:
             return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
-    unit = headers.stated_unit(said, "time") or ("h" if 0 <= value < 24 else "s")
+    unit = headers.stated_unit(said, "time")
+    if isinstance(value, int) and _has_two_meanings(value, said):
+        return ""
+    unit = unit or ("h" if 0 <= value < 24 else "s")
     seconds = float(value) * {"s": 1.0, "h": 3600.0, "min": 60.0, "d": _DAY_S}.get(unit, math.nan)
     if not 0 <= seconds < _DAY_S:
         return ""
     return f"{int(seconds // 3600):02d}:{int(seconds % 3600 // 60):02d}:{seconds % 60:09.6f}"
 
 
+def _has_two_meanings(value: object, said: str) -> bool:
+    """Whether a time of day may be seconds, or digits: 80000 is 22:13:20, or 08:00:00."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if headers.stated_unit(said, "time") or not 24 <= value < 86400:
+        return False
+    digits = f"{int(value):06d}"
+    return int(digits[2:4]) < 60 and int(digits[4:]) < 60
+
+
 def _system(
-    header: fits.Header, entry: TimeWords, clock_word: str, notes: _Notes
+    header: fits.Header,
+    entry: TimeWords,
+    word: str,
+    said: str,
+    clock_word: str,
+    notes: _Notes,
 ) -> tuple[str, float]:
-    """The time scale of a word, and what is added to come to it, s; empty where there is none."""
+    """The time scale of a word, and what is added to come to it, s; empty where there is none.
+
+    A comment counts where TIMESYS is missing; `said` holds those of the word and its time of day.
+    """
     if clock_word.startswith("TAI"):
         return "tai", 0.0
-    if clock_word.startswith("UT"):
-        return "utc", 0.0
+    commented = _stated_system(said)
     stated = headers.text(header, ["TIMESYS"]).upper()
-    if not stated:
-        return entry.scale, 0.0
+    if clock_word.startswith("UT") and commented != "LOCAL":
+        return "utc", 0.0
     system = re.sub(r"\(.*", "", stated).strip()
+    if stated and commented and _SYSTEMS.get(commented) != _SYSTEMS.get(system):
+        notes.add(f"{word} has {commented} in its comment, though TIMESYS says {stated}")
+    system = system or commented
+    if not system:
+        return entry.scale, 0.0
     if system == "UT1":
         notes.add("TIMESYS is UT1; read as UTC, within 0.9 s")
     if system in _SYSTEMS:
         return _SYSTEMS[system]
-    if system == "LOCAL":
-        notes.add("TIMESYS is LOCAL: the time cannot be brought to UTC; give --time")
+    if system == "LOCAL" or _LOCAL.fullmatch(system) or system == "HST":
+        whose = f"TIMESYS is {stated}" if stated else f"{word} is local time by its comment"
+        notes.add(f"{whose}: the time cannot be brought to UTC; give --time")
         return "", 0.0
     notes.add(f"TIMESYS {stated!r} is not known; {entry.scale.upper()} is taken")
     return entry.scale, 0.0
 
 
+def _stated_system(said: str) -> str:
+    """The time scale that a comment names, ``LOCAL`` among them; empty for none, or several."""
+    if _UNIVERSAL.search(said):
+        return "UTC"
+    if _LOCAL.search(said):
+        return "LOCAL"
+    # In capitals only: "et" and the like are words.
+    found = set(re.findall(r"\b(TAI|IAT|TT|TDT|TDB|TCB|TCG|GPS)\b", said))
+    return found.pop() if len(found) == 1 else ""
+
+
 def _stated_moment(words: str) -> str:
     """Which moment of the exposure a comment speaks of; empty when it does not say."""
     words = words.lower()
-    if not re.search(r"expos|observ|\bobs\b|integration|shutter", words):
-        return ""
+    if re.search(r"(start|begin\w*) (of |the )*read-?out", words):
+        return "end"
     found = [
         moment
         for moment, pattern in (
-            ("start", r"\b(start|begin|beginning|open|opened)\b"),
-            ("mid", r"\b(mid|middle|midpoint|mid-\w+|average|mean)\b"),
-            ("end", r"\b(end|ending|finish|close|closed)\b"),
+            ("start", r"\b(start|begin|beginning|open|opened|opening)\b"),
+            ("mid", r"\b(mid|middle|mid-?point|mid-?exp\w*|mid-?time|mid-?obs\w*|mid-?frame)\b"),
+            ("mid", r"\b(average|mean|central)\b"),
+            ("end", r"\b(end|ending|finish|close|closed|closing)\b"),
         )
         if re.search(pattern, words)
     ]
-    return found[0] if len(found) == 1 else ""
+    if len(set(found)) != 1:
+        return ""
+    sure = re.search(r"\bmid-?(point|exp\w*|time|obs\w*|frame)\b", words)
+    return found[0] if sure or _OF_EXPOSURE.search(words) else ""
 
 
 def _from_number(found: object, scale: str, digits: str, unit: str) -> _Parsed | None:
+    if isinstance(found, str):
+        found = re.sub(r"(?<=\d)[dD](?=[-+\d])", "E", found)
     try:
         days = float(found)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -488,7 +575,7 @@ def _from_text(found: str, clock: str, scale: str) -> _Parsed | None:
     day, rest = _day_of(found)
     if day is None:
         return None
-    rest = rest.lstrip("T_ ,-").strip() if rest[:1] in "T_ ,-" else rest
+    rest = rest.lstrip("Tt_ ,-").strip() if rest[:1] in "Tt_ ,-" else rest
     match = _CLOCK.match(rest or clock.strip())
     if match is None:
         return None  # a date alone is no time of an exposure
@@ -504,7 +591,7 @@ def _from_text(found: str, clock: str, scale: str) -> _Parsed | None:
     decimals = len(re.sub(r"^\d*[.,]?", "", seconds_text or ""))
     resolution = 10.0 ** -min(decimals, 9) if seconds_text else 60.0
     total = hours * 3600.0 + minutes * 60.0 + seconds
-    named = zone[1] or ""
+    named = (zone[1] or "").upper()
     if zone["sign"]:
         offset = 3600.0 * int(zone["h"]) + 60.0 * int(zone["m"] or 0)
         if offset > 15 * 3600.0:
@@ -513,8 +600,17 @@ def _from_text(found: str, clock: str, scale: str) -> _Parsed | None:
         named = "utc"
     elif named:
         named = {"TAI": "tai", "TT": "tt", "TDB": "tdb"}.get(named, "utc")
-    time = Time(day, total / _DAY_S, format="mjd", scale=named or scale)
+    time = _time_of(day, total, named or scale)
     return _Parsed(time, resolution, True, named)
+
+
+def _time_of(day: int, seconds: float, scale: str) -> Time:
+    """A day and the seconds since its midnight."""
+    date = datetime.date.fromordinal(day + _ORDINAL_OF_MJD_0)
+    if scale == "utc" and date.year >= 1972 and (date.month, date.day) in ((6, 30), (12, 31)):
+        # As a fraction of a day it is up to 1 s off where the day ends with a leap second.
+        return Time(day, 0.0, format="mjd", scale=scale) + seconds * u.s
+    return Time(day, seconds / _DAY_S, format="mjd", scale=scale)
 
 
 def _day_of(found: str) -> tuple[int | None, str]:
@@ -538,6 +634,8 @@ def _ordinal(match: re.Match[str]) -> int:
     if not named:
         # DD/MM/YY: the year counts from 1900: '26/07/102' is 2002.
         day, month, year = (int(part) for part in match.groups())
+        if len(match[3]) == 2 and year < _OLDEST_SHORT_YEAR:
+            raise ValueError("the century, or even the order, cannot be told")
         return datetime.date(1900 + year, month, day).toordinal()
     year = int(named["y"])
     if named.get("n"):

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
+from astropy.table import Column, MaskedColumn, QTable
 
-from streaks.disk import written_whole
+from streaks.disk import open_regular, written_whole
 from streaks.errors import ConfigError
 from streaks.reporting.ades import AdesContext, ades_psv
 from streaks.reporting.regions import ds9_regions
@@ -46,15 +47,32 @@ def table_suffix(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     ConfigError
-        For a suffix that names no format; the message lists those that do.
+        For a suffix that names no format (the message lists those that do), no name at all, or
+        an image that is there already.
     """
     suffix = Path(path).suffix.lower()
+    if not Path(path).name:
+        raise ConfigError("the table to write has an empty name; give one, such as streaks.ecsv")
     if suffix not in _WRITERS:
         raise ConfigError(
             f"{Path(path).name}: the suffix {suffix or '(none)'} names no table format; "
             f"use one of {' '.join(TABLE_SUFFIXES)}"
         )
+    if suffix == ".fits" and _holds_an_image(Path(path)):
+        raise ConfigError(f"{path} holds an image, which is not written over; give another name")
     return suffix
+
+
+def _holds_an_image(path: Path) -> bool:
+    """Whether what is there is a FITS file of pixels, which none of our tables is."""
+    from astropy.io import fits
+
+    try:
+        with open_regular(path) as file, fits.open(file) as hdus:
+            return any(hdu.is_image and bool(hdu.shape) for hdu in hdus)
+    except Exception:
+        # Nothing there, or nothing that can be read as FITS: as any other file.
+        return False
 
 
 def write_table(
@@ -89,13 +107,41 @@ def write_table(
         When the place cannot be written to.
     """
     suffix = table_suffix(path)
-    ordered = order_columns(table)
+    ordered = _with_plain_texts(order_columns(table))
     text = ades_psv(ordered, ades) if suffix == ".psv" else None
     with written_whole(path) as part:
         if text is not None:
             part.write_text(text, encoding="utf-8")
         else:
             _WRITERS[suffix](ordered, part)
+
+
+#: No XML may hold these characters, no UTF-8 the last ones.
+_UNWRITABLE = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\ufffe\\uffff\\ud800-\\udfff]")
+
+
+def _with_plain_texts(table: QTable) -> QTable:
+    """The table with characters that no text file holds written as ``\\\\x1b``."""
+    changed: dict[str, list[str]] = {}
+    for name in table.colnames:
+        if getattr(table[name], "dtype", np.dtype("O")).kind == "U":
+            texts = [str(text) for text in np.ma.getdata(np.ma.asarray(table[name]))]
+            plain = [_UNWRITABLE.sub(_escaped, text) for text in texts]
+            if plain != texts:
+                changed[name] = plain
+    if not changed:
+        return table
+    table = table.copy()
+    for name, plain in changed.items():
+        old = table[name]
+        new = Column(plain, description=old.info.description, meta=old.info.meta)
+        mask = getattr(old, "mask", None)
+        table.replace_column(name, new if mask is None else MaskedColumn(new, mask=mask))
+    return table
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def _write_ecsv(table: QTable, path: Path) -> None:

@@ -353,7 +353,11 @@ def _from_omm(entry: Any) -> _Set:
         found = str(fields.get(name) or expected[0]).strip().upper()
         if found not in expected:
             raise ValueError(f"its {name} is {found}, expected {expected[0]}")
-    norad = int(str(fields["NORAD_CAT_ID"]).strip())
+    text = str(fields["NORAD_CAT_ID"]).strip().removesuffix(".0")
+    try:
+        norad = int(text)
+    except ValueError:
+        raise ValueError(f"its NORAD_CAT_ID is {text[:24]!r}, no whole number") from None
     if not 0 <= norad < 10**9:
         raise ValueError(f"its number is {norad}")
     turn = 2.0 * math.pi
