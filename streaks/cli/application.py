@@ -27,6 +27,7 @@ def build_app() -> typer.Typer:
         report,
         synth,
         training,
+        vet,
     )
 
     app = typer.Typer(
@@ -51,6 +52,7 @@ def build_app() -> typer.Typer:
     app.command("evaluate")(evaluation.evaluate)
     app.add_typer(labels.app, name="labels")
     app.command("report")(report.report)
+    app.command("vet")(vet.vet)
     return app
 
 
