@@ -6,6 +6,7 @@ import json
 import math
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,20 +108,25 @@ def _open_page(
     )
 
     require_web()
-    with listening(host, port) as bound, open_journal(night.folder.judgements) as journal:
+    with listening(host, port) as bound:
         at = int(bound.getsockname()[1])
         # Cookies know no ports: two nights that are open at once need two.
         gate = make_gate(host, token=token, names=names, cookie=f"streaks_vet_{at}")
-        app = build_app(read_candidates(night), journal, gate)
-        address = _address(host, at, gate)
-        if as_json:
-            print(json.dumps({"address": address}), flush=True)
-        elif not quiet:
-            print(f"{address}\njudgements go to {night.folder.judgements}; Ctrl-C stops", flush=True)
-        try:
-            serve(app, bound)
-        except KeyboardInterrupt:
-            pass
+        candidates = read_candidates(night)
+        with open_journal(night.folder.judgements) as journal:
+            app = build_app(candidates, journal, gate)
+            _say_address(_address(host, at, gate), night, as_json=as_json, quiet=quiet)
+            with suppress(KeyboardInterrupt):
+                serve(app, bound)
+
+
+def _say_address(address: str, night: Night, *, as_json: bool, quiet: bool) -> None:
+    # Flushed: who starts this from a script waits for the line.
+    if as_json:
+        print(json.dumps({"address": address}), flush=True)
+    elif not quiet:
+        print(address)
+        print(f"judgements go to {night.folder.judgements}; Ctrl-C stops", flush=True)
 
 
 def _address(host: str, port: int, gate: Gate) -> str:

@@ -8,7 +8,7 @@ page as text; no markup is ever made of them.
 import hashlib
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -154,7 +154,7 @@ class _Desk:
     def record(self, raw: Any) -> dict[str, Any]:
         """Keep what a page sent; ids that are kept, and those refused with the reason."""
         items = raw.get("judgements") if isinstance(raw, Mapping) else None
-        if not isinstance(items, Sequence) or not 0 < len(items) <= _MAX_JUDGEMENTS:
+        if not isinstance(items, list) or not 0 < len(items) <= _MAX_JUDGEMENTS:
             raise InputError(f"judgements is a list of 1 to {_MAX_JUDGEMENTS}")
         refused: dict[str, str] = {}
         sound = []

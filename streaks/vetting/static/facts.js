@@ -64,7 +64,9 @@ function rows(about, comment, checked) {
   row("Trail", `${about.length_text} px at ${fixed(about.theta, 1)}°, ${fixed(about.width, 1)} px wide`);
   row("ICRS", about.radec ? `${about.radec}  (${fixed(about.ra, 5)} ${fixed(about.dec, 5)})` : "");
   row("UTC", about.time);
-  row("Where", `${about.ccd >= 0 ? `CCD ${about.ccd}, ` : ""}(${fixed(about.x, 1)}, ${fixed(about.y, 1)}) of ${about.image}`);
+  // A streak's name begins with its image's as a rule, and is long enough once.
+  const image = about.streak_id.startsWith(about.image) ? "" : ` of ${about.image}`;
+  row("Where", `${about.ccd >= 0 ? `CCD ${about.ccd}, ` : ""}(${fixed(about.x, 1)}, ${fixed(about.y, 1)})${image}`);
   row("Group", about.group);
 }
 

@@ -244,6 +244,7 @@ function stretch() {
   stopBlink();
   paintState();
   state.shown = false;
+  document.body.dataset.shown = "";
   paint();
   fetchAhead();
 }
