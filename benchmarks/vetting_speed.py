@@ -7,6 +7,10 @@ frame in which the next candidate's picture was painted.
 
     streaks demo -o demo-night
     python -m benchmarks.vetting_speed demo-night/night --candidates 10000 --keys 300
+
+The picture of the documentation is made by the same browser:
+
+    python -m benchmarks.vetting_speed demo-night/night --screenshot docs/vetting.png
 """
 
 from __future__ import annotations
@@ -80,7 +84,9 @@ def repeated_night(source: Path, out: Path, n: int) -> None:
         for image in images:
             if found >= n:
                 break
-            rows = night.streaks[np.asarray(night.streaks["image"]).astype(str) == image][: n - found]
+            rows = night.streaks[np.asarray(night.streaks["image"]).astype(str) == image][
+                : n - found
+            ]
             frame = night.frames[np.asarray(night.frames["image"]).astype(str) == image]
             streaks.append(_renamed(rows, turn))
             frames.append(_renamed(frame, turn))
@@ -99,6 +105,10 @@ def repeated_night(source: Path, out: Path, n: int) -> None:
     write_table(table, folder.streaks)
     write_table(vstack(frames, metadata_conflicts="silent"), folder.frames)
     write_table(night.tracklets[:0], folder.tracklets)
+
+
+def _of_image(table: QTable, image: str) -> QTable:
+    return table[np.asarray(table["image"]).astype(str) == image]
 
 
 def _renamed(rows: QTable, turn: int) -> QTable:
@@ -122,6 +132,37 @@ def _served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     finally:
         run.kill()
         run.wait()
+
+
+def screenshot(folder: Path, out: Path) -> None:
+    """A picture of the page, after a few keys.
+
+    Parameters
+    ----------
+    folder
+        Of the night; its copy is judged.
+    out
+        PNG.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as scratch:
+        unjudged = shutil.ignore_patterns("judgements.sqlite*")
+        copy = shutil.copytree(folder, Path(scratch) / folder.name, ignore=unjudged)
+        with _served(copy) as (_, address), sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            page = browser.new_page(viewport={"width": 1360, "height": 720})
+            page.goto(address)
+            page.fill("#person", "Vera")
+            page.keyboard.press("Enter")
+            for key in ("1", "1", "1", "1", "1", "z"):
+                page.wait_for_selector('body[data-shown]:not([data-shown=""])')
+                page.keyboard.press(key)
+            page.wait_for_timeout(1500)
+            page.screenshot(path=str(out))
+            browser.close()
 
 
 def measure(folder: Path, keys: int, pause_s: float) -> dict[str, Any]:
@@ -217,13 +258,19 @@ def _kept(folder: Path, expected: dict[str, str]) -> dict[str, Any]:
 
 def main() -> None:
     """Build the night, press the keys, print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("night", type=Path, help="folder of a finished night")
     parser.add_argument("--candidates", type=int, default=10_000)
     parser.add_argument("--keys", type=int, default=300)
     parser.add_argument("--pause", type=float, default=0.3, help="s from key to key")
     parser.add_argument("--work", type=Path, help="where the repeated night goes and stays")
+    parser.add_argument("--screenshot", type=Path, help="make this PNG, and measure nothing")
     chosen = parser.parse_args()
+    if chosen.screenshot is not None:
+        screenshot(chosen.night, chosen.screenshot)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         folder = chosen.work or Path(scratch) / "night"
         if not NightFolder(folder).streaks.is_file():

@@ -103,7 +103,9 @@ def make_night(
     )
     if cutouts:
         for f, image in enumerate(images):
-            save_cutouts(night.cutouts(image), _cutouts([ids[i] for i in range(n) if frame[i] == f], f))
+            save_cutouts(
+                night.cutouts(image), _cutouts([ids[i] for i in range(n) if frame[i] == f], f)
+            )
     return folder
 
 

@@ -159,7 +159,9 @@ def test_a_lone_streak_is_expected_on_either_side_and_found_there(tmp_path: Path
 
 
 def test_links_ask_about_the_place_and_time(folder: Path) -> None:
-    links = {one["name"]: one["to"] for one in read_candidates(read_night(folder)).details(1)["links"]}
+    links = {
+        one["name"]: one["to"] for one in read_candidates(read_night(folder)).details(1)["links"]
+    }
     mpc = parse_qs(urlsplit(links["MPChecker"]).query)
     assert (mpc["year"], mpc["month"], mpc["day"]) == (["2024"], ["03"], ["01.16667"])
     assert (mpc["ra"], mpc["decl"], mpc["oc"]) == (["10 00 04.00"], ["+02 00 00.0"], ["I41"])
@@ -184,7 +186,10 @@ def test_a_strip_shows_three_squares_with_up_above(folder: Path) -> None:
     strip = decode_picture(Pictures(read_candidates(read_night(folder))).strip(0, "normal"))
     assert strip.shape == (SIDE, 3 * SIDE, 3)
     science = strip[:, :SIDE, 0].astype(int)
-    assert np.unravel_index(science.argmax(), science.shape) == (SIDE - 1 - SIDE // 2 - 8, SIDE // 2)
+    assert np.unravel_index(science.argmax(), science.shape) == (
+        SIDE - 1 - SIDE // 2 - 8,
+        SIDE // 2,
+    )
 
 
 def test_stretches_differ_and_their_tags_too(folder: Path) -> None:
@@ -447,8 +452,10 @@ def test_flags_and_comments_stand_until_taken_back(folder: Path) -> None:
     night = read_night(folder)
     first, second = (str(name) for name in night.streaks["streak_id"][:2])
     told = [
-        said(1, "V", first, "1", kind="bad_reference"), said(2, "V", second, "1", kind="bad_reference"),
-        said(3, "V", second, "0", kind="bad_reference"), said(4, "V", first, "odd", kind="comment"),
+        said(1, "V", first, "1", kind="bad_reference"),
+        said(2, "V", second, "1", kind="bad_reference"),
+        said(3, "V", second, "0", kind="bad_reference"),
+        said(4, "V", first, "odd", kind="comment"),
         said(5, "W", second, "gone", kind="comment"), said(6, "W", second, "", kind="comment"),
     ]  # fmt: skip
     standing = standing_of(told, night)
@@ -575,7 +582,9 @@ def record(folder: Path) -> None:
         journal.record(judged(night))
 
 
-def test_the_command_exports(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_exports(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     record(folder)
     out, ades = tmp_path / "labels.csv", tmp_path / "accepted.psv"
     code = main(["vet", str(folder), "--export", str(out), "--ades", str(ades), "--agreement"])
@@ -584,10 +593,20 @@ def test_the_command_exports(folder: Path, tmp_path: Path, capsys: pytest.Captur
     assert "4 candidates (1 undecided, 2 asteroid, 1 unresolved)" in printed
     assert "V and W: 2 by both, 50 % alike" in printed
     table = read_table(out)
-    assert list(table["name"])[0] == "ztf_night_c01_0000"
+    assert str(table["name"][0]) == "ztf_night_c01_0000"
     # A spreadsheet must not run a comment.
     assert str(table["comment"][0]).startswith("'=")
     assert "2 observations written" in printed
+
+
+def test_ades_says_who_observed(folder: Path, tmp_path: Path) -> None:
+    record(folder)
+    about = tmp_path / "about.toml"
+    about.write_text('submitter = "V. Rubin"\nobservers = ["V. Rubin"]\n')
+    out = tmp_path / "accepted.psv"
+    words = ["--ades", str(out), "--ades-context", str(about), "-q"]
+    assert main(["vet", str(folder), *words]) == 0
+    assert "! name V. Rubin" in out.read_text()
 
 
 def test_exported_labels_are_read_as_training_labels(folder: Path, tmp_path: Path) -> None:
@@ -759,7 +778,11 @@ def test_with_a_token_only_its_bearers_are_served() -> None:
         {"cookie": f"a=b; streaks_vet={'t' * 20}"}, {"authorization": f"Bearer {'t' * 20}"}
     ):  # fmt: skip
         assert gate.refusal("GET", "/", heads(host="10.0.0.7:8377", **more)) is None
-    for more in ({"cookie": "streaks_vet=wrong"}, {"authorization": "Bearer é"}, {"cookie": "\x00="}):
+    for more in (
+        {"cookie": "streaks_vet=wrong"},
+        {"authorization": "Bearer é"},
+        {"cookie": "\x00="},
+    ):
         assert gate.refusal("GET", "/", heads(host="10.0.0.7:8377", **more)) is not None
 
 
@@ -768,3 +791,53 @@ def test_further_names_are_served_where_they_were_given() -> None:
     bearer = {"authorization": f"Bearer {'t' * 20}"}
     assert gate.refusal("GET", "/", heads(host="vet.observatory.org", **bearer)) is None
     assert gate.refusal("GET", "/", heads(host="evil.example", **bearer)).status == 421  # type: ignore[union-attr]
+
+
+# ---- one cutout of a stack
+
+
+def test_one_cutout_is_that_of_the_stack(folder: Path) -> None:
+    night = read_night(folder)
+    whole = night.cutouts("ztf_night_c02")
+    for i, name in enumerate(whole.names):
+        one = night.cutout("ztf_night_c02", name)
+        assert one.names == (name,)
+        np.testing.assert_array_equal(one.difference[0], whole.difference[i])
+        np.testing.assert_array_equal(one.mask[0], whole.mask[i])
+        assert one.science is not None
+        assert whole.science is not None
+        np.testing.assert_array_equal(one.science[0], whole.science[i])
+
+
+def test_one_cutout_of_a_packed_stack_is_the_same(folder: Path) -> None:
+    night = read_night(folder)
+    whole = night.cutouts("ztf_night_c01")
+    with np.load(night.folder.cutouts("ztf_night_c01")) as file:
+        arrays = dict(file)
+    np.savez_compressed(night.folder.cutouts("ztf_night_c01"), **arrays)
+    one = night.cutout("ztf_night_c01", whole.names[2])
+    np.testing.assert_array_equal(one.difference[0], whole.difference[2])
+
+
+def test_a_cutout_that_is_not_there_is_said(folder: Path) -> None:
+    with pytest.raises(ReadError, match="lacks another"):
+        read_night(folder).cutout("ztf_night_c01", "another")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
+def test_a_stack_that_is_cut_short_is_damaged(folder: Path, share: float) -> None:
+    night = read_night(folder)
+    path = night.folder.cutouts("ztf_night_c01")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ReadError, match="is damaged"):
+        night.cutout("ztf_night_c01", "ztf_night_c01_0003")
+
+
+def test_arrays_of_another_shape_are_damage(folder: Path) -> None:
+    night = read_night(folder)
+    path = night.folder.cutouts("ztf_night_c01")
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, "mask": arrays["mask"][:2]})
+    with pytest.raises(ReadError, match="expected 4 cutouts"):
+        night.cutout("ztf_night_c01", "ztf_night_c01_0003")

@@ -30,13 +30,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    None,
-)  # fmt: skip
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 if CHROMIUM is None:
-    pytest.skip(
-        "no Chromium on this machine: apt-get install -y chromium", allow_module_level=True
-    )
+    pytest.skip("no Chromium on this machine: apt-get install -y chromium", allow_module_level=True)
 
 SHOWN = 'body[data-shown]:not([data-shown=""])'
 COMMAND = "from streaks.cli import main; main()"
@@ -182,9 +179,7 @@ def test_undo_shows_what_was_judged_again(server: Server, person: Callable[..., 
     assert vera.complaints == []
 
 
-def test_a_page_that_is_loaded_again_goes_on(
-    server: Server, person: Callable[..., Person]
-) -> None:
+def test_a_page_that_is_loaded_again_goes_on(server: Server, person: Callable[..., Person]) -> None:
     vera = person("Vera")
     said = vera.press("1", "2", "3")
     vera.saved()
@@ -317,9 +312,7 @@ def test_a_hundred_keys_at_a_third_of_a_second_each_are_all_kept(
     assert vera.complaints == []
 
 
-def test_a_key_that_is_held_down_counts_once(
-    server: Server, person: Callable[..., Person]
-) -> None:
+def test_a_key_that_is_held_down_counts_once(server: Server, person: Callable[..., Person]) -> None:
     vera = person("Vera")
     for _ in range(6):  # without a key-up between, the browser says that it repeats
         vera.page.keyboard.down("4")

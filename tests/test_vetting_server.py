@@ -299,9 +299,7 @@ def test_what_is_unsound_is_refused_and_the_rest_kept(page: TestClient) -> None:
 def test_what_is_no_list_of_judgements_is_refused(
     page: TestClient, body: bytes, status: int
 ) -> None:
-    told = page.post(
-        "/api/judgements", content=body, headers={"content-type": "application/json"}
-    )
+    told = page.post("/api/judgements", content=body, headers={"content-type": "application/json"})
     assert told.status_code == status
     assert told.json()["error"]
 

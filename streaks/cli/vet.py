@@ -27,9 +27,7 @@ def vet(
     host: Annotated[
         str, typer.Option(help="Where to listen; anything but this machine needs a token.")
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="0 for any that is free.")
-    ] = 8377,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8377,
     token: Annotated[
         str, typer.Option(help="What the page's address must bear; made where it is needed.")
     ] = "",
@@ -175,7 +173,8 @@ def _agreement(standing: Standing) -> dict[str, Any]:
 def _write_ades(
     standing: Standing, night: Night, out: Path, context_file: Path | None
 ) -> dict[str, Any]:
-    from streaks.disk import read_toml, written_whole
+    from streaks.cli.searching import read_toml
+    from streaks.disk import written_whole
     from streaks.reporting import ades_context
     from streaks.vetting import accepted_ades
 
@@ -197,8 +196,7 @@ def _say_lost(standing: Standing) -> None:
         names = sorted(standing.lost)
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         print(
-            "judged, but no longer in the night, and left out: "
-            f"{', '.join(names[:_NAMED])}{more}",
+            f"judged, but no longer in the night, and left out: {', '.join(names[:_NAMED])}{more}",
             file=sys.stderr,
         )
 

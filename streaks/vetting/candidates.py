@@ -13,7 +13,15 @@ import numpy as np
 from streaks.labelling import ccd_of_image
 from streaks.night_folder import Night
 from streaks.palette import class_colour
-from streaks.reporting.rows import Columns, bare_columns, finite, number, sexagesimal, streak_row, text
+from streaks.reporting.rows import (
+    Columns,
+    bare_columns,
+    finite,
+    number,
+    sexagesimal,
+    streak_row,
+    text,
+)
 from streaks.tables import CLASSES, SKIP, UNRESOLVED
 from streaks.vetting.sightings import Sightings
 
@@ -41,6 +49,14 @@ class Candidates:
         Column that the order is by; empty where the night has no probability.
     row_of
         Row number by ``streak_id``.
+    ccds
+        CCD of each row; -1 where unknown.
+    disagreement
+        How far the models differ, by row; NaN where no column tells it.
+    sightings
+        Where each should be seen again.
+    motions
+        What is known of each tracklet, by its name.
     """
 
     night: Night
@@ -48,10 +64,10 @@ class Candidates:
     order: Sequence[int]
     by: str
     row_of: Mapping[str, int]
-    _ccds: Sequence[int]
-    _disagreement: Sequence[float]
-    _sightings: Sightings
-    _tracklets: Mapping[str, Mapping[str, Any]]
+    ccds: Sequence[int]
+    disagreement: Sequence[float]
+    sightings: Sightings
+    motions: Mapping[str, Mapping[str, Any]]
 
     def __len__(self) -> int:
         return len(self.order)
@@ -82,13 +98,13 @@ class Candidates:
                 "rb": [_rounded(number(columns, i, "rb"), 3) for i in rows],
                 "snr": [_rounded(number(columns, i, "snr"), 1) for i in rows],
                 "rate": [_rounded(number(columns, i, "rate"), 4) for i in rows],
-                "ccd": [self._ccds[i] for i in rows],
+                "ccd": [self.ccds[i] for i in rows],
                 "x": [_rounded(number(columns, i, "x"), 1) for i in rows],
                 "y": [_rounded(number(columns, i, "y"), 1) for i in rows],
                 "known": [int(self._is_known(i)) for i in rows],
                 "tracklet": [text(columns, i, "tracklet") for i in rows],
                 "group": [_group(columns, i) for i in rows],
-                "disagree": [_rounded(self._disagreement[i], 3) for i in rows],
+                "disagree": [_rounded(self.disagreement[i], 3) for i in rows],
                 "ends": [self._ends(i) for i in rows],
             },
         }
@@ -116,43 +132,12 @@ class Candidates:
             "candidates": text(self.columns, row, "candidates").replace("_", " "),
             "bars": self._bars(row),
             "checked": bool(self.night.run.get("orbits")),
-            "motion": self._tracklets.get(about["tracklet"]),
-            "again": self._sightings.expected(row),
+            "motion": self.motions.get(about["tracklet"]),
+            "again": self.sightings.expected(row),
             "links": self._links(row),
-            "ccd": self._ccds[row],
+            "ccd": self.ccds[row],
         }
         return about
-
-    def near(self, row: int) -> list[int]:
-        """Other exposures that may show a candidate's place: rows of the table of frames.
-
-        Parameters
-        ----------
-        row
-            Number in the night's table.
-
-        Returns
-        -------
-        list of int
-        """
-        return self._sightings.near(row)
-
-    def nearest(self, frame: int, row: int) -> int | None:
-        """The streak of an exposure that lies nearest to a candidate's place.
-
-        Parameters
-        ----------
-        frame
-            Row of the table of frames.
-        row
-            Number in the night's table.
-
-        Returns
-        -------
-        int or None
-            None where nothing lies within 30 arcsec.
-        """
-        return self._sightings.nearest(frame, row)
 
     def _bars(self, row: int) -> list[dict[str, Any]]:
         """Probabilities, largest first; what all lack to 1 is `skip`."""
@@ -187,7 +172,7 @@ class Candidates:
             return []
         links = []
         when = text(self.columns, row, "time")
-        station = self._sightings.station(row)
+        station = self.sightings.station(row)
         if when:
             links.append({"name": "MPChecker", "to": _mpchecker(ra, dec, when, station)})
             links.append({"name": "SkyBoT", "to": _skybot(ra, dec, when, station)})
@@ -218,10 +203,10 @@ def read_candidates(night: Night) -> Candidates:
         order=_ordered(columns, n, by),
         by=by,
         row_of={text(columns, i, "streak_id"): i for i in range(n)},
-        _ccds=_ccds(night, columns, n),
-        _disagreement=_disagreement(columns, n),
-        _sightings=Sightings(night, columns, tracklets),
-        _tracklets={
+        ccds=_ccds(night, columns, n),
+        disagreement=_disagreement(columns, n),
+        sightings=Sightings(night, columns, tracklets),
+        motions={
             text(tracklets, i, "tracklet"): {
                 name: finite(number(tracklets, i, name))
                 for name in ("n", "arc", "rate", "rate_err", "pa", "pa_err", "rms")

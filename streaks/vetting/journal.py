@@ -155,7 +155,14 @@ def judgement_of(raw: Any) -> Judgement:
             raise InputError(f"{name} has {len(told[name])} letters; {_LONGEST[name]} at most")
     told["person"] = person_name(told["person"])
     _check_value(told["kind"], told["value"])
-    return Judgement(**told)
+    return Judgement(
+        id=told["id"],
+        person=told["person"],
+        streak_id=told["streak_id"],
+        kind=told["kind"],
+        value=told["value"],
+        made=told["made"],
+    )
 
 
 def _text(raw: Mapping[str, Any], name: str) -> str:
@@ -183,7 +190,15 @@ def _check_value(kind: str, value: str) -> None:
 
 
 class Journal:
-    """An open journal; make it with `open_journal`. Threads may share it."""
+    """An open journal; make it with `open_journal`. Threads may share it.
+
+    Parameters
+    ----------
+    database
+        Open, with the journal's table.
+    path
+        Of the file, for errors.
+    """
 
     def __init__(self, database: sqlite3.Connection, path: Path) -> None:
         self._database, self._path = database, path

@@ -26,8 +26,8 @@ __all__ = ["Pictures"]
 
 _log = logging.getLogger(__name__)
 
-#: Bytes that are kept: cutouts of frames, drawn pictures, and whole exposures.
-_STACK_BYTES, _PICTURE_BYTES, _FRAME_BYTES = 384 << 20, 96 << 20, 256 << 20
+#: Bytes that are kept: drawn pictures, and whole exposures.
+_PICTURE_BYTES, _FRAME_BYTES = 96 << 20, 256 << 20
 #: Part of each address's tag: another where pictures are drawn another way.
 _DRAWN = "1"
 #: Side of what another exposure shows where a night has no cutouts at hand, px.
@@ -83,10 +83,9 @@ class Pictures:
     def __init__(self, candidates: Candidates) -> None:
         self._candidates = candidates
         self._night = candidates.night
-        self._stacks: _Kept[Cutouts] = _Kept(_STACK_BYTES)
         self._drawn: _Kept[bytes] = _Kept(_PICTURE_BYTES)
         self._exposures: _Kept[_Exposure] = _Kept(_FRAME_BYTES)
-        # One file is read at a time: twenty pictures that are asked for at once are of few files.
+        # Exposures are large: one is read at a time.
         self._reading = threading.Lock()
 
     def strip(self, row: int, how: str) -> bytes:
@@ -155,7 +154,7 @@ class Pictures:
         frames, columns = self._night.frames, self._candidates.columns
         own = seconds_of(text(columns, row, "time"))
         told = []
-        for i in self._candidates.near(row):
+        for i in self._candidates.sightings.near(row):
             if "state" in frames.colnames and str(frames["state"][i]) != "done":
                 continue
             minutes = (seconds_of(str(frames["time"][i])) - own) / 60
@@ -200,40 +199,30 @@ class Pictures:
         return drawn
 
     def _draw(self, row: int, how: str) -> bytes:
-        stack, i = self._cutout(row)
+        cutout = self._cutout(row)
         science, reference = (
-            None if images is None else images[i] for images in (stack.science, stack.reference)
+            None if images is None else images[0] for images in (cutout.science, cutout.reference)
         )
-        return _png(science, reference, stack.difference[i], stack.mask[i], how)
+        return _png(science, reference, cutout.difference[0], cutout.mask[0], how)
 
-    def _cutout(self, row: int) -> tuple[Cutouts, int]:
+    def _cutout(self, row: int) -> Cutouts:
         columns = self._candidates.columns
-        image, name = text(columns, row, "image"), text(columns, row, "streak_id")
-        with self._reading:
-            stack = self._stacks.get(image)
-            if stack is None:
-                stack = self._night.cutouts(image)
-                self._stacks.put(image, stack, _size(stack))
-        if name not in stack.names:
-            raise ReadError(f"the cutouts of {image} lack {name}; run the night again")
-        return stack, stack.names.index(name)
+        return self._night.cutout(text(columns, row, "image"), text(columns, row, "streak_id"))
 
     def _place(self, row: int, frame: int) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
         exposure = self._exposure(frame)
         if exposure is not None and exposure.wcs is not None:
             columns = self._candidates.columns
-            x, y = to_pixels(
-                exposure.wcs, number(columns, row, "ra"), number(columns, row, "dec")
-            )
+            x, y = to_pixels(exposure.wcs, number(columns, row, "ra"), number(columns, row, "dec"))
             found = _box(exposure, float(x), float(y))
             if found is not None:
                 return found
             raise ReadError("the place lies outside that exposure")
-        near = self._candidates.nearest(frame, row)
+        near = self._candidates.sightings.nearest(frame, row)
         if near is None:
             raise ReadError("that exposure's file is gone, and nothing was found near the place")
-        stack, i = self._cutout(near)
-        return stack.difference[i], stack.mask[i]
+        cutout = self._cutout(near)
+        return cutout.difference[0], cutout.mask[0]
 
     def _exposure(self, frame: int) -> _Exposure | None:
         """A whole exposure; None where its file is gone or cannot be read."""
@@ -267,17 +256,10 @@ def _box(
     there = tuple(
         slice(max(v, 0), min(v + _SIDE_PX, n)) for v, n in zip(low, (ny, nx), strict=True)
     )
-    here = tuple(
-        slice(part.start - v, part.stop - v) for part, v in zip(there, low, strict=True)
-    )
+    here = tuple(slice(part.start - v, part.stop - v) for part, v in zip(there, low, strict=True))
     data[here] = np.nan_to_num(exposure.data[there])
     mask[here] = exposure.mask[there] | ~np.isfinite(exposure.data[there])
     return data, mask
-
-
-def _size(stack: Cutouts) -> int:
-    arrays = (stack.difference, stack.mask, stack.science, stack.reference)
-    return sum(array.nbytes for array in arrays if array is not None)
 
 
 def _png(

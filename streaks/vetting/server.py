@@ -34,7 +34,7 @@ from streaks.vetting.journal import LABEL, Journal, Judgement, judgement_of, per
 from streaks.vetting.pictures import Pictures
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from fastapi import FastAPI, Request, Response
 
 __all__ = ["build_app", "listening", "require_web", "serve"]
 
@@ -378,7 +378,7 @@ def _encoded(content: Any) -> bytes:
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _json(content: Any, status: int = 200) -> Any:
+def _json(content: Any, status: int = 200) -> "Response":
     from fastapi import Response
 
     return Response(
@@ -387,7 +387,7 @@ def _json(content: Any, status: int = 200) -> Any:
     )  # fmt: skip
 
 
-def _tagged(request: Any, tag: str, make: Callable[[], bytes], kind: str) -> Any:
+def _tagged(request: "Request", tag: str, make: Callable[[], bytes], kind: str) -> "Response":
     """What is made, or that the browser has it already."""
     from fastapi import Response
 

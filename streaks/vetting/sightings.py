@@ -221,4 +221,3 @@ def _moved(ra: float, dec: float, way_arcsec: float, pa_deg: float) -> tuple[flo
         math.sin(pa) * math.sin(r) * math.cos(d), math.cos(r) - math.sin(d) * sin_dec
     )
     return (ra + math.degrees(turned)) % 360.0, math.degrees(math.asin(max(-1, min(1, sin_dec))))
-

@@ -240,7 +240,8 @@ def _can_be_told(streaks: QTable, observatory: str) -> NDArray[np.bool_]:
         StreakFlag.EDGE_0 | StreakFlag.EDGE_1 | StreakFlag.MASKED_0 | StreakFlag.MASKED_1
         | StreakFlag.NEGATIVE
     )  # fmt: skip
-    keep = (np.asarray(streaks["flags"]).astype(np.int64) & int(cut)) == 0
+    flags: NDArray[np.int64] = np.asarray(streaks["flags"]).astype(np.int64)
+    keep: NDArray[np.bool_] = (flags & int(cut)) == 0
     for name in ("ra", "dec", "ra0", "dec0"):
         keep &= np.isfinite(_bare(streaks[name]))
     keep &= np.array([bool(str(time)) for time in streaks["time"]], dtype=bool)
