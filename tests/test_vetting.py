@@ -199,12 +199,16 @@ def test_stretches_differ_and_their_tags_too(folder: Path) -> None:
     assert (len(made), len(tags)) == (3, 3)
 
 
-def test_a_tag_changes_with_the_file(folder: Path) -> None:
+def test_a_frame_that_was_searched_again_shows_no_other_streak_under_a_name(folder: Path) -> None:
     pictures = Pictures(read_candidates(read_night(folder)))
+    pictures.strip(0, "normal")
     before = pictures.tag(0, "normal")
     path = NightFolder(folder).cutouts("ztf_night_c01")
     os.utime(path, ns=(1, 1))
     assert pictures.tag(0, "normal") != before
+    with pytest.raises(ReadError, match="searched again"):
+        pictures.strip(0, "normal")
+    pictures.strip(4, "normal")  # of another frame
 
 
 def test_missing_cutouts_are_said(tmp_path: Path) -> None:
@@ -400,6 +404,11 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
         ({"streak_id": "x" * 401}, "400"),
         ({"streak_id": "\ud800"}, "half a letter"),
         ({"made": "x" * 41}, "40"),
+        ({"image": "x" * 401}, "400"),
+        ({"x": "3"}, "place in pixels"),
+        ({"y": True}, "place in pixels"),
+        ({"x": float("inf")}, "place in pixels"),
+        ({"x": 10**400}, "place in pixels"),
     ],
 )
 def test_what_is_no_judgement_is_refused(change: dict[str, Any], message: str) -> None:

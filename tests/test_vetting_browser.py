@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,18 +58,18 @@ def browser() -> Iterator[Browser]:
 class Server:
     """The command as a process that can be killed and started again at one port."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, "0"
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.folder, self.port, self.words = folder, "0", words
         self.start()
 
     def start(self) -> None:
         words = [sys.executable, "-c", COMMAND, "vet", str(self.folder), "--json"]
         self.run = subprocess.Popen(
-            [*words, "--port", self.port], stdout=subprocess.PIPE, text=True
+            [*words, "--port", self.port, *self.words], stdout=subprocess.PIPE, text=True
         )
         assert self.run.stdout is not None
         self.address = json.loads(self.run.stdout.readline())["address"]
-        self.port = self.address.rstrip("/").rsplit(":", 1)[1]
+        self.port = self.address.split("/")[2].rsplit(":", 1)[1]
 
     def kill(self) -> None:
         self.run.kill()
@@ -295,19 +297,17 @@ def test_what_was_not_sent_when_the_page_was_closed_is_sent_when_it_is_opened(
 def test_a_hundred_keys_at_a_third_of_a_second_each_are_all_kept(
     server: Server, person: Callable[..., Person]
 ) -> None:
-    """Pressed by the clock, not when the page is ready; each must fall on what was shown."""
+    """Pressed by the clock (a busy machine may be late); each must fall on what was shown."""
     vera = person("Vera")
     vera.page.wait_for_timeout(500)
     expected = {}
     start = time.monotonic()
     for i in range(100):
         time.sleep(max(0.0, start + 0.3 * i - time.monotonic()))
-        expected[str(vera.page.get_attribute("body", "data-shown"))] = LABELS[str(1 + i % 8)]
-        vera.page.keyboard.press(str(1 + i % 8))
-    assert time.monotonic() - start < 33
+        expected |= vera.press(str(1 + i % 8))
+    assert time.monotonic() - start > 29.6
     vera.saved()
     assert len(expected) == 100
-    assert "" not in expected
     assert server.labels() == {"Vera": expected}
     assert vera.complaints == []
 
@@ -338,6 +338,53 @@ def test_a_key_before_its_picture_does_not_count_and_says_so(
     vera.page.keyboard.press("5")
     vera.saved()
     assert server.labels() == {"Vera": {"ztf_night_c01_0000": "cosmic_ray"}}
+
+
+def test_a_page_older_than_the_nights_last_run_judges_what_it_showed(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """The night is run again while keys wait: what was 0000 is called 0001 then."""
+    folder = tmp_path / "night"
+    server = Server(make_night(folder, n_frames=1, n_each=4))
+    try:
+        vera = Person(browser, server, "Vera")
+        vera.page.wait_for_timeout(1000)
+        server.kill()
+        vera.press("4")  # at (100, 200), which waits in the browser
+        journal = NightFolder(folder).judgements
+        kept = tmp_path / journal.name
+        shutil.move(journal, kept)
+        shutil.rmtree(folder)
+        x, y = [400.0, 100.0, 150.0, 200.0], [400.0, 200.0, 230.0, 260.0]
+        ends = {name: [v + d for v in xy] for name, xy, d in
+                (("x0", x, -6), ("x1", x, 6), ("y0", y, -3), ("y1", y, 3))}  # fmt: skip
+        make_night(folder, n_frames=1, n_each=4, more={"x": x, "y": y, **ends})
+        shutil.move(kept, journal)
+        server.start()
+        vera.saved()
+        assert server.labels() == {"Vera": {"ztf_night_c01_0001": "ghost"}}
+        vera.page.reload()
+        assert vera.shown() == "ztf_night_c01_0000"
+        said = vera.press("1", "2")
+        assert list(said) == ["ztf_night_c01_0000", "ztf_night_c01_0002"]
+        vera.close()
+    finally:
+        server.kill()
+
+
+def test_without_a_picture_only_skip_counts(browser: Browser, tmp_path: Path) -> None:
+    server = Server(make_night(tmp_path / "night", n_frames=1, cutouts=False))
+    try:
+        vera = Person(browser, server, "Vera")
+        expect(vera.page.locator("#nothing")).to_contain_text("no picture")
+        vera.page.keyboard.press("1")
+        expect(vera.page.locator("#note")).to_contain_text("only 0 (skip) counts")
+        said = vera.press("0")
+        vera.saved()
+        assert server.labels() == {"Vera": said}
+        vera.close()
+    finally:
+        server.kill()
 
 
 def test_space_passes_on_and_comes_back_at_the_end(
@@ -502,3 +549,81 @@ def test_help_names_every_key(person: Callable[..., Person]) -> None:
     vera.page.keyboard.press("Escape")
     assert vera.shown() == "ztf_night_c01_0000"
     assert "0 of 120 judged" in vera.page.inner_text("#progress")
+
+
+def test_a_token_opens_the_page_and_leaves_the_address(browser: Browser, tmp_path: Path) -> None:
+    server = Server(make_night(tmp_path / "night"), "--host", "0.0.0.0")
+    try:
+        token = server.address.split("?token=")[1]
+        own = f"http://127.0.0.1:{server.port}/"
+        stranger = browser.new_page()
+        told = stranger.goto(own)
+        assert told is not None
+        assert told.status == 401
+        server.address = f"{own}?token={token}"
+        vera = Person(browser, server, "Vera")
+        assert vera.page.url == own
+        said = vera.press("1", "4")
+        vera.saved()
+        assert server.labels() == {"Vera": said}
+        assert vera.complaints == []
+        vera.close()
+        stranger.close()
+    finally:
+        server.kill()
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Another site, whose page tries what a page can."""
+
+    target = ""
+
+    def do_GET(self) -> None:
+        body = PAGE_OF_A_STRANGER.replace("TARGET", self.target).encode()
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+PAGE_OF_A_STRANGER = """<!doctype html><title>stranger</title>
+<img src="TARGETapi/picture/0"><script src="TARGETstatic/vet.js"></script>
+<iframe src="TARGET" name="inner"></iframe>
+<form action="TARGETapi/judgements" method="post" enctype="text/plain" target="inner">
+<input name='{"judgements":[{"id":"abcdefgh","person":"evil","streak_id":"ztf_night_c01_0000",
+"kind":"label","value":"ghost","made":"' value='"}]}'></form>
+<script>
+const body = JSON.stringify({judgements: [{id: "abcdefgi", person: "evil",
+  streak_id: "ztf_night_c01_0000", kind: "label", value: "ghost", made: ""}]});
+const tries = [
+  fetch("TARGETapi/judgements", {method: "POST", mode: "no-cors", body}),
+  fetch("TARGETapi/judgements",
+    {method: "POST", body, headers: {"content-type": "application/json"}}),
+  fetch("TARGETapi/night", {mode: "no-cors"}),
+];
+document.forms[0].submit();
+Promise.allSettled(tries).then(() => setTimeout(() => { document.title = "tried"; }, 700));
+</script>"""
+
+
+def test_a_page_of_another_site_gets_nothing_and_leaves_nothing(
+    browser: Browser, server: Server
+) -> None:
+    Stranger.target = server.address
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        answers: list[tuple[str, int]] = []
+        page.on("response", lambda told: answers.append((told.url, told.status)))
+        page.goto(f"http://localhost:{site.server_port}/")
+        expect(page).to_have_title("tried")
+        page.close()
+        site.shutdown()
+    ours = {url: status for url, status in answers if url.startswith(server.address)}
+    # What the browser itself holds back (its own rules for other sites) has no answer here.
+    assert ours
+    assert set(ours.values()) <= {403}
+    assert server.labels() == {}

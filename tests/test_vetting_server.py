@@ -252,6 +252,19 @@ def test_judgements_are_kept_and_come_back(page: TestClient) -> None:
     assert (later["mine"], later["seq"]) == ([], changes["seq"])
 
 
+def test_a_judgement_is_of_the_place_that_was_shown(page: TestClient, folder: Path) -> None:
+    """By its name it would be the first; at its place lies the second."""
+    place = {"image": "ztf_night_c01", "x": 150.0, "y": 230.0}
+    post(page, {**item(1, "V", FIRST, "ghost"), **place})
+    post(page, item(2, "V", "ztf_night_c02_0000", "ghost"))
+    mine = page.get("/api/judgements?person=V").json()["mine"]
+    assert [one["streak_id"] for one in mine] == [SECOND, "ztf_night_c02_0000"]
+    with open_journal(NightFolder(folder).judgements) as journal:
+        assert list(standing_of(journal.after(), read_night(folder)).labels["V"]) == [
+            SECOND, "ztf_night_c02_0000",
+        ]  # fmt: skip
+
+
 def test_one_that_is_sent_again_is_kept_once(page: TestClient) -> None:
     for _ in range(3):
         assert post(page, item(1, "V", FIRST, "ghost")).json()["kept"] == ["judgement0001"]

@@ -83,14 +83,20 @@ class Candidates:
         Returns
         -------
         dict
-            ``n`` of all, ``offset``, and ``columns``: lists of equal length, unknown numbers None.
+            ``n`` of all, ``offset``, ``images``, and ``columns``: lists of equal length, unknown
+            numbers None, where ``image`` is a place in ``images``.
         """
         rows = self.order[offset : offset + limit]
         columns = self.columns
+        images: dict[str, int] = {}
+        for i in rows:
+            images.setdefault(text(columns, i, "image"), len(images))
         return {
             "n": len(self.order),
             "offset": offset,
+            "images": list(images),
             "columns": {
+                "image": [images[text(columns, i, "image")] for i in rows],
                 "row": list(rows),
                 "id": [text(columns, i, "streak_id") for i in rows],
                 "label": [text(columns, i, "label") for i in rows],

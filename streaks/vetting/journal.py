@@ -58,7 +58,9 @@ _COLUMNS = (
 )  # fmt: skip
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 #: Letters; a comment is a few sentences.
-_LONGEST = {"person": 60, "streak_id": 400, "made": 40, "comment": 2000}
+_LONGEST = {"person": 60, "streak_id": 400, "image": 400, "made": 40, "comment": 2000}
+#: No image is wider.
+_FARTHEST_PX = 1e7
 #: Seconds to wait for another process that writes.
 _PATIENCE_S = 20.0
 
@@ -133,7 +135,8 @@ def judgement_of(raw: Any) -> Judgement:
     Parameters
     ----------
     raw
-        ``{"id", "person", "streak_id", "kind", "value", "made"}``, all text; ``made`` may lack.
+        ``{"id", "person", "streak_id", "kind", "value"}``, all text. May lack: ``made``, and the
+        place that was shown, ``image, x, y``.
 
     Returns
     -------
@@ -147,10 +150,10 @@ def judgement_of(raw: Any) -> Judgement:
     if not isinstance(raw, Mapping):
         raise InputError("a judgement is a JSON object")
     told = {name: _text(raw, name) for name in ("id", "person", "streak_id", "kind", "value")}
-    told["made"] = _text(raw, "made") if "made" in raw else ""
+    told |= {name: _text(raw, name) if name in raw else "" for name in ("made", "image")}
     if not _ID.fullmatch(told["id"]):
         raise InputError("a judgement's id has 8 to 64 letters, digits, - and _")
-    for name in ("streak_id", "made"):
+    for name in ("streak_id", "made", "image"):
         if len(told[name]) > _LONGEST[name]:
             raise InputError(f"{name} has {len(told[name])} letters; {_LONGEST[name]} at most")
     told["person"] = person_name(told["person"])
@@ -162,7 +165,19 @@ def judgement_of(raw: Any) -> Judgement:
         kind=told["kind"],
         value=told["value"],
         made=told["made"],
+        image=told["image"],
+        x=_place(raw, "x"),
+        y=_place(raw, "y"),
     )
+
+
+def _place(raw: Mapping[str, Any], name: str) -> float:
+    value = raw.get(name)
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _FARTHEST_PX:
+        raise InputError(f"a judgement's {name} is a place in pixels; {str(value)[:40]} came")
+    return float(value)
 
 
 def _text(raw: Mapping[str, Any], name: str) -> str:

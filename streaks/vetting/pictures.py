@@ -85,6 +85,9 @@ class Pictures:
         self._night = candidates.night
         self._drawn: _Kept[bytes] = _Kept(_PICTURE_BYTES)
         self._exposures: _Kept[_Exposure] = _Kept(_FRAME_BYTES)
+        self._states = {
+            image: self._state(image) for image in dict.fromkeys(candidates.columns["image"])
+        }
         # Exposures are large: one is read at a time.
         self._reading = threading.Lock()
 
@@ -108,10 +111,11 @@ class Pictures:
         ReadError
             If the cutout is missing or damaged.
         """
-        drawn = self._drawn.get((row, how))
+        key = (row, how, self.tag(row))
+        drawn = self._drawn.get(key)
         if drawn is None:
             drawn = self._draw(row, how)
-            self._drawn.put((row, how), drawn, len(drawn))
+            self._drawn.put(key, drawn, len(drawn))
         return drawn
 
     def tag(self, row: int, *what: str) -> str:
@@ -128,12 +132,7 @@ class Pictures:
         -------
         str
         """
-        path = self._night.folder.cutouts(text(self._candidates.columns, row, "image"))
-        try:
-            about = path.stat()
-            state = f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
-        except OSError:
-            state = "none"
+        state = self._state(text(self._candidates.columns, row, "image"))
         name = text(self._candidates.columns, row, "streak_id")
         whole = "\0".join((_DRAWN, state, name, *what))
         return hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:24]
@@ -207,7 +206,22 @@ class Pictures:
 
     def _cutout(self, row: int) -> Cutouts:
         columns = self._candidates.columns
-        return self._night.cutout(text(columns, row, "image"), text(columns, row, "streak_id"))
+        image = text(columns, row, "image")
+        cutout = self._night.cutout(image, text(columns, row, "streak_id"))
+        # Another streak may have this one's name in it.
+        if self._state(image) != self._states[image]:
+            raise ReadError(
+                f"{image} was searched again since `streaks vet` began; stop it and start it again"
+            )
+        return cutout
+
+    def _state(self, image: str) -> str:
+        """What changes when a frame is searched again."""
+        try:
+            about = self._night.folder.cutouts(image).stat()
+        except OSError:
+            return "none"
+        return f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
 
     def _place(self, row: int, frame: int) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
         exposure = self._exposure(frame)

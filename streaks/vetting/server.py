@@ -7,6 +7,7 @@ page as text; no markup is ever made of them.
 # No postponed annotations here: FastAPI reads them, and its names are imported in functions.
 import hashlib
 import json
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
@@ -32,6 +33,7 @@ from streaks.vetting.candidates import Candidates
 from streaks.vetting.gate import Gate
 from streaks.vetting.journal import LABEL, Journal, Judgement, judgement_of, person_name
 from streaks.vetting.pictures import Pictures
+from streaks.vetting.standing import Places
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
@@ -133,6 +135,8 @@ class _Desk:
     candidates: Candidates
     pictures: Pictures
     journal: Journal
+    places: Places
+    images: frozenset[str]
 
     def about(self) -> dict[str, Any]:
         """What the page is told of the night at its beginning."""
@@ -141,6 +145,8 @@ class _Desk:
         return {
             "title": summarise(candidates.night).title,
             "night": fingerprint(candidates),
+            # What waits in a browser is of a folder, however often its night is run again.
+            "folder": _short_hash(str(candidates.night.folder.root.resolve())),
             "n": len(candidates),
             "by": names.get(candidates.by, ""),
             "checked": bool(candidates.night.run.get("orbits")),
@@ -169,6 +175,13 @@ class _Desk:
         return {"kept": kept, "refused": refused}
 
     def _placed(self, one: Judgement) -> Judgement:
+        """With the place that was judged: what the page showed, else where the streak lies.
+
+        A page that is older than the night's last run knows a streak of this name elsewhere.
+        """
+        told = bool(one.image) and math.isfinite(one.x) and math.isfinite(one.y)
+        if told and (one.image in self.images or one.streak_id in self.candidates.row_of):
+            return one
         row = self.candidates.row_of.get(one.streak_id)
         if row is None:
             raise InputError(f"this night has no {one.streak_id[:100]!r}; load the page again")
@@ -183,19 +196,20 @@ class _Desk:
     def changes(self, person: str, after: int) -> dict[str, Any]:
         """What was judged after a running number.
 
-        One's own in full; of others only which candidates, so that nobody is swayed.
+        One's own in full; of others only which candidates, so that nobody is swayed. Each by the
+        name that its streak has now.
         """
         rows = self.journal.after(after, _MAX_CHANGES)
+        named = [(one, name) for one in rows if (name := self.places.name_now(one))]
         return {
             "seq": rows[-1].seq if rows else after,
             "more": len(rows) == _MAX_CHANGES,
             "mine": [
-                {name: getattr(one, name) for name in ("id", "streak_id", "kind", "value")}
-                for one in rows
-                if one.person == person
+                {"id": one.id, "streak_id": name, "kind": one.kind, "value": one.value}
+                for one, name in named if one.person == person
             ],
             "others": [
-                [one.person, one.streak_id] for one in rows
+                [one.person, name] for one, name in named
                 if one.person != person and one.kind == LABEL
             ],
         }  # fmt: skip
@@ -213,8 +227,13 @@ def fingerprint(candidates: Candidates) -> str:
     -------
     str
     """
-    names = "\0".join(map(str, candidates.columns["streak_id"]))
-    return hashlib.sha256(names.encode("utf-8", "replace")).hexdigest()[:16]
+    columns = candidates.columns
+    places = zip(columns["streak_id"], columns["x"], columns["y"], strict=True)
+    return _short_hash("\0".join(f"{name} {x:.1f} {y:.1f}" for name, x, y in places))
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def build_app(candidates: Candidates, journal: Journal, gate: Gate) -> Application:
@@ -242,7 +261,9 @@ def build_app(candidates: Candidates, journal: Journal, gate: Gate) -> Applicati
     from fastapi import FastAPI
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    desk = _Desk(candidates, Pictures(candidates), journal)
+    images = frozenset(map(str, candidates.columns["image"]))
+    places = Places(candidates.night.streaks)
+    desk = _Desk(candidates, Pictures(candidates), journal, places, images)
     _add_page(app, desk)
     _add_candidates(app, desk)
     _add_judgements(app, desk)

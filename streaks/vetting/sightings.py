@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streaks.night_folder import Night
 from streaks.reporting.rows import Columns, number, sexagesimal, text
@@ -42,6 +44,11 @@ class Sightings:
         self._ra, self._dec = (
             np.asarray([number(columns, i, name) for i in range(len(night.streaks))], float)
             for name in ("ra", "dec")
+        )
+        self._chips = _chips(frames)
+        self._frame = np.array(
+            [self._place.get(text(columns, i, "image"), -1) for i in range(len(night.streaks))],
+            dtype=np.int64,
         )
         self._rows: dict[str, list[int]] = {}
         for i in range(len(night.streaks)):
@@ -85,9 +92,9 @@ class Sightings:
             return []
         gap = np.abs(self._seconds - self._seconds[own])
         gap[own] = np.nan
-        order = [int(i) for i in np.argsort(gap) if gap[i] <= _WITHIN_S]
-        ra, dec = self._ra[row], self._dec[row]
-        return [i for i in order if self._same_chip(own, i) or self._shows(i, ra, dec)][:_MOST]
+        may = (gap <= _WITHIN_S) & (self._same_chip(own) | self._shows(row))
+        found = np.flatnonzero(may)
+        return [int(i) for i in found[np.argsort(gap[found], kind="stable")][:_MOST]]
 
     def expected(self, row: int) -> list[dict[str, Any]]:
         """Where it should be at the other exposures' times, and what was found there.
@@ -175,18 +182,30 @@ class Sightings:
             return "", None
         return text(self._columns, rows[best], "streak_id"), round(float(off[best]), 1)
 
-    def _same_chip(self, one: int, other: int) -> bool:
-        columns = [self._frames[n] for n in ("field", "ccd", "quadrant") if n in self._frames]
-        a, b = ([str(column[i]) for column in columns] for i in (one, other))
-        return "field" in self._frames and bool(a[0]) and a == b
+    def _same_chip(self, frame: int) -> NDArray[np.bool_]:
+        """Which exposures are of a frame's own field and chip."""
+        if self._chips[frame] < 0:
+            return np.zeros(len(self._chips), bool)
+        return np.asarray(self._chips == self._chips[frame])
 
-    def _shows(self, frame: int, ra: float, dec: float) -> bool:
-        """Whether streaks of an exposure lie close enough to a place for it to be shown too."""
-        rows = self._rows.get(str(self._frames["image"][frame]), [])
-        if not rows or not math.isfinite(ra):
-            return False
-        off, _ = separation_and_angle(ra, dec, self._ra[rows], self._dec[rows])
-        return bool(np.nanmin(off, initial=np.inf) < _NEAR_DEG)
+    def _shows(self, row: int) -> NDArray[np.bool_]:
+        """Which exposures have streaks close enough to a place for it to be shown too."""
+        nearest = np.full(len(self._chips), np.inf)
+        off, _ = separation_and_angle(self._ra[row], self._dec[row], self._ra, self._dec)
+        known = (self._frame >= 0) & np.isfinite(off)
+        np.minimum.at(nearest, self._frame[known], off[known])
+        return nearest < _NEAR_DEG
+
+
+def _chips(frames: Mapping[str, list[Any]]) -> NDArray[np.int64]:
+    """A number for each field and chip; -1 where the header told no field."""
+    names = [name for name in ("field", "ccd", "quadrant") if name in frames]
+    n = len(frames["image"])
+    if "field" not in names:
+        return np.full(n, -1)
+    told = [tuple(str(frames[name][i]) for name in names) for i in range(n)]
+    number_of = {chip: k for k, chip in enumerate(dict.fromkeys(told))}
+    return np.array([number_of[chip] if chip[0] else -1 for chip in told], dtype=np.int64)
 
 
 def _of_frames(night: Night) -> list[str]:

@@ -16,7 +16,7 @@ from streaks.reporting import AdesContext, ades_psv
 from streaks.tables import CLASSES, LABELS, SKIP, UNRESOLVED, StreakFlag
 from streaks.vetting.journal import BAD_REFERENCE, COMMENT, LABEL, UNDO, Judgement
 
-__all__ = ["Standing", "accepted_ades", "labels_table", "standing_of"]
+__all__ = ["Places", "Standing", "accepted_ades", "labels_table", "standing_of"]
 
 #: A candidate of a night that was run again is the same one within this, px.
 _SAME_PX = 3.0
@@ -63,7 +63,7 @@ def standing_of(judgements: Iterable[Judgement], night: Night) -> Standing:
     """
     judgements = list(judgements)
     undone = {(one.person, one.value) for one in judgements if one.kind == UNDO}
-    places = _Places(night.streaks)
+    places = Places(night.streaks)
     labels: dict[str, dict[str, str]] = {}
     bad: dict[str, set[str]] = {}
     comments: dict[str, dict[str, str]] = {}
@@ -93,8 +93,14 @@ def _said(comments: Mapping[str, str]) -> dict[str, str]:
     return {person: text for person, text in comments.items() if text}
 
 
-class _Places:
-    """Where each streak of a night lies."""
+class Places:
+    """Where each streak of a night lies, to tell which one was judged.
+
+    Parameters
+    ----------
+    streaks
+        Of the night, as it is now.
+    """
 
     def __init__(self, streaks: QTable) -> None:
         self._names = [str(name) for name in streaks["streak_id"]]
@@ -106,7 +112,18 @@ class _Places:
         self._known: dict[tuple[str, float, float], str] = {}
 
     def name_now(self, one: Judgement) -> str:
-        """The streak that was judged, as it is called now; empty where it is gone."""
+        """The streak that was judged, as it is called now.
+
+        Parameters
+        ----------
+        one
+            Of a journal.
+
+        Returns
+        -------
+        str
+            Empty where it is gone.
+        """
         key = (one.streak_id, one.x, one.y)
         if key not in self._known:
             self._known[key] = self._find(one)

@@ -9,7 +9,8 @@ export class Candidates {
     this.length = 0;
   }
 
-  add(columns) {
+  add({ columns, images }) {
+    columns.image = columns.image.map((i) => images[i]);
     for (const [name, values] of Object.entries(columns)) {
       this.columns[name] = (this.columns[name] ?? []).concat(values);
     }
@@ -21,6 +22,13 @@ export class Candidates {
 
   get(name, i) {
     return this.columns[name][i];
+  }
+
+  // Where a candidate lies, as this page knows it.
+  where(id) {
+    const i = this.place.get(id);
+    if (i === undefined) return {};
+    return { image: this.get("image", i), x: this.get("x", i), y: this.get("y", i) };
   }
 
   // Places that pass a filter, in its order; stable, so that equal ones keep the server's order.

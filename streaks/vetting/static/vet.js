@@ -20,7 +20,8 @@ const state = {
   filter: {},
   chosen: [],
   at: -1, // place of the candidate that is shown, -1 for none
-  shown: false, // whether its picture is on the screen
+  shown: false, // whether its picture is on the screen, or said to be missing
+  pictured: false, // whether there is one
   before: [],
   zoom: 0,
   stretch: 0,
@@ -69,6 +70,7 @@ function paint() {
   if (found.value) paintPicture(found.value);
   if (found.error) checkNight();
   state.shown = true;
+  state.pictured = Boolean(found.value);
   document.body.dataset.shown = idOf(state.at);
 }
 
@@ -172,6 +174,7 @@ function back() {
 function send(kind, streak, value) {
   const item = {
     id: newId(), person: state.person, streak_id: streak, kind, value, made: new Date().toISOString(),
+    ...state.candidates.where(streak),
   };
   state.verdicts.apply(item);
   state.queue.add(item);
@@ -181,6 +184,7 @@ function send(kind, streak, value) {
 function judge(label) {
   if (state.at < 0) return note("Nothing is shown: the key does not count.");
   if (!state.shown) return note("The picture is not there yet: the key does not count.");
+  if (!state.pictured && label !== "skip") return note("Without a picture only 0 (skip) counts.");
   const id = idOf(state.at);
   send("label", id, label);
   note(`${label.replaceAll("_", " ")}: ${id}`);
@@ -344,12 +348,14 @@ function act(key) {
 function onKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
   const field = event.target.closest?.("input, select, textarea");
+  // A box that was ticked keeps the focus; digits and letters are no matter to it.
+  const typed = field && !(field.type === "checkbox" && event.key !== " " && event.key !== "Tab");
   if (event.key === "Escape") {
     if (field) field.blur();
     if (!$("filters").hidden && !document.querySelector("dialog[open]")) toggleFilters();
     return;
   }
-  if (field) return;
+  if (typed) return;
   const key = keyOf(event);
   // A key that is held down is one key: what follows was not looked at.
   if (event.repeat && (/^\d$/.test(key) || key in KEYS)) {
@@ -435,7 +441,7 @@ async function untilDone(work) {
 async function loadList() {
   const { candidates, night } = state;
   do {
-    candidates.add((await getJson(`/api/candidates?offset=${candidates.length}&limit=2000`)).columns);
+    candidates.add(await getJson(`/api/candidates?offset=${candidates.length}&limit=2000`));
   } while (candidates.length < night.n);
   const ccds = [...new Set(candidates.columns.ccd)].filter((ccd) => ccd >= 0).sort((a, b) => a - b);
   for (const ccd of ccds) $("filters").elements.ccd.add(new Option(String(ccd), String(ccd)));
@@ -536,7 +542,7 @@ async function start() {
   state.night = await untilDone(() => getJson("/api/night"));
   await untilDone(loadList);
   say("alarm", "");
-  state.queue = new Queue(state.night.night, saved, refused);
+  state.queue = new Queue(state.night.folder, saved, refused);
   listen();
   filterFromAddress($("filters"));
   setInterval(() => state.verdicts && syncAgain(), 15000);
