@@ -409,6 +409,24 @@ def test_space_passes_on_and_comes_back_at_the_end(
     assert server.labels() == {"Vera": said}
 
 
+def test_another_person_sits_down_at_the_same_browser(
+    server: Server, person: Callable[..., Person]
+) -> None:
+    vera = person("Vera")
+    hers = vera.press("1", "2")
+    vera.saved()
+    vera.shown()
+    vera.page.click("#person-button")
+    vera.page.fill("#person", "Jan")
+    vera.page.keyboard.press("Enter")
+    vera.page.wait_for_selector('body[data-ready="Jan"][data-shown="ztf_night_c01_0000"]')
+    his = vera.press("4")
+    vera.saved()
+    assert server.labels() == {"Vera": hers, "Jan": his}
+    assert list(his) == ["ztf_night_c01_0000"]
+    assert vera.complaints == []
+
+
 def test_a_flag_and_a_comment_are_kept(
     server: Server, person: Callable[..., Person], tmp_path: Path
 ) -> None:
@@ -522,6 +540,23 @@ def test_links_lead_away_without_telling_from_where(person: Callable[..., Person
     for link in links.all():
         assert link.get_attribute("rel") == "noopener noreferrer"
         assert str(link.get_attribute("href")).startswith("https://")
+
+
+def test_the_next_twenty_pictures_are_fetched_ahead_and_no_more(
+    browser: Browser, server: Server
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(server.address)
+    page.fill("#person", "Vera")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SHOWN)
+    page.wait_for_timeout(2500)
+    rows = [url.split("/api/picture/")[1].split("?")[0] for url in asked if "/api/picture/" in url]
+    context.close()
+    assert rows == [str(row) for row in range(21)]
 
 
 def test_nothing_is_asked_of_any_other_host(browser: Browser, server: Server) -> None:

@@ -384,7 +384,8 @@ def test_the_server_stops_when_told_and_exits_well(folder: Path) -> None:
 
 
 def test_a_server_for_others_prints_an_address_with_its_token(folder: Path) -> None:
-    with served(folder, "--port", "0", "--host", "0.0.0.0") as (_, address):
+    # Quiet or not: without it nobody could open the page.
+    with served(folder, "--port", "0", "--host", "0.0.0.0", "-q") as (_, address):
         port = address.split(":")[2].split("/")[0]
         token = address.split("?token=")[1]
         assert len(token) >= 32

@@ -113,7 +113,9 @@ def _open_page(
         candidates = read_candidates(night)
         with open_journal(night.folder.judgements) as journal:
             app = build_app(candidates, journal, gate)
-            _say_address(_address(host, at, gate), night, as_json=as_json, quiet=quiet)
+            # A token that was made must be told, or nobody could open the page.
+            silent = quiet and gate.token == token
+            _say_address(_address(host, at, gate), night, as_json=as_json, quiet=silent)
             with suppress(KeyboardInterrupt):
                 serve(app, bound)
 

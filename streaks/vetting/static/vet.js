@@ -337,7 +337,7 @@ function keyOf(event) {
 }
 
 function act(key) {
-  if (!state.verdicts || document.querySelector("dialog[open]")) return false;
+  if (!document.body.dataset.ready || document.querySelector("dialog[open]")) return false;
   const verdict = state.night.keys.find((one) => one.key === key);
   if (verdict) judge(verdict.label);
   else if (KEYS[key]) KEYS[key]();
@@ -406,22 +406,24 @@ async function checkNight() {
 }
 
 async function sync() {
+  // Another person may sit down before the answer comes.
+  const { person, verdicts } = state;
   let more = true;
   while (more) {
-    const who = encodeURIComponent(state.person);
+    const who = encodeURIComponent(person);
     const told = await getJson(`/api/judgements?person=${who}&after=${state.seq}`);
+    if (verdicts !== state.verdicts) return;
     state.seq = told.seq;
     more = told.more;
-    for (const one of told.mine) state.verdicts.apply(one);
-    for (const [person, id] of told.others) state.verdicts.addOther(person, id);
+    for (const one of told.mine) verdicts.apply(one);
+    for (const [other, id] of told.others) verdicts.addOther(other, id);
   }
 }
 
 async function syncAgain() {
-  const person = state.person;
   try {
     await sync();
-    if (person === state.person) paintState();
+    paintState();
   } catch {
     // The server is away; what is judged meanwhile waits.
   }
@@ -459,6 +461,7 @@ function askPerson() {
 }
 
 async function begin(person) {
+  document.body.dataset.ready = "";
   state.person = person;
   try {
     localStorage.setItem("streaks-vet-person", person);
@@ -466,14 +469,13 @@ async function begin(person) {
     // Asked again next time.
   }
   $("person-button").textContent = person;
-  state.verdicts = null;
   const verdicts = new Verdicts(person);
+  state.verdicts = verdicts;
   state.seq = 0;
   state.before = [];
-  await untilDone(async () => {
-    state.verdicts = verdicts;
-    await sync();
-  });
+  state.at = -1;
+  await untilDone(sync);
+  if (verdicts !== state.verdicts) return;
   say("alarm", "");
   for (const item of state.queue.items) if (item.person === person) verdicts.apply(item);
   state.queue.tell();
@@ -545,7 +547,7 @@ async function start() {
   state.queue = new Queue(state.night.folder, saved, refused);
   listen();
   filterFromAddress($("filters"));
-  setInterval(() => state.verdicts && syncAgain(), 15000);
+  setInterval(() => document.body.dataset.ready && syncAgain(), 15000);
   const person = storedPerson();
   if (person) await begin(person);
   else askPerson();
