@@ -102,5 +102,6 @@ class MissingExtraError(StreaksError, ImportError):
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs {library}, which is not installed; "
-            f"install it with: pip install 'streaks[{extra}]'"
+            f"install it with: pip install 'streaks[{extra}]' "
+            f"(in a clone: pip install -e '.[{extra}]')"
         )

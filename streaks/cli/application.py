@@ -30,6 +30,7 @@ def build_app() -> typer.Typer:
         report,
         synth,
         training,
+        vet,
     )
 
     app = typer.Typer(
@@ -54,6 +55,7 @@ def build_app() -> typer.Typer:
     app.command("evaluate")(evaluation.evaluate)
     app.add_typer(labels.app, name="labels")
     app.command("report")(report.report)
+    app.command("vet")(vet.vet)
     _guard_inputs(app)
     return app
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from streaks.search.searcher import FrameResult
 
 __all__ = [
     "PART_ERRORS",
+    "load_cutout",
     "load_cutouts",
     "opened_part",
     "outputs_are_whole",
@@ -163,14 +165,92 @@ def load_cutouts(path: Path, *, beside: bool = True) -> Cutouts:
     """
     if not os.path.lexists(path):
         raise ReadError(f"{path} does not exist; run the night again to make it")
-    try:
-        # Opened before: a pipe in its place would be waited for.
-        with open_regular(path) as stream, np.load(stream, allow_pickle=False) as file:
-            wanted = [n for n in file.files if beside or n not in ("science", "reference")]
-            arrays = {name: file[name] for name in wanted}
+    with _readable(path) as stream, np.load(stream, allow_pickle=False) as file:
+        wanted = [n for n in file.files if beside or n not in ("science", "reference")]
+        arrays = {name: file[name] for name in wanted}
         names = tuple(str(name) for name in arrays.pop("names"))
         return Cutouts(names=names, **arrays)
+
+
+def load_cutout(path: Path, name: str) -> Cutouts:
+    """One cutout of a stack that `save_cutouts` wrote; no more of the file is read.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    name
+        Of the streak.
+
+    Returns
+    -------
+    Cutouts
+        A stack of one.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing or damaged, or has no such streak.
+    """
+    if not os.path.lexists(path):
+        raise ReadError(f"{path} does not exist; run the night again to make it")
+    with _readable(path) as stream, np.load(stream, allow_pickle=False) as file:
+        names = [str(one) for one in file["names"]]
+        if name in names:
+            row = names.index(name)
+            arrays = {
+                what: _one_row(stream, file.zip, f"{what}.npy", row, len(names))
+                for what in file.files
+                if what != "names"
+            }
+            return Cutouts(names=(name,), **arrays)
+    raise ReadError(f"{path} lacks {name}; run the night again with --restart")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[IO[bytes]]:
+    """A stack's file, open; whatever is wrong with it is damage."""
+    try:
+        # Opened before: a pipe in its place would be waited for.
+        with open_regular(path) as stream:
+            yield stream
     except Exception as error:
         raise ReadError(
             f"{path} is damaged ({error}); run the night again with --verify to make it"
         ) from None
+
+
+def _one_row(
+    stream: IO[bytes], archive: zipfile.ZipFile, member: str, row: int, n: int
+) -> NDArray[Any]:
+    """One row of an array in an archive, as an array of one row.
+
+    What is stored as it is, as `save_cutouts` does, is read where it lies; else all is unpacked.
+    """
+    with archive.open(member) as packed:
+        version = np.lib.format.read_magic(packed)
+        if version != (1, 0):
+            raise ReadError(f"{member} is of version {version}")
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(packed)
+        if len(shape) == 0 or shape[0] != n or by_columns or dtype.hasobject:
+            raise ReadError(f"{member} is {shape} of {dtype}; expected {n} cutouts")
+        n_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        begin = packed.tell() + row * n_bytes
+        about = archive.getinfo(member)
+        if about.compress_type != zipfile.ZIP_STORED:
+            packed.seek(begin)
+            raw = packed.read(n_bytes)
+        else:
+            raw = _stored(stream, about, begin, n_bytes)
+    return np.frombuffer(raw, dtype).reshape(1, *shape[1:])
+
+
+def _stored(stream: IO[bytes], about: zipfile.ZipInfo, begin: int, n_bytes: int) -> bytes:
+    """Bytes of a member that is stored as it is, counted from the member's beginning."""
+    if begin + n_bytes > about.file_size:
+        raise ReadError(f"{about.filename} is cut short")
+    stream.seek(about.header_offset)
+    # Name and extra field of the local header, which need not be as long as the directory's.
+    name, extra = struct.unpack("<26xHH", stream.read(30))
+    stream.seek(about.header_offset + 30 + name + extra + begin)
+    return stream.read(n_bytes)

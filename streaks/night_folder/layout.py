@@ -76,6 +76,11 @@ class NightFolder:
         return self.root / "notified.txt"
 
     @property
+    def judgements(self) -> Path:
+        """What people judged of the night's candidates."""
+        return self.root / "judgements.sqlite"
+
+    @property
     def mark(self) -> Path:
         """Says that the folder is a night's: where it is missing, nothing is written over."""
         return self.root / NIGHT_MARK
@@ -83,8 +88,12 @@ class NightFolder:
     @property
     def kept_files(self) -> tuple[Path, ...]:
         """What all runs on a folder add to."""
-        wal, shm = (self.ledger.with_name(self.ledger.name + end) for end in ("-wal", "-shm"))
-        return (self.ledger, wal, shm, self.log, self.told)
+        databases = (
+            path.with_name(path.name + end)
+            for path in (self.ledger, self.judgements)
+            for end in ("", "-wal", "-shm")
+        )
+        return (*databases, self.log, self.told)
 
     @property
     def all_places(self) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streaks.cutouts import Cutouts, stack_cutouts
 from streaks.disk import Limits, parse_json, read_bytes
 from streaks.errors import ConfigError, ReadError
-from streaks.night_folder.frame_results import load_cutouts
+from streaks.night_folder.frame_results import load_cutout, load_cutouts
 from streaks.night_folder.layout import NightFolder
 from streaks.readers import read_table
 from streaks.tables import empty_table
@@ -56,6 +56,10 @@ class Night:
     def cutouts(self, image: str, *, beside: bool = True) -> Cutouts:
         """Cutouts of one frame's streaks, in the table's order; science and reference if asked."""
         return load_cutouts(self.folder.cutouts(image), beside=beside)
+
+    def cutout(self, image: str, name: str) -> Cutouts:
+        """The cutout of one streak, as a stack of one; no more is read than that."""
+        return load_cutout(self.folder.cutouts(image), name)
 
     def overview(self, image: str) -> bytes | None:
         """The picture (JPEG) of one frame, or None when there is none."""

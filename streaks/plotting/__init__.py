@@ -8,7 +8,14 @@ Difference images have two signs: zero is a dark grey, brighter now is white, fa
 Pixels that must not be used are tinted, never drawn as if they held data.
 """
 
-from streaks.plotting.cutouts import cutout_picture, cutout_segment, subject_png, triplet_panel
+from streaks.plotting.cutouts import (
+    STRETCHES,
+    cutout_picture,
+    cutout_segment,
+    cutout_strip,
+    subject_png,
+    triplet_panel,
+)
 from streaks.plotting.drawing import (
     Picture,
     decode_picture,
@@ -20,9 +27,11 @@ from streaks.plotting.grey import stretch
 from streaks.plotting.overview import frame_overview, mark_truth
 
 __all__ = [
+    "STRETCHES",
     "Picture",
     "cutout_picture",
     "cutout_segment",
+    "cutout_strip",
     "decode_picture",
     "encode_jpeg",
     "encode_png",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 from astropy.table import Row
 from numpy.typing import NDArray
@@ -23,7 +26,14 @@ from streaks.plotting.drawing import (
 from streaks.plotting.grey import stretch, tinted
 from streaks.plotting.rows import bare, segment_of
 
-__all__ = ["cutout_picture", "cutout_segment", "subject_png", "triplet_panel"]
+__all__ = [
+    "STRETCHES",
+    "cutout_picture",
+    "cutout_segment",
+    "cutout_strip",
+    "subject_png",
+    "triplet_panel",
+]
 
 
 def cutout_picture(
@@ -107,6 +117,54 @@ def triplet_panel(
     for panel in panels[1:]:
         row += [gap, panel]
     return np.hstack(row)
+
+
+#: Lower and upper limit of a stretch, robust sigmas: science and reference, then the difference.
+STRETCHES: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = MappingProxyType({
+    "normal": ((-3.0, 60.0), (-4.0, 15.0)),
+    "faint": ((-2.0, 12.0), (-2.0, 6.0)),
+    "bright": ((-5.0, 600.0), (-8.0, 120.0)),
+})  # fmt: skip
+
+
+def cutout_strip(
+    science: Image | None,
+    reference: Image | None,
+    difference: Image,
+    mask: NDArray[np.bool_],
+    *,
+    how: str = "normal",
+) -> Picture:
+    """Science, reference and difference in native pixels, side by side without a gap.
+
+    For a page that enlarges and blinks them itself: nothing is drawn over the data.
+
+    Parameters
+    ----------
+    science, reference : (size, size) or None
+        Counts; a dark panel stands for one that is None.
+    difference : (size, size)
+        Counts, background near zero.
+    mask : (size, size) bool
+        True where there are no data; tinted.
+    how
+        One of `STRETCHES`.
+
+    Returns
+    -------
+    (size, 3 * size, 3) uint8
+    """
+    sky, sub = STRETCHES[how]
+    panels = []
+    for image in (science, reference):
+        if image is None:
+            panels.append(np.full((*difference.shape, 3), PAPER, np.uint8))
+        else:
+            nothing = ~np.isfinite(image)
+            panels.append(tinted(stretch(image, nothing, low=sky[0], high=sky[1]), nothing))
+    grey = stretch(difference, mask, low=sub[0], high=sub[1])
+    panels.append(tinted(grey, mask | ~np.isfinite(difference)))
+    return np.ascontiguousarray(np.hstack(panels)[::-1])
 
 
 def subject_png(cutouts: Cutouts, panel_px: int) -> bytes:
