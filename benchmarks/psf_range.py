@@ -151,8 +151,8 @@ def _text(rows: Sequence[dict[str, Any]], frames: int, seed: int) -> str:
     lines = [
         f"{frames} frames of 2048 x 2048 px at each FWHM, seed {seed}; S/N 8 to 60.",
         "",
-        "| FWHM, px | trails | found (>= 97 %) | called asteroid (>= 95 %) | points | found | called "
-        "asteroid (<= 2 %) | other streaks a frame | called instead |",
+        "| FWHM, px | trails | found (>= 97 %) | called asteroid (>= 95 %) | points | reported "
+        "| called asteroid (<= 2 %) | other streaks a frame | called instead |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -160,7 +160,8 @@ def _text(rows: Sequence[dict[str, Any]], frames: int, seed: int) -> str:
         lines.append(
             f"| {row['fwhm_px']:g} | {row['trails']} | {row['found'] / row['trails']:.1%} "
             f"| {row['called'] / row['trails']:.1%} | {row['points']} "
-            f"| {row['points_found'] / row['points']:.1%} | {row['points_called'] / row['points']:.1%} | {row['other'] / frames:.2f} "
+            f"| {row['points_found'] / row['points']:.1%} "
+            f"| {row['points_called'] / row['points']:.1%} | {row['other'] / frames:.2f} "
             f"| {instead or '-'} |"
         )
     return "\n".join(lines)
