@@ -116,6 +116,10 @@ def _check_ranges(settings: Any, what: str) -> None:
         )
 
 
+#: Trails shorter than this can be told from points in sharp images only, px.
+SHORT_TRAIL_PX = 3.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
     """How background and noise are measured."""
@@ -171,8 +175,9 @@ class DetectionConfig:
     #: Lowest `score` to report: about one false line in a ZTF quadrant of noise. Artifacts have
     #: an S/N, but not the look of a streak; 0 reports every line, for training sets.
     min_score: float = 6.5
-    #: Shortest trail (without its PSF) to report, px.
-    min_length_px: float = 3.0
+    #: Shortest trail (without its PSF) to report, px. Up to the default the PSF and the trail's S/N
+    #: decide what can be told from a point; 0 reports whatever there is.
+    min_length_px: float = SHORT_TRAIL_PX
     #: Most streaks to report from one image: a broken subtraction must not stop a night.
     max_streaks: int = 500
     #: Look for negative streaks too.

@@ -128,7 +128,7 @@ def test_too_small_or_large_is_a_named_failure(tmp_path: Path, size: int) -> Non
     write_picture(tmp_path / "wrong.png", trail_image((size, size)))
     ((name, reason),) = read_cutouts(tmp_path).failures
     assert name.endswith("wrong.png")
-    assert f"{size} x {size} px; expected a longer side of 24 to 512 px" in reason
+    assert f"{size} x {size} px; expected a longer side of 21 to 512 px" in reason
 
 
 def test_fits_stamps_mask_what_is_not_finite(tmp_path: Path) -> None:

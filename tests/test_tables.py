@@ -31,8 +31,8 @@ from streaks.tables import (
 CONTRACT = (  # noqa: SIM905 - as the design writes them
     "streak_id, image, x0, y0, x1, y1, x, y, length, theta, width, flux, flux_err, snr, score, "
     "ra, dec, ra0, dec0, ra1, dec1, pa, rate, mag, mag_err, time, flags, label, p_asteroid, "
-    "p_satellite, p_masked_star, p_ghost, p_cosmic_ray, p_naked_star, p_yin_yang, rb, ssdistnr, "
-    "ssmagnr, ssnamenr, sat_name, sat_norad, tracklet"
+    "p_satellite, p_masked_star, p_ghost, p_cosmic_ray, p_naked_star, p_yin_yang, "
+    "p_unresolved, rb, ssdistnr, ssmagnr, ssnamenr, sat_name, sat_norad, tracklet"
 ).split(", ")
 
 THREE = (

@@ -511,7 +511,9 @@ def _compared(line: Line, image: SearchImage) -> Line:
 def _reason(line: Line, config: DetectionConfig, sigma_px: float) -> SetAside | None:
     """Why a judged line does not go into the table; None where it does."""
     if line.fitted.snr >= config.threshold_snr and line.score >= config.min_score:
-        least_px = max(shortest_px(sigma_px, config), resolved_length(line.fitted.snr, sigma_px))
+        least_px = shortest_px(sigma_px, config)
+        if config.min_length_px > 0:
+            least_px = max(least_px, resolved_length(line.fitted.snr, sigma_px))
         return None if line.segment.length_px >= least_px else SetAside.SHORT
     return line.factors.worst
 

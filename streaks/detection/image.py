@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.config import DetectionConfig
+from streaks.config import SHORT_TRAIL_PX, DetectionConfig
 from streaks.detection.point_sources import bright_points, hide_points, sharp_pixels
 from streaks.detection.psf import DEFAULT_FWHM_PX, MIN_FWHM_PX
 from streaks.detection.search import Filtered, filter_image
@@ -120,9 +120,9 @@ def prepare_image(
 
 
 def shortest_px(sigma_px: float, config: DetectionConfig) -> float:
-    """Length of the shortest trail looked for, px: that of the settings, or the PSF's FWHM.
+    """Length of the shortest trail looked for, px: that of the settings where it is long.
 
-    Whether a trail can be told from a point depends on the PSF, not on pixels.
+    Else the PSF's FWHM: whether a trail can be told from a point depends on it, not on pixels.
 
     Parameters
     ----------
@@ -131,7 +131,8 @@ def shortest_px(sigma_px: float, config: DetectionConfig) -> float:
     config
         With the most that it may be.
     """
-    return min(config.min_length_px, FWHM_PER_SIGMA * sigma_px)
+    asked = config.min_length_px
+    return asked if asked > SHORT_TRAIL_PX else min(asked, FWHM_PER_SIGMA * sigma_px)
 
 
 def psf_sigma(frame: Frame) -> float:
