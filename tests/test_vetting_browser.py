@@ -438,6 +438,7 @@ def test_a_flag_and_a_comment_are_kept(
     vera.page.keyboard.press("Enter")
     expect(vera.page.locator("#about")).to_contain_text(HOSTILE)
     vera.page.keyboard.press("c")
+    expect(vera.page.locator("#comment")).to_be_focused()
     vera.page.keyboard.type("1u 2 never mind")
     vera.page.keyboard.press("Escape")  # what was typed is no judgement, and not kept
     vera.press("4")
