@@ -31,7 +31,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Segment:
-    """A straight piece of line between two points, in 0-based pixels."""
+    """A straight piece of line between two points, in 0-based pixels.
+
+    Parameters
+    ----------
+    x0, y0, x1, y1
+        The two ends, in 0-based pixels, whole numbers at pixel centres. They may lie outside the
+        image and be in either order; `ordered` puts the smaller x first.
+    """
 
     x0: float
     y0: float
@@ -40,7 +47,22 @@ class Segment:
 
     @classmethod
     def from_midpoint(cls, x: float, y: float, length_px: float, theta_deg: float) -> Segment:
-        """The segment of this length and direction around a midpoint, smaller x first."""
+        """The segment of this length and direction around a midpoint, smaller x first.
+
+        Parameters
+        ----------
+        x, y
+            Midpoint, in 0-based pixels.
+        length_px
+            Distance between the ends, px.
+        theta_deg
+            Direction from +x towards +y, deg. Any angle; those 180 degrees apart give one segment.
+
+        Returns
+        -------
+        Segment
+            Its ends are in order, the smaller x first.
+        """
         half_x = 0.5 * length_px * math.cos(math.radians(theta_deg))
         half_y = 0.5 * length_px * math.sin(math.radians(theta_deg))
         return cls(x - half_x, y - half_y, x + half_x, y + half_y).ordered()
@@ -59,17 +81,48 @@ class Segment:
         return 0.5 * (self.x0 + self.x1), 0.5 * (self.y0 + self.y1)
 
     def ordered(self) -> Segment:
-        """The same segment with the end of smaller x (then smaller y) first."""
+        """The same segment with the end of smaller x (then smaller y) first.
+
+        Returns
+        -------
+        Segment
+            This one itself where its ends are in order already.
+        """
         if (self.x1, self.y1) < (self.x0, self.y0):
             return Segment(self.x1, self.y1, self.x0, self.y0)
         return self
 
     def shifted(self, dx_px: float, dy_px: float) -> Segment:
+        """The segment moved by so many pixels along x and y.
+
+        Parameters
+        ----------
+        dx_px, dy_px
+            Added to the x and to the y of both ends, px.
+
+        Returns
+        -------
+        Segment
+            Of the same length, direction and order of ends.
+        """
         return Segment(self.x0 + dx_px, self.y0 + dy_px, self.x1 + dx_px, self.y1 + dy_px)
 
 
 def wrap_angle_deg(angle_deg: ArrayLike, period_deg: float = 180.0) -> NDArray[np.float64]:
-    """Angles brought into [0, period)."""
+    """Angles brought into [0, period).
+
+    Parameters
+    ----------
+    angle_deg : (...)
+        Angles, deg.
+    period_deg
+        What angles are equal by, deg: 180 for lines, 360 for motions.
+
+    Returns
+    -------
+    (...), deg
+        At least 0 and always below the period; NaN stays NaN.
+    """
     wrapped = np.mod(np.asarray(angle_deg, dtype=float), period_deg)
     # A tiny negative angle rounds up to the period itself.
     return np.where(wrapped >= period_deg, 0.0, wrapped)
@@ -78,7 +131,20 @@ def wrap_angle_deg(angle_deg: ArrayLike, period_deg: float = 180.0) -> NDArray[n
 def angle_difference_deg(
     first_deg: ArrayLike, second_deg: ArrayLike, period_deg: float = 180.0
 ) -> NDArray[np.float64]:
-    """Signed smallest ``first - second``, in [-period / 2, period / 2)."""
+    """Signed smallest ``first - second``, in [-period / 2, period / 2).
+
+    Parameters
+    ----------
+    first_deg, second_deg : (...)
+        Angles, deg; of one shape, or such as numpy broadcasts.
+    period_deg
+        What angles are equal by, deg: 180 for lines, 360 for motions.
+
+    Returns
+    -------
+    (...), deg
+        Positive where the first is ahead of the second; NaN where either is NaN.
+    """
     half = 0.5 * period_deg
     difference = np.asarray(first_deg, dtype=float) - np.asarray(second_deg, dtype=float)
     return np.asarray(np.mod(difference + half, period_deg) - half)
@@ -87,7 +153,23 @@ def angle_difference_deg(
 def mean_angle_deg(
     angles_deg: ArrayLike, weights: ArrayLike | None = None, period_deg: float = 180.0
 ) -> float:
-    """Circular mean in [0, period); NaN when the angles cancel or there are none."""
+    """Circular mean in [0, period); NaN when the angles cancel or there are none.
+
+    Parameters
+    ----------
+    angles_deg : (n,)
+        Angles, deg. A NaN among them makes the mean NaN.
+    weights : (n,)
+        Of the angles; only their ratios matter. All are equal where it is None.
+    period_deg
+        What angles are equal by, deg: 180 for lines, 360 for motions.
+
+    Returns
+    -------
+    float, deg
+        Direction of the weighted sum of unit vectors, with the period stretched to a whole turn:
+        the mean of the lines at 179 and 1 degrees is 0, not 90.
+    """
     angles = np.asarray(angles_deg, dtype=float)
     w = np.ones_like(angles) if weights is None else np.asarray(weights, dtype=float)
     vector = np.sum(w * np.exp(2j * np.pi * angles / period_deg))
@@ -97,13 +179,37 @@ def mean_angle_deg(
 
 
 def image_centre(shape: Sequence[int]) -> tuple[float, float]:
-    """Centre ``(x, y)`` of an image of shape ``(ny, nx)``."""
+    """Centre ``(x, y)`` of an image of shape ``(ny, nx)``.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+        Rows, then columns, as in ``data.shape``.
+
+    Returns
+    -------
+    x, y
+        In 0-based pixels; half a pixel between centres where a side is even.
+    """
     ny, nx = shape
     return (nx - 1) / 2, (ny - 1) / 2
 
 
 def normal_form(segment: Segment) -> tuple[float, float]:
-    """``(rho_px, phi_deg)`` of the line through a segment, with phi in [90, 270)."""
+    """``(rho_px, phi_deg)`` of the line through a segment, with phi in [90, 270).
+
+    Parameters
+    ----------
+    segment
+        In 0-based pixels. The line through a point is taken along x.
+
+    Returns
+    -------
+    rho_px
+        Signed distance of the line from the centre of the first pixel, px.
+    phi_deg
+        Direction of the line's normal, deg: the segment's own direction and 90.
+    """
     phi_deg = segment.theta_deg + 90.0
     phi = math.radians(phi_deg)
     x, y = segment.midpoint
@@ -111,7 +217,23 @@ def normal_form(segment: Segment) -> tuple[float, float]:
 
 
 def from_normal_form(rho_px: float, phi_deg: float, shape: Sequence[int]) -> Segment | None:
-    """The piece of a line inside an image, or None where they do not meet."""
+    """The piece of a line inside an image, or None where they do not meet.
+
+    Parameters
+    ----------
+    rho_px
+        Signed distance of the line from the centre of the first pixel, px.
+    phi_deg
+        Direction of its normal, from +x towards +y, deg.
+    shape : (ny, nx)
+        Of the image.
+
+    Returns
+    -------
+    Segment or None
+        From border to border, the borders being half a pixel outside the outer pixels' centres; the
+        smaller x first.
+    """
     phi = math.radians(phi_deg)
     x, y = rho_px * math.cos(phi), rho_px * math.sin(phi)
     reach = abs(x) + abs(y) + sum(shape) + 4.0
@@ -123,6 +245,19 @@ def clip_to_box(
     segment: Segment, x_min: float, y_min: float, x_max: float, y_max: float
 ) -> Segment | None:
     """The part of a segment inside a box (borders included), or None.
+
+    Parameters
+    ----------
+    segment
+        In 0-based pixels.
+    x_min, y_min, x_max, y_max
+        Sides of the box, px.
+
+    Returns
+    -------
+    Segment or None
+        The smaller x first; a point where the segment only touches the box. None where it is
+        outside.
 
     References
     ----------
@@ -154,14 +289,42 @@ def clip_to_box(
 
 
 def clip_segment(segment: Segment, shape: Sequence[int], margin_px: float = 0.0) -> Segment | None:
-    """The part of a segment inside an image of shape ``(ny, nx)`` grown by a margin, or None."""
+    """The part of a segment inside an image of shape ``(ny, nx)`` grown by a margin, or None.
+
+    Parameters
+    ----------
+    segment
+        In 0-based pixels.
+    shape : (ny, nx)
+        Of the image, which begins and ends half a pixel outside its outer pixels' centres.
+    margin_px
+        How far the image is grown on each side, px; shrunk where it is negative.
+
+    Returns
+    -------
+    Segment or None
+        The smaller x first; None where no part is inside.
+    """
     ny, nx = shape
     low = -0.5 - margin_px
     return clip_to_box(segment, low, low, nx - 0.5 + margin_px, ny - 0.5 + margin_px)
 
 
 def distance_to_segment(x: ArrayLike, y: ArrayLike, segment: Segment) -> NDArray[np.float64]:
-    """Distance of points from the nearest point of a segment, px."""
+    """Distance of points from the nearest point of a segment, px.
+
+    Parameters
+    ----------
+    x, y : (...)
+        Points, in 0-based pixels.
+    segment
+        In 0-based pixels; a point is allowed.
+
+    Returns
+    -------
+    (...), px
+        At least 0. Beyond an end it is the distance from that end, not from the line.
+    """
     px, py = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     dx, dy = segment.x1 - segment.x0, segment.y1 - segment.y0
     squared = dx * dx + dy * dy
