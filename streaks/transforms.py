@@ -68,6 +68,18 @@ def line_path(slope: int, level: int) -> NDArray[np.int64]:
 
     The definition that the transform's sums follow; kept in the open so that sums can be checked
     and their noise worked out.
+
+    Parameters
+    ----------
+    slope
+        Columns from the first row to the last, ``-(2**level - 1)`` to ``2**level - 1``.
+    level
+        Power of two of the number of rows, at least 0.
+
+    Returns
+    -------
+    (2**level,) int
+        Offset of each row from the first, px: 0 at first, `slope` at last, never back.
     """
     if level == 0:
         return np.zeros(1, dtype=np.int64)
