@@ -38,7 +38,25 @@ _FAINT_SNR = 4.0
 
 @njit(cache=True, nogil=True)
 def gather(z, usable, x0, y0, x1, y1, reach):  # type: ignore[no-untyped-def]
-    """Usable pixels within a reach of a segment, walking its longer axis."""
+    """Usable pixels within a reach of a segment, walking its longer axis.
+
+    Parameters
+    ----------
+    z : (ny, nx)
+        Image to read the values from.
+    usable : (ny, nx) bool
+        False where a pixel must be left out.
+    x0, y0, x1, y1
+        Ends of the segment, in either order, 0-based px.
+    reach
+        How far from the segment's line pixels are taken, px. They are also taken this far beyond
+        each end, along the longer axis.
+
+    Returns
+    -------
+    x, y, values : (n,) float
+        Places and values of the pixels; n is 0 where none is usable.
+    """
     ny, nx = z.shape
     steep = abs(y1 - y0) > abs(x1 - x0)
     if steep:
@@ -97,7 +115,24 @@ def _erf(a, gauss):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True, error_model="numpy", nogil=True)
 def evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
-    """Model (n,) and its derivatives (6, n) by xm, ym, theta, length, flux, sigma."""
+    """Model (n,) and its derivatives (6, n) by xm, ym, theta, length, flux, sigma.
+
+    Parameters
+    ----------
+    p : (6,)
+        Midpoint x and y (px), direction (rad), length (px, above 0), flux (units of the noise),
+        width sigma (px, above 0).
+    x, y : (n,)
+        Where to evaluate, 0-based px.
+    model : (n,)
+        Gets the trail's value at each place, per square pixel.
+    jacobian : (6, n)
+        Gets the derivatives by the six of `p`, in their order and units.
+
+    References
+    ----------
+    Vereš et al. 2012, PASP 124, 1197, eq. 3.
+    """
     c, s = math.cos(p[2]), math.sin(p[2])
     xm, ym, length, flux, sigma = p[0], p[1], p[3], p[4], p[5]
     density = 1.0 / math.sqrt(2.0 * math.pi)
@@ -158,7 +193,24 @@ def correlated(
     correlation: NDArray[np.float64],
     radius: int,
 ) -> NDArray[np.float64]:
-    """Rows of values (k, n) at pixels x, y after the correlation of noise between those pixels."""
+    """Rows of values (k, n) at pixels x, y after the correlation of noise between those pixels.
+
+    Parameters
+    ----------
+    values : (k, n)
+        k numbers of each pixel.
+    x, y : (n,) int
+        Places of the pixels, 0-based; at least one. Pixels that are not among them count as 0.
+    correlation : (2 radius + 1, 2 radius + 1)
+        Of noise between pixels ``(dy, dx)`` apart; its centre is 1.
+    radius
+        Largest lag of the correlation, px.
+
+    Returns
+    -------
+    (k, n)
+        For each pixel the sum of the values about it, each times its correlation.
+    """
     turned = bool(np.ptp(y) > np.ptp(x))
     along, across = (y, x) if turned else (x, y)
     # Pixel by pixel: the numbers of one lie together.
@@ -285,6 +337,28 @@ def covariance_of(gram, noise, jacobian, model, prior_weight, prior_noise, sourc
 
     With a prior on the width and the variance that a unit of the trail's own light adds. All NaN
     where the equations have no solution.
+
+    Parameters
+    ----------
+    gram : (6, 6)
+        Products of the rows of the Jacobian, summed over pixels: what pixels know of parameters.
+    noise : (6, 6)
+        The same with the noise's covariance between the two; `gram` itself for white noise.
+    jacobian : (6, n)
+        From `evaluate`.
+    model : (n,)
+        From `evaluate`.
+    prior_weight
+        One over the variance of the prior on the width, px**-2.
+    prior_noise
+        Variance that a wrong prior adds to the gradient of the width, px**-2.
+    source
+        Variance that a unit of the trail's own light adds; 0 for none.
+
+    Returns
+    -------
+    (6, 6)
+        In the order and units of `evaluate`'s parameters.
     """
     information, middle = np.empty((6, 6)), np.empty((6, 6))
     for j in range(6):
@@ -319,7 +393,24 @@ def covariance_of(gram, noise, jacobian, model, prior_weight, prior_noise, sourc
 
 @njit(cache=True, nogil=True)
 def errors_of(p, covariance, snr):  # type: ignore[no-untyped-def]
-    """Errors of flux, width, an end along, the midpoint across, length and direction (degrees)."""
+    """Errors of flux, width, an end along, the midpoint across, length and direction (degrees).
+
+    Parameters
+    ----------
+    p : (6,)
+        Parameters, as in `evaluate`.
+    covariance : (6, 6)
+        Theirs, from `covariance_of`.
+    snr
+        S/N of the trail; below about 4 errors across grow by more than 1.4, and those of the ends
+        with its inverse square.
+
+    Returns
+    -------
+    (6,)
+        1-sigma errors of flux (units of the noise), width, an end along the track, the midpoint
+        across it, the length (all px) and the direction (deg).
+    """
     c, s = math.cos(p[2]), math.sin(p[2])
     v = covariance
     # The curvature of chi-square at its minimum promises faint trails more than they keep.
@@ -344,6 +435,27 @@ def measured(p, x, y, values, prior_weight, prior_noise, source, noise_factor): 
     """What pixels tell of a fitted trail: S/N, mean squared residual and `errors_of`.
 
     NaN where the equations have no solution.
+
+    Parameters
+    ----------
+    p : (6,)
+        Fitted parameters, as in `evaluate`.
+    x, y : (n,)
+        Pixels of the fit, 0-based; at least one.
+    values : (n,)
+        Theirs, over the noise.
+    prior_weight, prior_noise
+        Of the prior on the width, as in `covariance_of`.
+    source
+        Variance that a unit of the trail's own light adds; 0 for none.
+    noise_factor
+        Variance of the PSF-filtered noise over that of white noise, 1 for white.
+
+    Returns
+    -------
+    (8,)
+        S/N; mean squared residual of the pixels brighter than 2 % of the brightest of the model;
+        then the six numbers of `errors_of`.
     """
     n = x.size
     model, jacobian = np.empty(n), np.empty((6, n))
@@ -374,7 +486,28 @@ def measured(p, x, y, values, prior_weight, prior_noise, source, noise_factor): 
 
 @njit(cache=True, nogil=True)
 def levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-untyped-def]
-    """Damped Gauss-Newton with weights that fall off for outliers: parameters, whether finite."""
+    """Damped Gauss-Newton with weights that fall off for outliers: parameters, whether finite.
+
+    Parameters
+    ----------
+    p0 : (6,)
+        Where to start, as in `evaluate`; its flux is not used, for the best one is solved for.
+    x, y : (n,)
+        Pixels, 0-based.
+    values : (n,)
+        Theirs, over the noise.
+    prior_sigma
+        Expected width, px. The fitted one stays within 0.2 to 6 times this.
+    prior_weight
+        One over the variance of that expectation, px**-2.
+
+    Returns
+    -------
+    p : (6,)
+        The fit; not to be used where `good` is False.
+    good : bool
+        False where a parameter is not finite, or the starting trail has no light on the pixels.
+    """
     n = x.size
     model, jacobian = np.empty(n), np.empty((6, n))
     trial_model, trial_jacobian = np.empty(n), np.empty((6, n))

@@ -102,6 +102,18 @@ def line_noise(length_px: Any, sigma_px: float) -> Any:
     The filtered image has unit variance and correlation ``exp(-d**2 / (4 s**2))``; its integral
     over a length L then has variance ``2 int_0^L (L - t) exp(-t**2 / (4 s**2)) dt``. A line's sum
     over this is the matched filter's S/N for the trail.
+
+    Parameters
+    ----------
+    length_px : (...)
+        Lengths of lines, px.
+    sigma_px
+        Width of the Gaussian PSF, above 0.
+
+    Returns
+    -------
+    (...)
+        Standard deviation of the integral, in sigma of the filtered image times px; 1e-6 at least.
     """
     from scipy.special import erf
 
@@ -114,7 +126,28 @@ def line_noise(length_px: Any, sigma_px: float) -> Any:
 def trail_model(
     shape: tuple[int, int], segment: Segment, flux: float, sigma_px: float
 ) -> NDArray[np.float64]:
-    """Image of one trail, (ny, nx), at pixel centres."""
+    """Image of one trail, (ny, nx), at pixel centres.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+        Of the image.
+    segment
+        Ends in 0-based pixels; they may lie outside the image, and that light is then missing.
+    flux
+        Sum of the whole trail, in any unit.
+    sigma_px
+        Width of the Gaussian PSF, above 0.
+
+    Returns
+    -------
+    (ny, nx)
+        In the unit of `flux`, per pixel. Values at pixel centres, not averaged over pixels.
+
+    References
+    ----------
+    Vereš et al. 2012, PASP 124, 1197, eq. 3.
+    """
     y, x = np.mgrid[: shape[0], : shape[1]]
     values = trail_template(x.ravel().astype(float), y.ravel().astype(float), segment, sigma_px)
     return flux * values.reshape(shape)
@@ -145,6 +178,17 @@ def fit_trail(
     source_variance
         Variance that one unit of the trail's own light adds (``1 / (gain * sigma)`` for a
         standardised image); 0 where unknown.
+
+    Returns
+    -------
+    TrailFit
+        The ends are cut to the image, smaller x first. Where ``converged`` is False (fewer than 8
+        usable pixels, a fit that ran away) the segment is `start`, the width `sigma_px`, and flux,
+        S/N and all errors are NaN.
+
+    References
+    ----------
+    Vereš et al. 2012, PASP 124, 1197, eq. 3.
     """
     p, x, y, values = _least_squares(z, usable, start, sigma_px)
     # Behind a mask a trail may turn out to go on beyond the pixels that were looked at.
@@ -204,6 +248,12 @@ def with_correlated_noise(
         As in `fit_trail`.
     z : (ny, nx) float32 or None
         Any image of this kind: only where its pixels are is asked for, not what they hold.
+
+    Returns
+    -------
+    TrailFit
+        With other errors only; `fit` itself where it did not converge, where the correlation is
+        white, or where there are too few pixels (8) to tell.
     """
     radius = correlation.shape[0] // 2
     if not fit.converged or np.count_nonzero(correlation) <= 1:
@@ -281,7 +331,26 @@ def _failed(start: Segment, sigma_px: float, n_pixels: int) -> TrailFit:
 def trail_template(
     x: NDArray[np.float64], y: NDArray[np.float64], segment: Segment, sigma_px: float
 ) -> NDArray[np.float64]:
-    """A trail of unit flux at given places, each (n,)."""
+    """A trail of unit flux at given places, each (n,).
+
+    Parameters
+    ----------
+    x, y : (n,)
+        Where to evaluate, 0-based px.
+    segment
+        Ends in 0-based pixels; a length below 0.05 px counts as that.
+    sigma_px
+        Width of the Gaussian PSF, above 0.
+
+    Returns
+    -------
+    (n,)
+        Per square pixel: it sums to 1 over a whole image.
+
+    References
+    ----------
+    Vereš et al. 2012, PASP 124, 1197, eq. 3.
+    """
     xm, ym = segment.midpoint
     theta = math.atan2(segment.y1 - segment.y0, segment.x1 - segment.x0)
     values, jacobian = np.empty(len(x)), np.empty((6, len(x)))
@@ -293,6 +362,23 @@ def trail_template(
 def pixels_near(
     image: NDArray[Any], usable: NDArray[np.bool_], segment: Segment, reach_px: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """x, y and values of the usable pixels within a reach of a segment, each (n,)."""
+    """x, y and values of the usable pixels within a reach of a segment, each (n,).
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        Where the values are read.
+    usable : (ny, nx) bool
+        False where a pixel must be left out.
+    segment
+        Ends in 0-based pixels, in either order.
+    reach_px
+        Distance from the segment's line, and beyond its ends along the longer axis, px.
+
+    Returns
+    -------
+    x, y, values : (n,)
+        Places in 0-based pixels, and what the image holds there. n is 0 where nothing is usable.
+    """
     x, y, values = gather(image, usable, segment.x0, segment.y0, segment.x1, segment.y1, reach_px)
     return x, y, values
