@@ -47,7 +47,24 @@ class SkyBands(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def between(y, height, rows):  # type: ignore[no-untyped-def]
-    """The rows of a mesh above and below a row of the image, and the lower one's share."""
+    """The rows of a mesh above and below a row of the image, and the lower one's share.
+
+    Parameters
+    ----------
+    y
+        Row of the image, 0-based.
+    height
+        Rows of the image in a box of the mesh.
+    rows
+        Rows of the mesh.
+
+    Returns
+    -------
+    above, below
+        Rows of the mesh, 0-based; the same one at the image's lower edge.
+    share
+        Weight of the second in a linear interpolation between centres of boxes, in [0, 1].
+    """
     place = (y + 0.5) / height - 0.5
     above = min(max(np.int64(np.floor(place)), 0), rows - 1)
     return above, min(above + 1, rows - 1), np.float32(min(max(place - above, 0.0), 1.0))
@@ -86,7 +103,24 @@ def _standard_row(values, hidden, background, sigma, out):  # type: ignore[no-un
 
 @njit(cache=True, nogil=True)
 def standardised(data, hidden, sky, rows):  # type: ignore[no-untyped-def]
-    """Some rows of an image over its noise, (len(rows), nx) float32, 0 where hidden."""
+    """Some rows of an image over its noise, (len(rows), nx) float32, 0 where hidden.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32
+        Image, in the units of the meshes.
+    hidden : (ny, nx) bool
+        True where there is no data.
+    sky
+        Background and noise, as bands.
+    rows : (m,) int
+        Which rows, 0-based.
+
+    Returns
+    -------
+    (m, nx) float32
+        In sigma, cut at a million of either sign.
+    """
     nx = data.shape[1]
     z = np.empty((len(rows), nx), np.float32)
     background, sigma = np.empty(nx, np.float32), np.empty(nx, np.float32)
@@ -98,7 +132,20 @@ def standardised(data, hidden, sky, rows):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def images_at(sky, rows):  # type: ignore[no-untyped-def]
-    """Background and noise at some rows, (len(rows), nx) float32 each, counts."""
+    """Background and noise at some rows, (len(rows), nx) float32 each, counts.
+
+    Parameters
+    ----------
+    sky
+        Background and noise, as bands.
+    rows : (m,) int
+        Which rows, 0-based.
+
+    Returns
+    -------
+    background, sigma : (m, nx) float32
+        Counts; sigma where subtraction has failed is raised, and nothing is hidden.
+    """
     shape = (len(rows), sky.low.shape[1])
     background, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)
     for k in range(len(rows)):
@@ -114,7 +161,20 @@ def _band_at(bands, height, x, y):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def noise_at(sky, x, y):  # type: ignore[no-untyped-def]
-    """Background and noise at single pixels, (n,) float32 each, counts."""
+    """Background and noise at single pixels, (n,) float32 each, counts.
+
+    Parameters
+    ----------
+    sky
+        Background and noise, as bands.
+    x, y : (n,) int
+        Pixels, 0-based, inside the image.
+
+    Returns
+    -------
+    background, sigma : (n,) float32
+        Counts, as in `images_at`.
+    """
     background, sigma = np.empty(len(x), np.float32), np.empty(len(x), np.float32)
     for i in range(len(x)):
         low = _band_at(sky.low, sky.height, x[i], y[i]) + sky.stripes[x[i]]
@@ -133,6 +193,29 @@ def cell_means(data, hidden, sky, low, high, side, squared):  # type: ignore[no-
 
     And the cell's usable share. Cells that reach over the edge count only what lies inside.
     Columns are summed before cells are: a processor works on many at once.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32
+        Image, in the units of the meshes.
+    hidden : (ny, nx) bool
+        True where there is no data; such pixels count as 0.
+    sky
+        Background and noise, as bands.
+    low, high
+        Standardised values are clipped to this range, sigma.
+    side
+        Of a cell, px.
+    squared
+        Whether the mean of squares is asked for.
+
+    Returns
+    -------
+    mean : (rows, columns) float32
+        Over all pixels of a cell, hidden ones included; divide by `usable` for the mean of the
+        others.
+    usable : (rows, columns) float32
+        Share of a cell's pixels that are not hidden, in [0, 1].
     """
     ny, nx = data.shape
     rows, columns = -(-ny // side), -(-nx // side)

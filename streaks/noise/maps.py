@@ -92,7 +92,19 @@ class NoiseMap:
     def at(
         self, x: NDArray[np.integer], y: NDArray[np.integer]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Background and noise of single usable pixels, (n,) each, counts."""
+        """Background and noise of single usable pixels, (n,) each, counts.
+
+        Parameters
+        ----------
+        x, y : (n,) int
+            Pixels, 0-based, inside the image. Whether they are usable is not asked: sigma is finite
+            even where `sigma` is inf.
+
+        Returns
+        -------
+        background, sigma : (n,) float32
+            Counts.
+        """
         background, sigma = noise_at(self.sky, x, y)
         if self.shape is not None:
             scale = self.shape[y, x]
@@ -100,7 +112,13 @@ class NoiseMap:
         return background, sigma
 
     def typical_sigma(self) -> float:
-        """Median noise of the usable pixels, counts."""
+        """Median noise of the usable pixels, counts.
+
+        Returns
+        -------
+        float, counts
+            Of every 8th pixel of every 8th row, or of all where those are all unusable.
+        """
         step = 8 if not self.unusable[::8, ::8].all() else 1
         rows = np.arange(0, len(self.unusable), step)
         sigma = images_at(self.sky, rows)[1][:, ::step]
@@ -131,6 +149,12 @@ def estimate_noise(
     config
         Mesh size and no-data floor.
 
+    Returns
+    -------
+    NoiseMap
+        Its ``unusable`` is the mask and whatever is not finite, not above the floor, or of no
+        positive variance.
+
     Raises
     ------
     FrameError
@@ -159,7 +183,20 @@ def estimate_noise(
 
 
 def standardise(data: Image, noise: NoiseMap) -> NDArray[np.float32]:
-    """``(data - background) / sigma``, 0 where there is no data. Shape (ny, nx) float32."""
+    """``(data - background) / sigma``, 0 where there is no data. Shape (ny, nx) float32.
+
+    Parameters
+    ----------
+    data : (ny, nx), counts
+        The image whose noise was estimated.
+    noise
+        From `estimate_noise`.
+
+    Returns
+    -------
+    (ny, nx) float32
+        In sigma, of zero mean and unit variance where there are no sources; cut at a million.
+    """
     data = np.asarray(data, dtype=np.float32)
     if noise.shape is not None:
         data = data / noise.shape
@@ -176,6 +213,9 @@ def noise_correlation(
     z : (ny, nx) float32
         Zero mean, unit variance.
     unusable : (ny, nx) bool
+        Pixels to leave out.
+    max_samples
+        About how many pixels are held against their neighbours, in whole rows.
 
     Returns
     -------
@@ -228,7 +268,23 @@ def _correlation(
 
 
 def gaussian_correlation(sigma_px: float, radius: int, step_px: float = 1.0) -> NDArray[np.float64]:
-    """Correlation of white noise after a Gaussian filter, (2 radius + 1, 2 radius + 1)."""
+    """Correlation of white noise after a Gaussian filter, (2 radius + 1, 2 radius + 1).
+
+    Parameters
+    ----------
+    sigma_px
+        Width of the filter, above 0.
+    radius
+        Steps from the centre to the border.
+    step_px
+        Distance between neighbours of the result, px.
+
+    Returns
+    -------
+    (2 radius + 1, 2 radius + 1)
+        ``exp(-d**2 / (4 sigma**2))`` at distance d: the filter's own autocorrelation. 1 at the
+        centre.
+    """
     lag = np.arange(-radius, radius + 1) * step_px
     return np.exp(-(lag[:, None] ** 2 + lag[None, :] ** 2) / (4.0 * sigma_px**2))
 

@@ -33,9 +33,17 @@ _LEAST_SHARE = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Meshes:
-    """Background and noise of each box, (rows, columns) float32, counts, and its side in px.
+    """Background and noise of the sky in each box of a mesh.
 
-    Of coarse counts more than half have one value: their sigma is no Gaussian's.
+    Parameters
+    ----------
+    background, sigma : (rows, columns) float32, counts
+        Of each box; sigma is above 0.
+    box_px
+        Height and width of a box, px. The last ones of a side may reach over the image's edge.
+    coarse
+        Whether more than half of the pixels have one value, as few counts have: sigma is then no
+        Gaussian's and is not refined.
     """
 
     background: NDArray[np.float32]
@@ -53,6 +61,12 @@ def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: i
     unusable : (ny, nx) bool
     box_px
         Side of a box.
+
+    Returns
+    -------
+    Meshes
+        Smoothed by a median of 3 x 3 boxes. A box without usable pixels has what photutils puts
+        there from its neighbours.
 
     Raises
     ------
@@ -159,6 +173,12 @@ def refine_meshes(
     stripes : (nx,) float32, counts
         What a column has more than the background.
     unusable : (ny, nx) bool
+
+    Returns
+    -------
+    Meshes
+        Of the same boxes. One with fewer than 30 % usable pixels keeps its first values, but for
+        the median of 3 x 3 boxes that all go through.
     """
     nx = data.shape[1]
     mean, square, share = _box_moments(
@@ -176,7 +196,22 @@ def refine_meshes(
 
 
 def mesh_bands(mesh: NDArray[np.float32], nx: int, width: int) -> NDArray[np.float32]:
-    """A mesh at every column, (rows, nx)."""
+    """A mesh at every column, (rows, nx).
+
+    Parameters
+    ----------
+    mesh : (rows, columns) float32
+        A value a box.
+    nx
+        Columns of the image.
+    width
+        Columns of the image in a box.
+
+    Returns
+    -------
+    (rows, nx) float32
+        Linear between the centres of boxes, constant outside the outermost.
+    """
     import cv2
 
     rows, columns = mesh.shape
