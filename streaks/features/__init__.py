@@ -132,6 +132,11 @@ def measure_scaled(images: NDArray[np.float32], good: NDArray[np.bool_]) -> NDAr
         As `streaks.cutouts.scale_cutouts` gives them, 0 in pixels that are not good.
     good : (n, 128, 128)
         Pixels that count.
+
+    Returns
+    -------
+    (n, len(FEATURE_NAMES)) float64
+        As `measure_features`.
     """
     features = np.zeros((len(images), len(FEATURE_NAMES)))
     for image, usable, row in zip(images, good, features, strict=True):

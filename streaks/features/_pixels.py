@@ -30,7 +30,18 @@ _BLOCK = 8
 
 @njit(cache=True)
 def is_blank(image: Any) -> bool:
-    """Whether all pixels are 0."""
+    """Whether all pixels are 0.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+
+    Returns
+    -------
+    bool
+        True also where all pixels are masked. A NaN makes it False.
+    """
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             if image[y, x] != 0.0:
@@ -44,6 +55,18 @@ def smooth(image: Any, good: Any) -> Any:
 
     The noise of the smoothed image is measured by clipping: what correlation does to it is
     not known beforehand.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    good : (ny, nx) bool
+        Pixels whose noise is measured.
+
+    Returns
+    -------
+    (ny, nx)
+        In sigmas of the smoothed noise; beyond the border the image counts as 0.
     """
     ny, nx = image.shape
     weight = np.empty(4)
@@ -100,7 +123,19 @@ def clipped_sigma(image: Any, good: Any) -> float:
 
 @njit(cache=True, fastmath=_ANY_ORDER)
 def noise_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
-    """Masked and flat share, counts of bright and dark pixels, moments, correlations."""
+    """Masked and flat share, counts of bright and dark pixels, moments, correlations.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    smoothed : (ny, nx)
+        From `smooth`.
+    good : (ny, nx) bool
+        Pixels that count.
+    out : (22,)
+        Gets the numbers of the group "noise" of `FEATURE_NAMES`, ``mask_share`` first.
+    """
     ny, nx = image.shape
     n_good = _count(good)
     n = max(n_good, 1)
@@ -285,7 +320,17 @@ def _block_sums(image: Any, good: Any) -> tuple[Any, Any]:
 
 @njit(cache=True)
 def block_features(image: Any, good: Any, out: Any) -> None:
-    """Structure broader than stars: means of 8 px blocks, in units of their own noise."""
+    """Structure broader than stars: means of 8 px blocks, in units of their own noise.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    good : (ny, nx) bool
+        Pixels that count; a block with less than a quarter of them is left out.
+    out : (7,)
+        Gets the numbers of the group "block" of `FEATURE_NAMES`, ``block_power`` first.
+    """
     sums, counts = _block_sums(image, good)
     ny, nx = sums.shape
     z = np.empty((ny, nx))

@@ -145,7 +145,22 @@ def _sort(values: Any, n: int) -> None:
 def segment_features(
     image: Any, smoothed: Any, good: Any, snr: float, theta: float, rho: float, out: Any
 ) -> None:
-    """The strongest segment near the centre: S/N, length, profiles, what lies beyond."""
+    """The strongest segment near the centre: S/N, length, profiles, what lies beyond.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    smoothed : (ny, nx)
+        From `streaks.features._pixels.smooth`.
+    good : (ny, nx) bool
+        Pixels that count.
+    snr, theta, rho
+        From `streaks.features._searches.best_segment`.
+    out : (32,)
+        Gets the numbers of the group "segment" of `FEATURE_NAMES`, ``segment_snr`` first; is left
+        as it was where `snr` is not above 0.
+    """
     if snr <= 0.0:
         return
     profile = _along(image, good, theta, rho)
@@ -348,7 +363,19 @@ def _share_features(
 
 @njit(cache=True)
 def coverage_features(image: Any, good: Any, theta: float, rho: float, out: Any) -> None:
-    """Along a whole line: share of its pieces that are bright, scatter, least piece."""
+    """Along a whole line: share of its pieces that are bright, scatter, least piece.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    good : (ny, nx) bool
+        Pixels that count.
+    theta, rho
+        From `streaks.features._searches.whole_line_features`, rad and px.
+    out : (3,)
+        Gets the last three numbers of the group "frame_line" of `FEATURE_NAMES`.
+    """
     samples = _samples(image, good, theta, rho, -89.5, np.int64(180), np.int64(3))
     pieces = np.zeros(12)
     n: Any = np.int64(0)

@@ -27,6 +27,23 @@ def best_segment(smoothed: Any, good: Any) -> tuple[float, float, float]:
     """S/N, ``theta`` and ``rho`` of the strongest short segment that passes near the centre.
 
     ``rho`` is the distance of its line from the centre, along the normal.
+
+    Parameters
+    ----------
+    smoothed : (ny, nx)
+        From `streaks.features._pixels.smooth`; at least 128 px a side, for no border is checked.
+    good : (ny, nx) bool
+        Pixels that count; the others are 0.
+
+    Returns
+    -------
+    snr
+        Sum of the clipped values of 5 to 33 px over the root of their number, 0 where none is above
+        0. Not a true S/N, for smoothed pixels are correlated.
+    theta
+        Direction from +x towards +y, rad. Of the second search: it may be a little outside [0, pi).
+    rho
+        Of the line, px, with the normal towards ``(-sin(theta), cos(theta))``.
     """
     clipped = _clipped(smoothed, good)
     best = np.zeros(3)
@@ -155,7 +172,19 @@ def _whole_lines(sums: Any, variances: Any) -> Any:
 
 @njit(cache=True)
 def line_variances(counts: Any) -> Any:
-    """Variance of the sums of whole lines, (angle, offset), of how many pixels squares have."""
+    """Variance of the sums of whole lines, (angle, offset), of how many pixels squares have.
+
+    Parameters
+    ----------
+    counts : (n, n)
+        Pixels of unit variance in each square of `BIN_PX`.
+
+    Returns
+    -------
+    (48, n_offsets)
+        For angles in steps of pi / 48 and offsets in steps of `BIN_PX`, the middle one through the
+        centre. 0 where a line meets no pixel.
+    """
     n = len(counts)
     variances = np.zeros((_N_ANGLES, _n_offsets(n)))
     half = variances.shape[1] // 2
@@ -192,7 +221,23 @@ def whole_line_features(
 ) -> tuple[float, float]:
     """The strongest whole line, others beside it, negative ones; its ``theta`` and ``rho`` (px).
 
-    ``full_variances`` are the `line_variances` of a cutout of which every pixel is good.
+    Parameters
+    ----------
+    image : (n, n)
+        In robust sigmas, 0 in masked pixels. Square.
+    good : (n, n) bool
+        Pixels that count.
+    full_variances : (48, n_offsets)
+        The `line_variances` of a cutout of which every pixel is good.
+    out : (8,)
+        Gets the first eight numbers of the group "frame_line" of `FEATURE_NAMES`.
+
+    Returns
+    -------
+    theta
+        Direction of the strongest line, rad, in [0, pi).
+    rho
+        Its signed distance from the centre, px, in steps of `BIN_PX`.
     """
     sums, missing = _bin_image(image, good)
     # Most cutouts miss little.

@@ -50,7 +50,19 @@ def _find_peaks(smoothed: Any, good: Any, sign: float, peaks: Any) -> int:
 
 @njit(cache=True)
 def peak_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
-    """How many sources of either sign, how they pair, their sharpness and their rings."""
+    """How many sources of either sign, how they pair, their sharpness and their rings.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    smoothed : (ny, nx)
+        From `streaks.features._pixels.smooth`; peaks are beyond 5 sigma in it.
+    good : (ny, nx) bool
+        Pixels that may be a peak.
+    out : (8,)
+        Gets the numbers of the group "peak" of `FEATURE_NAMES`, ``n_peaks`` first.
+    """
     positive, negative = np.zeros((_MAX_PEAKS, 3)), np.zeros((_MAX_PEAKS, 3))
     n_positive = _find_peaks(smoothed, good, 1.0, positive)
     n_negative = _find_peaks(smoothed, good, -1.0, negative)
@@ -121,7 +133,19 @@ def _extremes(smoothed: Any, good: Any, radius: float) -> Any:
 
 @njit(cache=True)
 def ring_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
-    """Rings around the strongest pixel near the centre, symmetry, and the lobe against it."""
+    """Rings around the strongest pixel near the centre, symmetry, and the lobe against it.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    smoothed : (ny, nx)
+        From `streaks.features._pixels.smooth`; its extremes within 14 px of the centre are used.
+    good : (ny, nx) bool
+        Pixels that count.
+    out : (15,)
+        Gets the numbers of the group "ring" of `FEATURE_NAMES`, ``ring_0`` first.
+    """
     found = _extremes(smoothed, good, 14.0)
     high, low = found[0, 2], -found[1, 2]
     strongest = 0 if high >= low else 1
@@ -196,7 +220,20 @@ def _point_symmetry(image: Any, good: Any, y0: int, x0: int) -> float:
 
 @njit(cache=True)
 def blob_features(image: Any, smoothed: Any, good: Any, out: Any) -> None:
-    """Moments of the connected pixels above 3 sigma at the brightest pixel near the centre."""
+    """Moments of the connected pixels above 3 sigma at the brightest pixel near the centre.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    smoothed : (ny, nx)
+        From `streaks.features._pixels.smooth`.
+    good : (ny, nx) bool
+        Pixels that count.
+    out : (8,)
+        Gets the numbers of the group "blob" of `FEATURE_NAMES`, ``blob_area`` first; is left as it
+        was where no pixel near the centre reaches 3 sigma.
+    """
     ny, nx = image.shape
     found = _extremes(smoothed, good, 14.0)
     peak = found[0, 2]
