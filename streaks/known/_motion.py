@@ -114,14 +114,28 @@ def select_near(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     line, drift : (n, 3), au and au/day
+        From the observer to each body at the night's time, and how that changes.
     slack, growth : (n,), au and au/day^2
         How far the straight line may be wrong, at once and with the square of time.
     brightest : (n,), mag
         NaN is never too faint.
     starts, stops : (k,)
         Ranges of rows to look at.
+    towards : (3,)
+        Unit vector of the direction.
+    radius_rad
+        About it, rad.
+    dt
+        Days from the night's time.
+    limit : mag
+        Fainter bodies are left out; inf leaves out none.
     close : au
         Nearer than this all are taken.
+
+    Returns
+    -------
+    (m,) int
+        All rows that are within the radius, and some that are not.
     """
     count = 0
     for k in range(starts.shape[0]):

@@ -109,11 +109,28 @@ def advance(  # type: ignore[no-untyped-def]
         Accelerations expected at the nodes (of the whole step), kept between calls; NaN first.
     own : (n,)
         Which body an orbit is itself; -1 for none.
+    step_days
+        Length of the common step; below 0 backwards.
     series : (b, 3, order)
         Chebyshev coefficients of the massive bodies over the step, the Sun first.
     table : (m, 3, b)
         The same at the nodes of the whole step.
-    nodes, to_... : the collocation's constants, see `streaks.known.nbody`.
+    nodes : (m,)
+        Shares of a step at which accelerations are taken, the first one 0.
+    to_position, to_velocity : (m, m)
+        Double and single integrals of accelerations at the nodes, from 0 to each node.
+    to_end_position, to_end_velocity : (m,)
+        The same to the end of the step.
+    to_next : (m, m)
+        Accelerations at the nodes of the next step, by the same polynomial.
+    to_top : (m,)
+        The highest coefficient of that polynomial.
+    gm : (b,), au^3/day^2
+        Of the massive bodies, the Sun first.
+    c2_inverse
+        One over the square of the speed of light, day^2/au^2; 0 for no relativity.
+    tolerance
+        Largest share that the highest coefficient may have in the acceleration.
     """
     m = nodes.shape[0]
     acc = np.empty((m, 3))

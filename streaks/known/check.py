@@ -92,7 +92,19 @@ _NO_NAMES = frozenset({"", "null", "none", "nan"})
 
 @dataclass(frozen=True, kw_only=True)
 class CheckConfig:
-    """When a claim counts as right."""
+    """When a claim counts as right.
+
+    Parameters
+    ----------
+    radius_arcsec
+        Of the circle around an alert in which known objects are looked for. Above 0.
+    distance_arcsec
+        Largest error of a distance that is right. Above 0.
+    magnitude
+        Largest error of a magnitude that is right. Above 0.
+    limiting_mag
+        Fainter objects (V) are left out.
+    """
 
     #: ZTF's own radius for its ss fields.
     radius_arcsec: float = 30.0

@@ -180,25 +180,82 @@ class TwoBody:
     name = "two-body"
 
     def states(self, orbits: Orbits, jd_tdb: float) -> tuple[Floats, Floats]:
-        """As of `Dynamics`."""
+        """As of `Dynamics`.
+
+        Parameters
+        ----------
+        orbits
+            n orbits.
+        jd_tdb
+            Julian date, TDB.
+
+        Returns
+        -------
+        position : (n, 3), au
+            Heliocentric, ICRS axes.
+        velocity : (n, 3), au/day
+        """
         position, velocity = state_from_elements(orbits.elements, jd_tdb)
         return ecliptic_to_icrs(position), ecliptic_to_icrs(velocity)
 
     def follow(
         self, orbits: Orbits, states: tuple[Floats, Floats], start_jd: float, end_jd: float
     ) -> tuple[Floats, Floats]:
-        """As of `Dynamics`."""
+        """As of `Dynamics`.
+
+        Parameters
+        ----------
+        orbits
+            n orbits; they are not used.
+        states
+            Heliocentric position (au) and velocity (au/day) at the start, (n, 3) each.
+        start_jd, end_jd
+            Julian dates, TDB, in either order.
+
+        Returns
+        -------
+        position : (n, 3), au
+            In the axes of the states; NaN where these are not finite.
+        velocity : (n, 3), au/day
+        """
         return propagate_state(*states, end_jd - start_jd)
 
     def error_arcsec(self, orbits: Orbits, jd_tdb: float) -> Floats:
-        """As of `Dynamics`."""
+        """As of `Dynamics`.
+
+        Parameters
+        ----------
+        orbits
+            n orbits.
+        jd_tdb
+            Julian date, TDB.
+
+        Returns
+        -------
+        (n,), arcsec
+            1 sigma, seen from the Sun: what the planets do and what the catalogue does not know,
+            added in squares.
+        """
         return np.hypot(
             self.model_error_arcsec(orbits, jd_tdb), catalogue_error_arcsec(orbits, jd_tdb)
         )
 
     @staticmethod
     def model_error_arcsec(orbits: Orbits, jd_tdb: float) -> Floats:
-        """What leaving out the planets costs, (n,), arcsec, 1 sigma."""
+        """What leaving out the planets costs, (n,), arcsec, 1 sigma.
+
+        Parameters
+        ----------
+        orbits
+            n orbits; only their epochs count.
+        jd_tdb
+            Julian date, TDB.
+
+        Returns
+        -------
+        (n,), arcsec
+            0 at an orbit's epoch, 6 after 100 days either way.
+        """
         days = np.abs(jd_tdb - orbits.epoch_jd)
         return np.asarray(6.0 * (days / 100.0) ** 2.2)
 

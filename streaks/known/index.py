@@ -128,8 +128,14 @@ class NightIndex:
 
         Parameters
         ----------
+        ra_deg, dec_deg
+            The place, ICRS.
+        radius_arcsec
+            About it; below 0 finds nothing.
         time
             MID-exposure.
+        exposure_s
+            Length of the exposure, over which the predicted trails go.
         observatory
             Where from; the night's own by default.
         limiting_mag
@@ -183,11 +189,26 @@ class NightIndex:
     ) -> QTable:
         """What is within the circle around an image at its mid-exposure.
 
+        Parameters
+        ----------
+        frame
+            Its WCS, mid-exposure, exposure and observatory are used; the night's own observatory
+            where it names none.
+        margin_arcsec
+            What the radius of the circle around the image is larger by.
+        limiting_mag
+            As in `near`.
+
         Returns
         -------
         QTable
             As of `near`, with ``sep`` from the image's centre; no rows for an image that does
             not say where or when it was taken.
+
+        Raises
+        ------
+        CatalogueError
+            For an image taken more than half a day from the night's time.
         """
         if frame.wcs is None or frame.time is None:
             return self.near(0.0, 0.0, -1.0, Time(self.jd_tdb, format="jd", scale="tdb"))

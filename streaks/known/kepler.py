@@ -38,6 +38,21 @@ class Elements(NamedTuple):
 
     It stays regular for parabolas, which have no mean anomaly. Distances are au, angles radians,
     ``tp_jd`` the time of perihelion in the same scale as other times.
+
+    Parameters
+    ----------
+    q_au
+        Distance at perihelion.
+    e
+        Eccentricity: below 1 an ellipse, 1 a parabola, above a hyperbola.
+    incl_rad
+        Inclination.
+    node_rad
+        Longitude of the ascending node.
+    argperi_rad
+        Argument of perihelion.
+    tp_jd
+        Julian date of a passage through perihelion.
     """
 
     q_au: Floats
@@ -89,6 +104,8 @@ def propagate_state(
     position, velocity : (n, 3), au and au/day
     dt_days : scalar or (n,)
         May be negative.
+    gm : au^3/day^2
+        Of the central body; the Sun's by default.
 
     Returns
     -------

@@ -158,6 +158,21 @@ class NBody:
     ) -> tuple[Floats, Floats]:
         """As of `Dynamics`; the orbits' names tell which of them are perturbers themselves.
 
+        Parameters
+        ----------
+        orbits
+            n orbits; only their designations are used.
+        states
+            Heliocentric position (au) and velocity (au/day) at the start, ICRS axes, (n, 3) each.
+        start_jd, end_jd
+            Julian dates, TDB, in either order.
+
+        Returns
+        -------
+        position : (n, 3), au
+            Heliocentric, ICRS axes. NaN for an orbit that runs into the Sun or a planet.
+        velocity : (n, 3), au/day
+
         Raises
         ------
         CatalogueError

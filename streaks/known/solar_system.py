@@ -134,6 +134,19 @@ class SeriesEphemeris:
     def state(self, body: str, jd_tdb: ArrayLike) -> tuple[Floats, Floats]:
         """As of `Ephemeris`.
 
+        Parameters
+        ----------
+        body
+            ``sun``, ``moon``, or a planet's name in small letters.
+        jd_tdb : scalar or (...)
+            Julian dates, TDB.
+
+        Returns
+        -------
+        position : (..., 3), au
+            Barycentric, ICRS axes.
+        velocity : (..., 3), au/day
+
         Raises
         ------
         CatalogueError

@@ -34,7 +34,15 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class CatalogueAge:
-    """How old a catalogue is, in days: since it was made, and since its orbits' epoch."""
+    """How old a catalogue is, in days: since it was made, and since its orbits' epoch.
+
+    Parameters
+    ----------
+    made_days
+        Since it was made; NaN where that is unknown, which counts as stale.
+    epoch_days
+        From its orbits' epoch to today; below 0 for an epoch to come.
+    """
 
     made_days: float
     epoch_days: float
