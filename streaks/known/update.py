@@ -39,9 +39,9 @@ class CatalogueAge:
     Parameters
     ----------
     made_days
-        Since it was made; NaN where that is unknown, which counts as stale.
+        Since it was made. Above 30 it is stale, as is NaN.
     epoch_days
-        From its orbits' epoch to today; below 0 for an epoch to come.
+        From today to the median epoch of its orbits: below 0 for one that is past.
     """
 
     made_days: float
