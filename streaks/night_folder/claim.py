@@ -35,6 +35,11 @@ def claim_folder(folder: NightFolder) -> None:
 
     A night of an older version has no mark: it is known by its ledger or its settings.
 
+    Parameters
+    ----------
+    folder
+        The night's; its parents are made too.
+
     Raises
     ------
     OutputError
@@ -59,7 +64,18 @@ def claim_folder(folder: NightFolder) -> None:
 
 
 def clear_places(folder: NightFolder) -> None:
-    """Put aside what lies where the night's own files and folders go and is of another kind."""
+    """Put aside what lies where the night's own files and folders go and is of another kind.
+
+    Parameters
+    ----------
+    folder
+        The night's.
+
+    Raises
+    ------
+    OutputError
+        If a thing cannot be renamed.
+    """
     for path in (*folder.night_files, *folder.kept_files):
         _put_aside_unless(path, os.path.isfile(path))
     for place in folder.all_places:
@@ -67,13 +83,37 @@ def clear_places(folder: NightFolder) -> None:
 
 
 def clear_outputs(folder: NightFolder, image: str) -> None:
-    """Put aside what lies where a frame's files go and is no file."""
+    """Put aside what lies where a frame's files go and is no file.
+
+    Parameters
+    ----------
+    folder
+        The night's.
+    image
+        Name of the frame.
+
+    Raises
+    ------
+    OutputError
+        If a thing cannot be renamed.
+    """
     for path in folder.outputs(image):
         _put_aside_unless(path, os.path.isfile(path))
 
 
 def discard(path: Path) -> None:
-    """Delete a file of ours that is damaged; what is no file is put aside."""
+    """Delete a file of ours that is damaged; what is no file is put aside.
+
+    Parameters
+    ----------
+    path
+        Of the file; nothing happens where there is none.
+
+    Raises
+    ------
+    OutputError
+        If it is no file and cannot be renamed.
+    """
     _put_aside_unless(path, os.path.isfile(path))
     # Unlike `unlink`, false for a name that is too long for the file system.
     if os.path.lexists(path):
@@ -82,6 +122,18 @@ def discard(path: Path) -> None:
 
 def put_aside(path: Path, what: str = "aside") -> Path:
     """Give a thing another name in its folder, by the time, and return that.
+
+    Parameters
+    ----------
+    path
+        Of a file, folder or link.
+    what
+        Goes into the new name, between the old one and the time.
+
+    Returns
+    -------
+    Path
+        Where it is now: in the same folder, its suffix kept.
 
     Raises
     ------

@@ -93,6 +93,11 @@ def outputs_are_whole(folder: NightFolder, image: str, *, verify: bool = False) 
         Of the night; of the frame.
     verify
         Read tables and cutouts to their end, rather than only what closes the files.
+
+    Returns
+    -------
+    bool
+        False also where a file is empty, or is of another kind.
     """
     if not all(path.is_file() and path.stat().st_size for path in folder.outputs(image)):
         return False
@@ -113,6 +118,16 @@ def opened_part(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
 
     As a single file: a reader of data sets would take folder names for columns. Open before, for a
     pipe would be waited for, and Arrow takes no path that is not UTF-8.
+
+    Parameters
+    ----------
+    path
+        Of the table.
+
+    Yields
+    ------
+    ParquetFile
+        Open until the block is left.
     """
     import pyarrow.parquet as pq
 
@@ -121,7 +136,19 @@ def opened_part(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What `save_result` put into a frame's table; empty when that is missing or damaged."""
+    """What `save_result` put into a frame's table; empty when that is missing or damaged.
+
+    Parameters
+    ----------
+    path
+        Of the frame's table.
+
+    Returns
+    -------
+    dict
+        ``settings, digest, version, notes`` as the run gave them, and ``about``, a dict of the
+        frame's plain values.
+    """
     from streaks.arrow import arrow_to_table
 
     try:
@@ -134,7 +161,15 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def save_cutouts(path: Path, cutouts: Cutouts) -> None:
-    """Write an ``.npz`` stack; not compressed, for noise does not compress."""
+    """Write an ``.npz`` stack; not compressed, for noise does not compress.
+
+    Parameters
+    ----------
+    path
+        To write; what was there is replaced when the new file is whole.
+    cutouts
+        Of n streaks. Science, reference and FWHM are left out where they are None.
+    """
     arrays: dict[str, NDArray[Any]] = {
         "difference": cutouts.difference,
         "mask": cutouts.mask,
@@ -157,6 +192,11 @@ def load_cutouts(path: Path, *, beside: bool = True) -> Cutouts:
         Of the file.
     beside
         With science and reference, where it has them; they are half of what there is to read.
+
+    Returns
+    -------
+    Cutouts
+        One a streak, in the order of the frame's table.
 
     Raises
     ------

@@ -12,7 +12,15 @@ __all__ = ["NightFolder"]
 
 @dataclass(frozen=True)
 class NightFolder:
-    """The layout of a night's folder: names only, nothing is opened here."""
+    """The layout of a night's folder: names only, nothing is opened here.
+
+    Parameters
+    ----------
+    root
+        The night's folder itself; it need not be there.
+    streak_masks
+        Whether frames leave a mask of their streaks too.
+    """
 
     root: Path
     #: Whether frames leave a mask of their streaks too.
@@ -120,25 +128,95 @@ class NightFolder:
         return tuple(path.parent for path in self.outputs("any"))
 
     def part_of_night(self, number: int, n_parts: int) -> NightFolder:
-        """The folder of one of several runs that share a night's frames."""
+        """The folder of one of several runs that share a night's frames.
+
+        Parameters
+        ----------
+        number
+            Of the run, written with as many digits as `n_parts` has.
+        n_parts
+            How many runs share the night.
+
+        Returns
+        -------
+        NightFolder
+            Within this one, ``part-2-of-4`` for instance.
+        """
         name = f"part-{number:0{len(str(n_parts))}d}-of-{n_parts}"
         return NightFolder(self.root / name, self.streak_masks)
 
     def part(self, image: str) -> Path:
-        """The streaks of one frame."""
+        """The streaks of one frame.
+
+        Parameters
+        ----------
+        image
+            Name of the frame, unique in the night.
+
+        Returns
+        -------
+        Path
+            Of a Parquet file.
+        """
         return self.root / "parts" / f"{image}.parquet"
 
     def cutouts(self, image: str) -> Path:
+        """Cutouts of the streaks of one frame.
+
+        Parameters
+        ----------
+        image
+            Name of the frame, unique in the night.
+
+        Returns
+        -------
+        Path
+            Of an ``.npz`` stack.
+        """
         return self.root / "cutouts" / f"{image}.npz"
 
     def overview(self, image: str) -> Path:
+        """The picture of one frame.
+
+        Parameters
+        ----------
+        image
+            Name of the frame, unique in the night.
+
+        Returns
+        -------
+        Path
+            Of a JPEG.
+        """
         return self.root / "overviews" / f"{image}.jpg"
 
     def streak_mask(self, image: str) -> Path:
-        """FITS with a STREAK plane, where it is asked for."""
+        """FITS with a STREAK plane, where it is asked for.
+
+        Parameters
+        ----------
+        image
+            Name of the frame, unique in the night.
+
+        Returns
+        -------
+        Path
+            Whether masks are asked for or not.
+        """
         return self.root / "masks" / f"{image}.fits"
 
     def outputs(self, image: str) -> tuple[Path, ...]:
-        """All that one frame leaves."""
+        """All that one frame leaves.
+
+        Parameters
+        ----------
+        image
+            Name of the frame, unique in the night.
+
+        Returns
+        -------
+        tuple of Path
+            Table, cutouts, overview and, where `streak_masks` is set, the mask.
+        """
         always = self.part(image), self.cutouts(image), self.overview(image)
         return (*always, self.streak_mask(image)) if self.streak_masks else always

@@ -92,10 +92,18 @@ class Entry:
         Class of the error and its message; empty when done.
     notes
         Warnings on the way, one a line.
+    n_streaks
+        Rows of the frame's table; 0 when it failed.
+    seconds
+        The frame took.
     stages
         Seconds of each stage.
     about
         Plain values of the frame.
+    version
+        Of the program that did it.
+    updated
+        When it was entered, UTC, ISO 8601; `Ledger.record` sets it.
     """
 
     image: str
@@ -116,21 +124,45 @@ class Entry:
 
 
 class Ledger:
-    """An open ledger; make it with `open_ledger`."""
+    """An open ledger; make it with `open_ledger`.
+
+    Parameters
+    ----------
+    database
+        Of `open_ledger`, which also closes it.
+    """
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def entries(self) -> list[Entry]:
-        """All frames, by name."""
+        """All frames, by name.
+
+        Returns
+        -------
+        list of Entry
+            Without damaged rows.
+        """
         return [entry for _, _, entry in self._rows() if entry is not None]
 
     def damaged(self) -> list[str]:
-        """What rows call themselves that hold what no run wrote; `entries` leaves them out."""
+        """What rows call themselves that hold what no run wrote; `entries` leaves them out.
+
+        Returns
+        -------
+        list of str
+            Cut to 100 characters.
+        """
         return [name for _, name, entry in self._rows() if entry is None]
 
     def drop_damaged(self) -> list[str]:
-        """Delete such rows; what they called themselves."""
+        """Delete such rows; what they called themselves.
+
+        Returns
+        -------
+        list of str
+            As `damaged` gave them before.
+        """
         damaged = [(number, name) for number, name, entry in self._rows() if entry is None]
         if damaged:
             with self._database:
@@ -150,7 +182,13 @@ class Ledger:
             yield number, str(values["image"])[:100], _entry(values)
 
     def record(self, entry: Entry) -> None:
-        """Enter a frame, in place of what was there for it."""
+        """Enter a frame, in place of what was there for it.
+
+        Parameters
+        ----------
+        entry
+            Of the frame. Its ``updated`` is set to now, UTC.
+        """
         values = {**vars(entry), "updated": datetime.now(UTC).isoformat(timespec="seconds")}
         for name in ("stages", "about"):
             values[name] = json.dumps(dict(values[name]), sort_keys=True, default=str)
@@ -164,7 +202,13 @@ class Ledger:
             )
 
     def forget(self, image: str) -> None:
-        """Forget a frame: it is done again."""
+        """Forget a frame: it is done again.
+
+        Parameters
+        ----------
+        image
+            Name of the frame; one that the ledger does not know is no error.
+        """
         with self._database:
             self._database.execute("DELETE FROM frames WHERE image = ?", (image,))
 
@@ -172,6 +216,16 @@ class Ledger:
 @contextmanager
 def open_ledger(path: Path) -> Iterator[Ledger]:
     """The ledger of a night, made when it is not there.
+
+    Parameters
+    ----------
+    path
+        Of the file; its folder must be there.
+
+    Yields
+    ------
+    Ledger
+        Open until the block is left. SQLite's errors within the block are raised as below.
 
     Raises
     ------
@@ -222,7 +276,19 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether the file is there and is no sound database, or has not a ledger's tables."""
+    """Whether the file is there and is no sound database, or has not a ledger's tables.
+
+    Parameters
+    ----------
+    path
+        Of the ledger.
+
+    Returns
+    -------
+    bool
+        False for a missing or empty file, a newer version's, and one that only cannot be read now
+        (locked, no permission).
+    """
     if not path.is_file() or path.stat().st_size == 0:
         return False
     with path.open("rb") as file:
@@ -298,12 +364,34 @@ def _check_version(database: sqlite3.Connection, path: Path) -> None:
 
 
 def plain_text(text: str) -> str:
-    """Text that UTF-8 can hold: bytes of a file's name that are none are written ``\\udcff``."""
+    """Text that UTF-8 can hold: bytes of a file's name that are none are written ``\\udcff``.
+
+    Parameters
+    ----------
+    text
+        A name as Python reads it from the file system, or words that quote one.
+
+    Returns
+    -------
+    str
+        The same where it was plain already.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def is_there(path: str) -> bool:
-    """Whether a file of a ledger's path is there."""
+    """Whether a file of a ledger's path is there.
+
+    Parameters
+    ----------
+    path
+        As `plain_text` wrote it: bytes that are no UTF-8 as ``\\udcff``, or as they are.
+
+    Returns
+    -------
+    bool
+        True for a folder too.
+    """
     raw = _NOT_UTF8.sub(lambda found: chr(int(found[1], 16)), path)
     return os.path.exists(path) or os.path.exists(raw)
 

@@ -32,6 +32,20 @@ def held_folder(
     files and is of another kind; finished frames are known by their own tables. Without `mend`
     nothing is put aside.
 
+    Parameters
+    ----------
+    folder
+        The night's; it is made where it is not there.
+    restart
+        Delete first what frames left here, the ledger and the settings; other things stay.
+    mend
+        Put aside what is damaged or in the way, and drop damaged rows of the ledger.
+
+    Yields
+    ------
+    Ledger
+        Open and locked until the block is left.
+
     Raises
     ------
     OutputError
@@ -58,14 +72,26 @@ def held_folder(
 
 
 class FolderWatch:
-    """Notices when a folder is removed or replaced under a run."""
+    """Notices when a folder is removed or replaced under a run.
+
+    Parameters
+    ----------
+    folder
+        The night's, its ledger made.
+    """
 
     def __init__(self, folder: NightFolder) -> None:
         self._folder = folder
         self._known = self._identity()
 
     def check(self) -> None:
-        """Raise `OutputError` unless the ledger is the file that it was."""
+        """Raise `OutputError` unless the ledger is the file that it was.
+
+        Raises
+        ------
+        OutputError
+            If the ledger is gone or is another file.
+        """
         if self._identity() != self._known:
             raise OutputError(
                 f"{self._folder.root} was removed or replaced while the night ran; "

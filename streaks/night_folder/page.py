@@ -90,7 +90,23 @@ def _title(name: str) -> str:
 
 
 def summarise(night: Night, *, seconds: float = math.nan, command: str = "") -> NightSummary:
-    """What a finished night says of itself at the top of its page."""
+    """What a finished night says of itself at the top of its page.
+
+    Parameters
+    ----------
+    night
+        Of `read_night`.
+    seconds
+        How long the run took. NaN takes the sum over frames, longer than the run where several
+        processes shared it.
+    command
+        What was typed; empty for none.
+
+    Returns
+    -------
+    NightSummary
+        With empty words for what the run did not note of itself.
+    """
     run = night.run
     settings = run.get("settings")
     if not math.isfinite(seconds) and "seconds" in night.frames.colnames:

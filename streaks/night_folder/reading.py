@@ -54,21 +54,78 @@ class Night:
         return self.folder.root.name
 
     def cutouts(self, image: str, *, beside: bool = True) -> Cutouts:
-        """Cutouts of one frame's streaks, in the table's order; science and reference if asked."""
+        """Cutouts of one frame's streaks, in the table's order; science and reference if asked.
+
+        Parameters
+        ----------
+        image
+            Name of the frame.
+        beside
+            With science and reference, where the file has them.
+
+        Returns
+        -------
+        Cutouts
+            One a streak.
+
+        Raises
+        ------
+        ReadError
+            If the file is missing or damaged.
+        """
         return load_cutouts(self.folder.cutouts(image), beside=beside)
 
     def cutout(self, image: str, name: str) -> Cutouts:
-        """The cutout of one streak, as a stack of one; no more is read than that."""
+        """The cutout of one streak, as a stack of one; no more is read than that.
+
+        Parameters
+        ----------
+        image
+            Name of the frame.
+        name
+            The streak's ``streak_id``.
+
+        Returns
+        -------
+        Cutouts
+            A stack of one.
+
+        Raises
+        ------
+        ReadError
+            If the file is missing or damaged, or has no such streak.
+        """
         return load_cutout(self.folder.cutouts(image), name)
 
     def overview(self, image: str) -> bytes | None:
-        """The picture (JPEG) of one frame, or None when there is none."""
+        """The picture (JPEG) of one frame, or None when there is none.
+
+        Parameters
+        ----------
+        image
+            Name of the frame.
+
+        Returns
+        -------
+        bytes or None
+            The file's content, not decoded.
+        """
         path = self.folder.overview(image)
         return path.read_bytes() if path.is_file() else None
 
 
 def read_night(path: str | os.PathLike[str]) -> Night:
     """A night's tables and where its pictures are.
+
+    Parameters
+    ----------
+    path
+        Of the folder that ``streaks night -o`` wrote.
+
+    Returns
+    -------
+    Night
+        Tables are in memory; cutouts and pictures stay on disk until they are asked for.
 
     Raises
     ------
@@ -96,6 +153,16 @@ def _run(folder: NightFolder) -> dict[str, Any]:
 
 def read_settings_file(folder: NightFolder) -> dict[str, Any]:
     """What a run noted of itself: what decided its results, version, and when it began.
+
+    Parameters
+    ----------
+    folder
+        The night's.
+
+    Returns
+    -------
+    dict
+        The object of ``settings.json``.
 
     Raises
     ------
@@ -130,6 +197,11 @@ def read_cutouts(
         frames without any are not opened.
     batch
         Cutouts a batch; the last may have fewer.
+
+    Returns
+    -------
+    iterator of (QTable, Cutouts)
+        The checks of `batch` and `rows` are made at the call, the reading as batches are asked for.
 
     Yields
     ------

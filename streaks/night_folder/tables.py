@@ -52,7 +52,17 @@ _NUMBERS = {
 
 @dataclass(frozen=True)
 class NightCounts:
-    """How much a night's tables hold: streaks, streaks of each label, objects of several."""
+    """How much a night's tables hold: streaks, streaks of each label, objects of several.
+
+    Parameters
+    ----------
+    n_streaks
+        Rows of the night's table.
+    by_class
+        How many of them have each label; the empty label where they were not classified.
+    n_tracklets
+        Objects of several streaks.
+    """
 
     n_streaks: int
     by_class: Mapping[str, int]
@@ -60,7 +70,13 @@ class NightCounts:
 
 
 class PartReader:
-    """The tables of single frames; each is read from disk once, and again when it is done anew."""
+    """The tables of single frames; each is read from disk once, and again when it is done anew.
+
+    Parameters
+    ----------
+    folder
+        The night's.
+    """
 
     def __init__(self, folder: NightFolder) -> None:
         self.folder = folder
@@ -95,7 +111,19 @@ class PartReader:
         return damaged
 
     def streaks(self, images: Sequence[str]) -> QTable:
-        """The streaks of these frames as one table, in this order."""
+        """The streaks of these frames as one table, in this order.
+
+        Parameters
+        ----------
+        images
+            Names of frames that `load` has read.
+
+        Returns
+        -------
+        QTable
+            Of no rows, with all columns, for no frames. A column that some frames lack is masked
+            there.
+        """
         import pyarrow as pa
 
         from streaks.arrow import arrow_to_table
@@ -170,6 +198,11 @@ def write_night_tables(
         Plain values that go into each table: what decided it.
     ades
         What the ADES files say of observer and telescope.
+
+    Returns
+    -------
+    NightCounts
+        Of what was written.
     """
     folder = parts.folder
     done = [entry for entry in entries if entry.state == DONE]
@@ -195,6 +228,11 @@ def write_night_tables(
 
 def frames_table(entries: Sequence[Entry]) -> QTable:
     """One row a frame, in the ledger's order.
+
+    Parameters
+    ----------
+    entries
+        Of the ledger, in its order.
 
     Returns
     -------
