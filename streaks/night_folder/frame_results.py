@@ -169,6 +169,11 @@ def save_cutouts(path: Path, cutouts: Cutouts) -> None:
         To write; what was there is replaced when the new file is whole.
     cutouts
         Of n streaks. Science, reference and FWHM are left out where they are None.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written to, or is full.
     """
     arrays: dict[str, NDArray[Any]] = {
         "difference": cutouts.difference,
