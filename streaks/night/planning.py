@@ -37,7 +37,17 @@ _LASTING = frozenset({"ReadError", "FrameError"})
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to do, and what earlier runs have done of the frames that are given."""
+    """What is to do, and what earlier runs have done of the frames that are given.
+
+    Parameters
+    ----------
+    todo
+        Frames to do, in the order given.
+    n_done
+        Frames given that need nothing.
+    n_failed
+        Frames given that failed before and would fail again.
+    """
 
     todo: list[FrameWork]
     n_done: int
@@ -59,6 +69,25 @@ def make_plan(
     know (it was lost, or the run died before it was told) are taken over. A finished frame whose
     results are cut short is done again; with `verify` they are read to the end for that. What lies
     where its results go, and is no file, is put aside.
+
+    Parameters
+    ----------
+    frames
+        All of the night.
+    ledger
+        Of the night, open.
+    folder
+        Where results lie.
+    fingerprint
+        Of all that decides results; frames done with another one are done again.
+    verify
+        Read results of finished frames to their end.
+
+    Returns
+    -------
+    Plan
+        A frame whose name an earlier run gave to another file has a hash of its path behind its
+        name.
     """
     entries = ledger.entries()
     by_path = {entry.path: entry for entry in entries}
@@ -138,7 +167,18 @@ def _taken_over(
 
 
 def path_text(files: FrameFiles) -> str:
-    """The image's absolute path as ledger and tables have it."""
+    """The image's absolute path as ledger and tables have it.
+
+    Parameters
+    ----------
+    files
+        Of the frame.
+
+    Returns
+    -------
+    str
+        Links are not followed; bytes that are no UTF-8 are written out, as `plain_text` does.
+    """
     return plain_text(str(files.image.absolute()))
 
 

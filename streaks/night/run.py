@@ -184,6 +184,11 @@ def run_night(
     progress
         Called after each frame.
 
+    Returns
+    -------
+    NightRun
+        What became of the frames. Frames that failed are named in it and raise nothing.
+
     Raises
     ------
     ReadError
@@ -267,7 +272,18 @@ class NightRunner:
         self._restart = False
 
     def opened(self, *, restart: bool = False) -> NightRunner:
-        """Itself, to be entered: it then holds the folder and the workers."""
+        """Itself, to be entered: it then holds the folder and the workers.
+
+        Parameters
+        ----------
+        restart
+            Delete first what an earlier run did here.
+
+        Returns
+        -------
+        NightRunner
+            Nothing is touched before it is entered.
+        """
         self._restart = restart
         return self
 
@@ -298,6 +314,20 @@ class NightRunner:
             All of the night, those of earlier rounds too.
         verify
             Read all results of finished frames, and do those again that are damaged.
+
+        Returns
+        -------
+        NightRun
+            What became of the frames; its numbers are of the whole folder, earlier runs' frames
+            included.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written to, is full, is removed meanwhile, or results are
+            damaged as soon as they are written.
+        StreaksError
+            If a worker cannot be set up.
         """
         start = time.monotonic()
         for _ in range(_MAX_ROUNDS):

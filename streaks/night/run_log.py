@@ -19,13 +19,32 @@ __all__ = ["RunLog", "metrics_text", "opened_log", "write_metrics"]
 
 
 class RunLog:
-    """One JSON object a line: ``time``, ``event``, and what belongs to it."""
+    """One JSON object a line: ``time``, ``event``, and what belongs to it.
+
+    Parameters
+    ----------
+    stream
+        Text file to add to; `opened_log` closes it.
+    """
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def tell(self, event: str, **values: Any) -> None:
-        """Add a line, at once on its way to disk."""
+        """Add a line, at once on its way to disk.
+
+        Parameters
+        ----------
+        event
+            What happened, a word.
+        **values
+            What belongs to it; NaN and infinities become null, and what is no JSON its text.
+
+        Raises
+        ------
+        OutputError
+            If the line cannot be written: a full disk, for instance.
+        """
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps(_finite({"time": now, "event": event, **values}), default=str)
         try:
@@ -38,7 +57,20 @@ class RunLog:
             ) from None
 
     def frame(self, entry: Entry, **values: Any) -> None:
-        """A frame that is done or failed."""
+        """A frame that is done or failed.
+
+        Parameters
+        ----------
+        entry
+            Of the ledger.
+        **values
+            Other numbers for the line.
+
+        Raises
+        ------
+        OutputError
+            If the line cannot be written.
+        """
         self.tell(
             "frame",
             image=entry.image,
@@ -55,6 +87,16 @@ class RunLog:
 @contextmanager
 def opened_log(folder: NightFolder) -> Iterator[RunLog]:
     """The log of a night; a new run adds to what is there.
+
+    Parameters
+    ----------
+    folder
+        The night's; it must be there.
+
+    Yields
+    ------
+    RunLog
+        Open until the block is left.
 
     Raises
     ------
@@ -74,7 +116,20 @@ def opened_log(folder: NightFolder) -> Iterator[RunLog]:
 
 
 def write_metrics(folder: NightFolder, counts: Mapping[str, float | Mapping[str, float]]) -> None:
-    """Write the counts where Prometheus's node exporter can pick them up."""
+    """Write the counts where Prometheus's node exporter can pick them up.
+
+    Parameters
+    ----------
+    folder
+        The night's; its name is the label.
+    counts
+        As `metrics_text` takes them.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written to, or is full.
+    """
     with written_whole(folder.metrics) as beside:
         beside.write_text(metrics_text(counts, plain_text(folder.root.name)), encoding="utf-8")
 
@@ -88,6 +143,11 @@ def metrics_text(counts: Mapping[str, float | Mapping[str, float]], night: str) 
         By name without prefix; ``frames`` by state, ``streaks`` by class, single numbers.
     night
         Goes into each line as a label.
+
+    Returns
+    -------
+    str
+        Gauges named ``streaks_night_...``, with the time of writing (Unix seconds) as the last.
     """
     lines = []
     for name, value in {**counts, "updated_timestamp_seconds": time.time()}.items():

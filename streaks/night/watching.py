@@ -110,6 +110,11 @@ def arriving_frames(
         Time between looks, s; more where looking takes long.
     sleep
         What waits.
+
+    Yields
+    ------
+    list of FrameFiles
+        All that are there, those of earlier lists too.
     """
     given = list(inputs)
     before: dict[str, str] = {}
@@ -162,6 +167,11 @@ class Notifier:
         ----------
         streaks
             Of a night, with ``p_asteroid``; those matched with a known object are left out.
+
+        Returns
+        -------
+        int
+            How many were told of now; 0 for streaks that were not classified.
         """
         if "p_asteroid" not in streaks.colnames:
             return 0

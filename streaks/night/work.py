@@ -31,7 +31,15 @@ _OVERVIEW_PX = 640
 
 @dataclass(frozen=True)
 class FrameWork:
-    """A frame to be done, and its files' signature when that was decided."""
+    """A frame to be done, and its files' signature when that was decided.
+
+    Parameters
+    ----------
+    files
+        Of the frame, under the name that it has in the night.
+    signature
+        Names, sizes and modification times of the files.
+    """
 
     files: FrameFiles
     signature: str
@@ -41,9 +49,28 @@ class FrameWork:
 class WorkDone:
     """What the ledger needs to know of a frame; tables and pictures are on disk by then.
 
-    ``worker``, ``memory_mb``, ``peak_mb`` and ``cpu_s`` tell who did it, what that process then
-    held and at most has held, and how long it computed: on a busy machine far less than the
-    seconds of its stages, which ``cpu_stages`` splits in the same way.
+    Parameters
+    ----------
+    digest
+        Hash of the content of the frame's files.
+    n_streaks
+        Rows of its table.
+    stages
+        Seconds of each stage, by the clock.
+    about
+        Plain values of the frame, and which version and classifier did it.
+    notes
+        Warnings on the way, one a line.
+    n_asteroids
+        Streaks labelled ``asteroid``; 0 where they were not classified.
+    worker
+        Host and process that did it.
+    memory_mb, peak_mb
+        MiB that this process held then, and at most since it began; NaN where unknown.
+    cpu_s
+        Seconds that it computed: on a busy machine far less than those of its stages.
+    cpu_stages
+        Those seconds for each stage.
     """
 
     digest: str
@@ -72,6 +99,12 @@ def prepare_work(
         What every frame is searched with.
     fingerprint
         Of all that decides results; it goes into each frame's table.
+
+    Returns
+    -------
+    callable
+        Does one frame: takes a `FrameWork`, writes what was found, gives a `WorkDone`. It raises
+        what the search of that frame raises.
     """
     searcher = search.prepare()
     # What did a frame stands with it, for another run may finish the night.

@@ -62,6 +62,11 @@ def dask_engine(
     time_limit_s
         A frame that takes longer is given up, and its worker started again.
 
+    Returns
+    -------
+    Engine
+        Connected to, or started, when there is something to do for the first time.
+
     Raises
     ------
     ConfigError

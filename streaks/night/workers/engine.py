@@ -56,7 +56,18 @@ class LocalEngine:
 
     @contextmanager
     def opened(self, setup: Callable[[], Callable[[Any], Any]]) -> Iterator[DoTasks]:
-        """A pool of processes, which start when there is something to do."""
+        """A pool of processes, which start when there is something to do.
+
+        Parameters
+        ----------
+        setup
+            Called once in each worker; gives the function that does a task. Picklable.
+
+        Yields
+        ------
+        DoTasks
+            Takes tasks and yields outcomes as they come; its workers end when the block is left.
+        """
         pool = WorkerPool(
             setup,
             workers=self.workers,

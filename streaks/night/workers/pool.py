@@ -47,7 +47,19 @@ _PATIENCE_S = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Outcome(Generic[Task, Answer]):
-    """What became of one task: an answer, or the kind and reason of a failure."""
+    """What became of one task: an answer, or the kind and reason of a failure.
+
+    Parameters
+    ----------
+    task
+        As it was given.
+    answer
+        What the task's function gave; None where it failed.
+    kind
+        Class of the error, or ``WorkerLost`` where the process died or was stopped; empty for none.
+    reason
+        The error's message, in one line.
+    """
 
     task: Task
     answer: Answer | None = None
@@ -115,6 +127,11 @@ class WorkerPool:
         ----------
         tasks
             Picklable.
+
+        Yields
+        ------
+        Outcome
+            One a task, in the order in which they end.
 
         Raises
         ------
@@ -292,7 +309,21 @@ def _death(code: int | None) -> str:
 
 
 def as_streaks_error(kind: str, reason: str) -> StreaksError:
-    """An error of this package by the name of its class, as far as there is such a class."""
+    """An error of this package by the name of its class, as far as there is such a class.
+
+    Parameters
+    ----------
+    kind
+        Name of the error's class.
+    reason
+        Its message.
+
+    Returns
+    -------
+    StreaksError
+        Not raised. Of that class where `streaks.errors` has it and it takes a message alone; else a
+        plain one, with `kind` in its message.
+    """
     found = getattr(errors, kind, None)
     if isinstance(found, type) and issubclass(found, StreaksError):
         try:
@@ -339,7 +370,20 @@ def _die_with_parent() -> None:
 
 
 def attempt(work: Callable[[Any], Any], task: Any) -> tuple[Any, ...]:
-    """``"done"`` and the answer, or ``"failed"`` with the error's kind and message."""
+    """``"done"`` and the answer, or ``"failed"`` with the error's kind and message.
+
+    Parameters
+    ----------
+    work
+        Does a task.
+    task
+        For it.
+
+    Returns
+    -------
+    tuple
+        Of two for an answer, of three for a failure. Nothing that is an `Exception` is raised.
+    """
     try:
         return _DONE, work(task)
     except Exception as error:
@@ -350,5 +394,16 @@ def attempt(work: Callable[[Any], Any], task: Any) -> tuple[Any, ...]:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message without line breaks; its class where it has none."""
+    """An error's message without line breaks; its class where it has none.
+
+    Parameters
+    ----------
+    error
+        Of any class.
+
+    Returns
+    -------
+    str
+        At most 1000 characters of the message.
+    """
     return " ".join(str(error).split())[:1000] or type(error).__name__
