@@ -318,8 +318,9 @@ class NightRunner:
         Returns
         -------
         NightRun
-            What became of the frames; its numbers are of the whole folder, earlier runs' frames
-            included.
+            Its counts of frames are of those given. Its counts of streaks are of the night's
+            tables, frames of earlier runs included; of this round alone where no tables are
+            written.
 
         Raises
         ------

@@ -121,8 +121,8 @@ class PartReader:
         Returns
         -------
         QTable
-            Of no rows, with all columns, for no frames. A column that some frames lack is masked
-            there.
+            Of no rows, with all columns, for no frames. Where a frame lacks a column that another
+            has, it holds NaN, empty text, 0 or False.
         """
         import pyarrow as pa
 
