@@ -27,7 +27,16 @@ import numpy as np
 from streaks.disk import Limits, parse_json
 from streaks.errors import ReadError
 
-__all__ = ["AVRO_MAGIC", "AvroRecord", "avro_message", "avro_packets", "avro_records"]
+__all__ = [
+    "AVRO_MAGIC",
+    "AvroBlock",
+    "AvroRecord",
+    "avro_blocks",
+    "avro_message",
+    "avro_packets",
+    "avro_records",
+    "block_records",
+]
 
 AVRO_MAGIC = b"Obj\x01"
 #: Real schemas have 10 to 30 kB.
@@ -151,6 +160,46 @@ def avro_records(stream: IO[bytes], name: str, *, size: int | None = None) -> It
     ReadError
         As `avro_packets` does.
     """
+    for block in avro_blocks(stream, name, size=size):
+        yield from block_records(block, name)
+
+
+@dataclass(frozen=True, eq=False)
+class AvroBlock:
+    """Some packets of a container file, not decoded yet.
+
+    Parameters
+    ----------
+    count
+        How many.
+    data
+        Their bytes, unpacked.
+    schema
+        The text of their schema.
+    """
+
+    count: int
+    data: bytes
+    schema: bytes
+
+
+def avro_blocks(stream: IO[bytes], name: str, *, size: int | None = None) -> Iterator[AvroBlock]:
+    """The blocks of an Avro container file, checked and unpacked; nothing is decoded.
+
+    Parameters
+    ----------
+    stream, name, size
+        As of `avro_packets`.
+
+    Yields
+    ------
+    AvroBlock
+
+    Raises
+    ------
+    ReadError
+        As `avro_packets` does, but for what only decoding finds.
+    """
     reader = _Reader(stream, name, size)
     if reader.take(4) != AVRO_MAGIC:
         raise ReadError(f"{name} is no Avro file; it does not begin with 'Obj' and a 1")
@@ -169,10 +218,33 @@ def avro_records(stream: IO[bytes], name: str, *, size: int | None = None) -> It
         _LIMITS.check(unpacked, reader.taken, name)
         if count * schema.least_bytes > len(block):
             raise ReadError(f"{name} has a block of {count} packets in {len(block)} bytes: damaged")
-        for value, raw in _packets(block, count, schema, name):
-            yield AvroRecord(value, raw, text, schema.name)
+        yield AvroBlock(count, block, text)
         if reader.take(_SYNC_BYTES) != sync:
             raise ReadError(f"{name} is damaged: a block does not end where it should")
+
+
+def block_records(block: AvroBlock, name: str) -> Iterator[AvroRecord]:
+    """The packets of a block.
+
+    Parameters
+    ----------
+    block
+        Of `avro_blocks`.
+    name
+        What errors call its file.
+
+    Yields
+    ------
+    AvroRecord
+
+    Raises
+    ------
+    ReadError
+        If it is damaged.
+    """
+    schema = _schema(block.schema)
+    for value, raw in _packets(block.data, block.count, schema, name):
+        yield AvroRecord(value, raw, block.schema, schema.name)
 
 
 class _Reader:

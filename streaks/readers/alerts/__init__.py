@@ -9,10 +9,13 @@ is named and counted, none is fatal. What is unpacked (archives, blocks, stamps)
 from streaks.readers.alerts.adapters import alert_of_record
 from streaks.readers.alerts.alert import Alert, Failure, PacketOrbit, PacketTrail, is_positive
 from streaks.readers.alerts.packets import (
+    Lump,
     Packet,
     PacketFailure,
     alert_files,
+    file_lumps,
     file_packets,
+    lump_packets,
     message_packet,
 )
 from streaks.readers.alerts.reading import read_alerts
@@ -22,6 +25,7 @@ from streaks.readers.alerts.stamps import StampBudget
 __all__ = [
     "Alert",
     "Failure",
+    "Lump",
     "Packet",
     "PacketFailure",
     "PacketOrbit",
@@ -30,8 +34,10 @@ __all__ = [
     "StampBudget",
     "alert_files",
     "alert_of_record",
+    "file_lumps",
     "file_packets",
     "is_positive",
+    "lump_packets",
     "message_packet",
     "read_alerts",
 ]
