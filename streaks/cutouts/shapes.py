@@ -33,8 +33,9 @@ _LONG_SIGMA = 2.0
 _STEPS = 20
 #: Steps end where they gain less than this share.
 _GAIN = 1e-4
-#: No PSF is a Gaussian: so much of the model's brightness is taken for its error.
-_MODEL_ERROR = 0.04
+#: No PSF is a Gaussian: so much of the model's brightness is taken for its error; more where the
+#: pixels' own variance, with the light's noise in it, is not told.
+_MODEL_ERROR, _MODEL_ERROR_UNTOLD = 0.05, 0.10
 #: Second moments that a fit may have, px**2.
 _LEAST_MOMENT, _MOST_MOMENT = 0.12, 400.0
 #: The PSF of a stamp is known to this share of its second moments.
@@ -42,10 +43,11 @@ _PSF_KNOWN = 0.16
 #: Results of one fit.
 _N_FITTED = 15
 
-#: Longer than this share of the FWHM is a trail (as `streaks.cutouts.elongation` has it).
-_SHORTEST = 0.9
-#: So many sigma make a bound.
-_SURE = 1.7
+#: Longer than this share of the FWHM is a trail (as `streaks.cutouts.elongation` has it); where no
+#: PSF is known the share that an elongated PSF (axes of 1.3 to 1) would have.
+_SHORTEST, _SHORTEST_UNKNOWN = 0.9, 1.25
+#: So many sigma make a bound, and elongation of fewer is none.
+_SURE, _NO_SIGN = 1.7, 2.0
 #: A fainter source is not told, S/N.
 _LEAST_SNR = 4.0
 #: Residuals of a plain point, chi-square a pixel.
@@ -53,7 +55,7 @@ _MOST_CHI2 = 2.0
 #: Second moments of a plain point, as shares of the PSF's.
 _NARROW, _WIDE = 0.6, 1.8
 #: FWHM of a plain point where no PSF is known, px.
-_USUAL_FWHM_PX = (1.7, 4.8)
+_USUAL_FWHM_PX = (1.4, 4.8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,8 @@ class Shapes:
     chi2 : (n,)
         Chi-square a pixel of what the fit leaves.
     is_point : (n,) bool
-        Surely shorter than a trail can be told, of the PSF's width, and nothing else beside it.
+        Of the PSF's width, nothing else beside it, and no trail: surely shorter, or without a sign
+        of length that noise does not make.
     """
 
     snr: NDArray[np.float64]
@@ -183,11 +186,15 @@ def _judged(fits: NDArray[np.float64], psf: NDArray[np.float64]) -> Shapes:
         fwhm = _FWHM_PER_SIGMA * np.sqrt(size)
         usual = np.where(
             known,
-            (short > _NARROW * size) & (long < _WIDE * size),
+            (short + 2.0 * np.sqrt(var_short) > _NARROW * size)
+            & (long - 2.0 * np.sqrt(var_long) < _WIDE * size),
             (fwhm > _USUAL_FWHM_PX[0]) & (fwhm < _USUAL_FWHM_PX[1]),
         )
         point = (snr >= _LEAST_SNR) & (fits[:, 12] < _MOST_CHI2) & usual
-        point &= bound < _SHORTEST * fwhm
+        short_of = np.where(known, _SHORTEST, _SHORTEST_UNKNOWN) * fwhm
+        sign = np.where(known, beyond / err, (ratio - 1.0) / ratio_err)
+        # What a longer look would not call a trail either: too short, or by noise.
+        point &= (bound < short_of) | ((sign < _NO_SIGN) & (length < short_of))
     theta = np.mod(np.degrees(np.where(known & (beyond > 0), turned, angle)), 180.0)
     return Shapes(
         snr, fwhm, ratio, ratio_err, length, length_err, theta, fits[:, 12], point.astype(bool)
@@ -344,7 +351,8 @@ def _evaluate(  # type: ignore[no-untyped-def]
     grad = np.zeros(6)
     slope = np.zeros(6)
     plain = noise * noise
-    model_error = (_MODEL_ERROR * peak) ** 2
+    share = _MODEL_ERROR if has_variance else _MODEL_ERROR_UNTOLD
+    model_error = (share * peak) ** 2
     for iy in range(max(0, int(y0) - reach), min(ny, int(y0) + reach + 1)):
         for ix in range(max(0, int(x0) - reach), min(nx, int(x0) + reach + 1)):
             v = image[iy, ix]
