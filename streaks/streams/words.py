@@ -40,6 +40,8 @@ PACKET_COLUMNS = (
     ColumnSpec("mjd", _F, "day", "mid-exposure, UTC, MJD"),
     ColumnSpec("ra", _F, "deg", "of the detection, ICRS"),
     ColumnSpec("dec", _F, "deg", "of the detection"),
+    ColumnSpec("x", _F, "pix", "place in its image, 0-based; NaN where the packet does not tell"),
+    ColumnSpec("y", _F, "pix", "place in its image"),
     ColumnSpec("observatory", _S, None, "MPC code"),
     ColumnSpec("band", _S, None, "filter"),
     ColumnSpec("mag", _F, "mag", "AB magnitude of the difference's brightness, of either sign"),
@@ -119,8 +121,11 @@ def packet_words(alerts: Sequence[Alert], keys: Sequence[str]) -> Words:
     dict
     """
     mjd = np.array([alert.mid_jd() - _MJD_ZERO for alert in alerts], dtype=float)
+    x, y = zip(*map(_place, alerts), strict=True) if alerts else ((), ())
     values: Words = {
         "alert_id": list(keys),
+        "x": x,
+        "y": y,
         "mjd": mjd,
         "time": _iso(mjd),
         "is_positive": [alert.is_positive is not False for alert in alerts],
@@ -135,6 +140,15 @@ def packet_words(alerts: Sequence[Alert], keys: Sequence[str]) -> Words:
             told = [getattr(alert, spec.name) for alert in alerts]
         found[spec.name] = np.asarray(told, dtype=spec.dtype)
     return found
+
+
+def _place(alert: Alert) -> tuple[float, float]:
+    """In the image, 0-based; ZTF and those after it count from 1."""
+    names, first = (("x", "y"), 0.0) if alert.survey == "rubin" else (("xpos", "ypos"), 1.0)
+    x, y = (alert.candidate.get(name) for name in names)
+    if isinstance(x, int | float) and isinstance(y, int | float):
+        return float(x) - first, float(y) - first
+    return math.nan, math.nan
 
 
 def _iso(mjd: np.ndarray) -> list[str]:
