@@ -22,8 +22,9 @@ from streaks.readers.alerts import Lump
 from streaks.streams.ledger import StreamLedger
 from streaks.streams.plan import AlertFilter
 from streaks.streams.pool import BatchPool
-from streaks.streams.sinks import Output, Sink, open_sink
+from streaks.streams.sinks import Output, Sink
 from streaks.streams.sources import Piece, Source
+from streaks.streams.targets import open_sink
 from streaks.streams.words import WORD_COLUMNS, select_words
 from streaks.streams.work import BatchResult, Poison
 

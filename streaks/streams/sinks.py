@@ -19,9 +19,10 @@ from streaks.errors import OutputError
 from streaks.streams.words import WORD_COLUMNS, Words, words_table
 from streaks.streams.work import StampBytes
 
-__all__ = ["AvroSink", "Output", "Sink", "TableSink", "open_sink", "spool_parts"]
+__all__ = ["TABLE_SUFFIXES", "AvroSink", "Output", "Sink", "TableSink", "plain_json", "spool_parts"]
 
-_TABLES = (".parquet", ".csv", ".ecsv", ".vot", ".fits", ".json")
+#: Formats of tables that are written.
+TABLE_SUFFIXES = (".parquet", ".csv", ".ecsv", ".vot", ".fits", ".json")
 #: A table of another format than Parquet is written in one piece.
 _MAX_ROWS_IN_MEMORY = 2_000_000
 
@@ -72,41 +73,6 @@ class Sink(Protocol):
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Make what is made at the end, of all that was written."""
         ...
-
-
-def open_sink(target: Path, work: Path, run_id: bytes) -> Sink:
-    """The sink that a path means by its suffix.
-
-    Parameters
-    ----------
-    target
-        ``.avro``, a table's suffix, or a folder's name without any.
-    work
-        The filter's own folder.
-    run_id
-        Sixteen bytes that mark what this filter wrote.
-
-    Returns
-    -------
-    Sink
-
-    Raises
-    ------
-    OutputError
-        If the suffix is none that is written.
-    """
-    suffix = target.suffix.lower()
-    if suffix == ".avro":
-        return AvroSink(target, run_id)
-    if suffix in _TABLES:
-        return TableSink(target, work / "spool")
-    if suffix == "" or target.is_dir():
-        from streaks.streams.night_sink import NightSink
-
-        return NightSink(target, work / "spool")
-    raise OutputError(
-        f"{target} is no output that is known; give .avro, {' '.join(_TABLES)}, or a folder"
-    )
 
 
 class AvroSink:
