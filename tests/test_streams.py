@@ -118,9 +118,9 @@ def test_a_night_folder_is_one_that_report_and_vet_open(alerts: Path, tmp_path: 
     (tmp_path / "night" / "report.html").unlink()
     assert main(["report", str(tmp_path / "night")]) == 0
     assert "ztf_11" in (tmp_path / "night" / "report.html").read_text()
-    from streaks.vetting.candidates import find_candidates
+    from streaks.vetting.candidates import read_candidates
 
-    assert find_candidates is not None
+    assert len(read_candidates(read_night(tmp_path / "night"))) == 12
 
 
 def test_conditions_ask_the_packet_too(alerts: Path, tmp_path: Path) -> None:

@@ -54,6 +54,11 @@ _LEAST_SNR = 4.0
 _MOST_CHI2 = 2.0
 #: Second moments of a plain point, as shares of the PSF's.
 _NARROW, _WIDE = 0.6, 1.8
+#: A Gaussian fitted to a uniform trail is longer than its second moments say. Lengths by the fit and
+#: true ones, in sigma of the PSF: least squares of a Gaussian to a box blurred by one.
+_FITTED = np.array([0.0, 0.502, 1.012, 2.088, 3.252, 4.483, 7.019, 9.563, 14.606, 19.61, 29.567,
+                    49.412, 99.024])  # fmt: skip
+_TRUE = np.array([0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 40.0, 80.0])
 #: FWHM of a plain point where no PSF is known, px.
 _USUAL_FWHM_PX = (1.4, 4.8)
 
@@ -71,8 +76,8 @@ class Shapes:
     elongation, elongation_err : (n,)
         Ratio of the longer axis to the shorter, and its 1-sigma error.
     length_px, length_err_px : (n,)
-        Of a uniform trail with these second moments, and its 1-sigma error: those of the PSF
-        taken off. 0 with the error as a bound where it is no longer than the PSF.
+        Of a uniform trail that such a Gaussian fits best, and its 1-sigma error: the PSF's second
+        moments are taken off. 0 with the error as a bound where it is no longer than the PSF.
     theta_deg : (n,)
         Direction of the longer axis, from +x towards +y, in [0, 180).
     chi2 : (n,)
@@ -180,9 +185,15 @@ def _judged(fits: NDArray[np.float64], psf: NDArray[np.float64]) -> Shapes:
         if_unknown = np.maximum(var_long + var_short - 2.0 * both, 0.0)
         err = np.sqrt(np.where(known, var_beyond, if_unknown))
         give = np.where(known, _PSF_KNOWN * size, 0.0)
-        length = np.sqrt(12.0 * np.maximum(beyond, 0.0))
-        bound = np.sqrt(12.0 * np.maximum(beyond + _SURE * err + give, 0.0))
-        length_err = np.where(length > 0, np.minimum(6.0 * np.hypot(err, give) / length, bound), bound)
+        by_fit = np.sqrt(12.0 * np.maximum(beyond, 0.0))
+        sigma = np.sqrt(size)
+        length = _true_length(by_fit, sigma)
+        bound = _true_length(np.sqrt(12.0 * np.maximum(beyond + _SURE * err + give, 0.0)), sigma)
+        length_err = np.where(
+            length > 0,
+            np.minimum(6.0 * np.hypot(err, give) / by_fit * (length / by_fit), bound),
+            bound,
+        )
         fwhm = _FWHM_PER_SIGMA * np.sqrt(size)
         usual = np.where(
             known,
@@ -199,6 +210,16 @@ def _judged(fits: NDArray[np.float64], psf: NDArray[np.float64]) -> Shapes:
     return Shapes(
         snr, fwhm, ratio, ratio_err, length, length_err, theta, fits[:, 12], point.astype(bool)
     )
+
+
+def _true_length(
+    by_fit: NDArray[np.float64], sigma: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Lengths of uniform trails from those of the Gaussians fitted to them, px."""
+    last = _TRUE[-1] / _FITTED[-1]
+    share = by_fit / sigma
+    found = np.where(share > _FITTED[-1], share * last, np.interp(share, _FITTED, _TRUE))
+    return np.asarray(found * sigma)
 
 
 def _axes(
