@@ -46,8 +46,8 @@ _N_FITTED = 15
 #: Longer than this share of the FWHM is a trail (as `streaks.cutouts.elongation` has it); where no
 #: PSF is known the share that an elongated PSF (axes of 1.3 to 1) would have.
 _SHORTEST, _SHORTEST_UNKNOWN = 0.9, 1.25
-#: So many sigma make a bound, and elongation of fewer is none.
-_SURE, _NO_SIGN = 1.7, 2.0
+#: So many sigma make a bound, and elongation of fewer is none, unless it is of so many FWHM.
+_SURE, _NO_SIGN, _NO_SIGN_WIDTHS = 1.7, 2.0, 2.0
 #: A fainter source is not told, S/N.
 _LEAST_SNR = 4.0
 #: Residuals of a plain point, chi-square a pixel.
@@ -205,7 +205,7 @@ def _judged(fits: NDArray[np.float64], psf: NDArray[np.float64]) -> Shapes:
         short_of = np.where(known, _SHORTEST, _SHORTEST_UNKNOWN) * fwhm
         sign = np.where(known, beyond / err, (ratio - 1.0) / ratio_err)
         # What a longer look would not call a trail either: too short, or by noise.
-        point &= (bound < short_of) | ((sign < _NO_SIGN) & (length < short_of))
+        point &= (bound < short_of) | ((sign < _NO_SIGN) & (length < _NO_SIGN_WIDTHS * fwhm))
     theta = np.mod(np.degrees(np.where(known & (beyond > 0), turned, angle)), 180.0)
     return Shapes(
         snr, fwhm, ratio, ratio_err, length, length_err, theta, fits[:, 12], point.astype(bool)
