@@ -7,9 +7,11 @@ thousand times. What the catalogue lacks is looked up in the orbit that the pack
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,10 +185,11 @@ class AlertChecker:
                 self._nights.pop(next(iter(self._nights)))
             time = Time(middle, format="mjd", scale="tdb")
             assert self.orbits is not None
-            self._nights[middle] = prepare_night(
-                self.orbits, time, _GEOCENTRE, dynamics=self._model, ephemeris=self._bodies,
-                cache=self.cache,
-            )  # fmt: skip
+            with _one_at_a_time(self.cache):
+                self._nights[middle] = prepare_night(
+                    self.orbits, time, _GEOCENTRE, dynamics=self._model, ephemeris=self._bodies,
+                    cache=self.cache,
+                )  # fmt: skip
         return self._nights[middle]
 
     def _ask_packets(
@@ -251,6 +254,23 @@ class AlertChecker:
                 continue
             found |= {i: answers[i] for i in rows}
         return found
+
+
+@contextmanager
+def _one_at_a_time(cache: Path | None) -> Iterator[None]:
+    """Processes that need one night: the first follows the orbits, the others read its states."""
+    if cache is None:
+        yield
+        return
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = (cache / "night.lock").open("a")
+    except OSError:  # a cache that cannot be written to is none
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _grouped(

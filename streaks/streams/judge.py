@@ -25,6 +25,8 @@ __all__ = ["Judge"]
 _SCALES = {"ztf": 1.012, "rubin": 0.2, "decam": 0.263, "winter": 1.13}
 #: FWHM that some PSF may have, px.
 _LEAST_FWHM_PX, _MOST_FWHM_PX = 0.8, 30.0
+#: What is surely a trail: so many FWHM and sigma long, with a fit as good as this.
+_LONG_WIDTHS, _LONG_SIGMA, _LONG_CHI2 = 2.0, 5.0, 2.0
 _CLASSES = tuple(spec.name for spec in CLASS_WORDS if spec.dtype is float)
 
 
@@ -76,13 +78,16 @@ class Judge:
             [i for i in range(n) if not point[i] and alerts[i].difference is not None], dtype=int
         )
         if self.classifier is not None and len(rows):
-            table = self._classified([alerts[i] for i in rows], shapes.fwhm_px[rows])
+            sure = _surely_trailed(shapes)[rows]
+            table = self._classified([alerts[i] for i in rows], shapes.fwhm_px[rows], sure)
             for name in _CLASSES:
                 found[name][rows] = np.asarray(table[name])
             label[rows], settled[rows] = np.asarray(table["label"]), "network"
         return {**found, "label": label, "settled": settled}
 
-    def _classified(self, alerts: Sequence[Alert], fwhm_px: NDArray[np.float64]) -> QTable:
+    def _classified(
+        self, alerts: Sequence[Alert], fwhm_px: NDArray[np.float64], sure: NDArray[np.bool_]
+    ) -> QTable:
         assert self.classifier is not None
         side = max(max(a.difference.shape) for a in alerts if a.difference is not None)
         n = len(alerts)
@@ -104,7 +109,7 @@ class Judge:
         widths = np.where(known & sane, fwhm_px, np.nan)
         names = tuple(str(i) for i in range(n))
         cutouts = Cutouts(difference, mask, names, fwhm_px=widths)
-        return classify_cutouts(self.classifier, cutouts, mix=self.mix)
+        return classify_cutouts(self.classifier, cutouts, mix=self.mix, sure_trails=sure)
 
     def _known(self, alerts: Sequence[Alert]) -> Words:
         n = len(alerts)
@@ -120,6 +125,17 @@ class Judge:
         for name in ("name", "orbit", "verdict", "note"):
             found[name] = np.asarray(checked[name], dtype=str)
         return found
+
+
+def _surely_trailed(shapes: Shapes) -> NDArray[np.bool_]:
+    """What a single Gaussian tells to be long: by far, and leaving little."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(
+            (shapes.length_px > _LONG_WIDTHS * shapes.fwhm_px)
+            & (shapes.length_px > _LONG_SIGMA * shapes.length_err_px)
+            & (shapes.chi2 < _LONG_CHI2)
+            & (shapes.fwhm_px < _MOST_FWHM_PX)
+        )
 
 
 def _shapes(alerts: Sequence[Alert]) -> Shapes:
