@@ -143,7 +143,7 @@ def run_filter(
             into.restore(state)
             if not state:
                 # From now on what lies at the target is ours.
-                ledger.commit((), {}, {"begun": True}, {})
+                ledger.commit((), {}, {**into.write(_nothing()), "begun": True}, {})
             pool = BatchPool(plan, into.wants, workers)
             keeper = _Keeper(ledger, into, source, folder / "poison", progress)
             for piece, result in pool.results(_batches(source.pieces(ledger), batch)):
@@ -266,6 +266,10 @@ class _Keeper:
             [stamps[row] for row in rows] if stamps else (),
         )
         return output, [ids[row] for row in rows], len(ids) - len(rows)
+
+
+def _nothing() -> Output:
+    return Output({spec.name: np.zeros(0, dtype=spec.dtype) for spec in WORD_COLUMNS})
 
 
 def _set_aside(folder: Path, poison: Poison) -> None:

@@ -19,7 +19,7 @@ from streaks.errors import OutputError
 from streaks.streams.words import WORD_COLUMNS, Words, words_table
 from streaks.streams.work import StampBytes
 
-__all__ = ["TABLE_SUFFIXES", "AvroSink", "Output", "Sink", "TableSink", "plain_json", "spool_parts"]
+__all__ = ["TABLE_SUFFIXES", "AvroSink", "Output", "Sink", "TableSink", "container_of", "plain_json", "spool_parts"]
 
 #: Formats of tables that are written.
 TABLE_SUFFIXES = (".parquet", ".csv", ".ecsv", ".vot", ".fits", ".json")
@@ -153,8 +153,7 @@ class AvroSink:
                 file.seek(self._lengths.get(name, 0))
                 if name not in self._lengths:
                     file.write(_container_header(schema, self._sync))
-                body = b"".join(packets)
-                file.write(_zigzag(len(packets)) + _zigzag(len(body)) + body + self._sync)
+                file.write(_block(packets, self._sync))
                 file.flush()
                 os.fsync(file.fileno())
                 self._lengths[name] = file.tell()
@@ -184,6 +183,30 @@ class AvroSink:
         provenance
             Not needed: packets carry no more than our word.
         """
+
+
+def container_of(schema: str, sync: bytes, packets: Sequence[bytes]) -> bytes:
+    """A whole Avro file of some packets.
+
+    Parameters
+    ----------
+    schema
+        Text of their schema.
+    sync
+        Sixteen bytes behind each block.
+    packets
+        Encoded.
+
+    Returns
+    -------
+    bytes
+    """
+    return _container_header(schema, sync) + _block(packets, sync)
+
+
+def _block(packets: Sequence[bytes], sync: bytes) -> bytes:
+    body = b"".join(packets)
+    return _zigzag(len(packets)) + _zigzag(len(body)) + body + sync
 
 
 def _container_header(schema: str, sync: bytes) -> bytes:
