@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 from astropy.time import Time
 
-from streaks.known import Orbits, read_orbits, write_mpcorb
+from streaks.known import Orbits, read_orbits
+from streaks.known.catalogues import write_catalogue
 from streaks.known.index import prepare_night
 from streaks.models import load_classifier
 from streaks.readers.alerts import file_packets
@@ -67,8 +68,13 @@ def made_packets(n: int, catalogue: Path, rng: np.random.Generator) -> Iterator[
         place = {"ra": ra + rng.uniform(-1.0, 1.0), "dec": dec + rng.uniform(-1.0, 1.0)}
         if k % 10 == 0 and len(there):
             row = there[int(rng.integers(len(there)))]
-            place = {"ra": float(row["ra"].value), "dec": float(row["dec"].value), "ssdistnr": 0.0,
-                     "ssmagnr": float(row["vmag"].value), "ssnamenr": str(row["designation"])}
+            place = {
+                "ra": float(row["ra"].value),
+                "dec": float(row["dec"].value),
+                "ssdistnr": 0.0,
+                "ssmagnr": float(row["vmag"].value),
+                "ssnamenr": str(row["designation"]),
+            }
         record = ztf_record(k + 1, jd=jd, **place)
         cutout = {"fileName": "x", "stampData": stamps[k % len(stamps)]}
         other = {"fileName": "y", "stampData": beside}
@@ -124,7 +130,9 @@ def write_real(folder: Path, n: int, source: Path) -> None:
 
 def cpu_seconds() -> float:
     """Of this process and of its children that have ended."""
-    own, children = (resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, children = (
+        resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
@@ -160,8 +168,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ.setdefault("STREAKS_CACHE", str(folder / "cache"))
-        catalogue = folder / "orbits.dat"
-        write_mpcorb(made_orbits(options.orbits, rng), catalogue)
+        catalogue = folder / "orbits.npz"
+        write_catalogue(made_orbits(options.orbits, rng), catalogue, {})
         (folder / "in").mkdir()
         if options.real is None:
             write_made(folder / "in", options.n, catalogue, rng)

@@ -80,7 +80,9 @@ class Expression:
         if result.dtype.kind == "U":
             raise ConfigError(f"{self.text!r} is a text, not a condition; compare it with ==")
         if result.dtype.kind in "fc":
-            raise ConfigError(f"{self.text!r} is a number, not a condition; compare it, as with > 0")
+            raise ConfigError(
+                f"{self.text!r} is a number, not a condition; compare it, as with > 0"
+            )
         return np.broadcast_to(result.astype(bool), (n,)).copy()
 
     def split(self, early: Iterable[str]) -> tuple[Expression | None, Expression | None]:
@@ -167,7 +169,7 @@ def _check(node: ast.AST, text: str, names: dict[str, None], depth: int) -> None
     elif isinstance(node, ast.Compare):
         children = [node.left, *node.comparators]
         for op in node.ops:
-            if not isinstance(op, tuple((*_COMPARED, ast.In, ast.NotIn))):
+            if not isinstance(op, (*_COMPARED, ast.In, ast.NotIn)):
                 raise _not_taken(op, text)
     elif isinstance(node, ast.BoolOp):
         children = list(node.values)

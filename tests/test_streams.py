@@ -37,9 +37,7 @@ from tests.made_alerts import (
 )
 
 
-def _filter(
-    paths: Path | list[Path], target: Path, *, workers: int = 0, **settings: Any
-) -> Any:
+def _filter(paths: Path | list[Path], target: Path, *, workers: int = 0, **settings: Any) -> Any:
     given = [paths] if isinstance(paths, Path) else paths
     plan = AlertFilter(check=False, **settings)
     return run_filter(plan, FileSource(given), target, workers=workers)
@@ -162,7 +160,9 @@ def test_packets_that_cannot_be_read_are_set_aside_once_each(tmp_path: Path) -> 
     lost = ztf_record(2)
     lost["candidate"]["ra"] = float("nan")
     write_avro(tmp_path / "b.avro", [lost])
-    (tmp_path / "c.avro").write_bytes(write_avro(tmp_path / "d", [ztf_record(3)]).read_bytes()[:-30])
+    (tmp_path / "c.avro").write_bytes(
+        write_avro(tmp_path / "d", [ztf_record(3)]).read_bytes()[:-30]
+    )
     (tmp_path / "e.avro").write_bytes(message(ztf_record(4), 77))
     (tmp_path / "d").unlink()
     sources = sorted(tmp_path.glob("*.avro"))
@@ -208,9 +208,7 @@ def test_a_second_run_adds_what_is_new(alerts: Path, tmp_path: Path) -> None:
     assert len(read_table(tmp_path / "out.parquet")) == 13
 
 
-def test_archives_messages_and_tables_of_brokers_are_sources(
-    alerts: Path, tmp_path: Path
-) -> None:
+def test_archives_messages_and_tables_of_brokers_are_sources(alerts: Path, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -238,7 +236,7 @@ def test_alerts_of_two_schemas_are_two_files(alerts: Path, tmp_path: Path) -> No
     other["fields"].append({"name": "more", "type": "int", "default": 3})
     write_avro(tmp_path / "b.avro", [{**ztf_record(50), "more": 7}], other)
     _filter([alerts, tmp_path / "b.avro"], tmp_path / "out.avro")
-    (second,) = [p for p in tmp_path.glob("out.*.avro")]
+    (second,) = tmp_path.glob("out.*.avro")
     assert len(_packets(tmp_path / "out.avro")) == 12
     assert _packets(second)[0]["more"] == 7
 

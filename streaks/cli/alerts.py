@@ -34,7 +34,8 @@ def filter_alerts(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o",
+            "--output",
+            "-o",
             help=".avro (the packets with our word), .parquet, .csv, .ecsv, a folder (a night, for "
             "`vet` and `report`), or kafka://HOST:PORT/TOPIC.",
         ),

@@ -54,8 +54,8 @@ _LEAST_SNR = 4.0
 _MOST_CHI2 = 2.0
 #: Second moments of a plain point, as shares of the PSF's.
 _NARROW, _WIDE = 0.6, 1.8
-#: A Gaussian fitted to a uniform trail is longer than its second moments say. Lengths by the fit and
-#: true ones, in sigma of the PSF: least squares of a Gaussian to a box blurred by one.
+#: A Gaussian fitted to a uniform trail is longer than its second moments say. Lengths by the fit
+#: and true ones, in sigma of the PSF: least squares of a Gaussian to a box blurred by one.
 _FITTED = np.array([0.0, 0.502, 1.012, 2.088, 3.252, 4.483, 7.019, 9.563, 14.606, 19.61, 29.567,
                     49.412, 99.024])  # fmt: skip
 _TRUE = np.array([0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 40.0, 80.0])
@@ -177,7 +177,7 @@ def _judged(fits: NDArray[np.float64], psf: NDArray[np.float64]) -> Shapes:
         ratio_err = 0.5 * ratio * np.sqrt(np.maximum(
             var_long / long**2 + var_short / short**2 - 2.0 * both / (long * short), 0.0
         ))  # fmt: skip
-        known = np.isfinite(psf).all(axis=1)
+        known = np.asarray(np.isfinite(psf).all(axis=1))
         base = np.where(known[:, None], psf, np.stack([short, short, np.zeros_like(short)], axis=1))
         size = 0.5 * (base[:, 0] + base[:, 1])
         beyond, _, turned = _axes(sxx - base[:, 0], syy - base[:, 1], sxy - base[:, 2])
@@ -212,9 +212,7 @@ def _judged(fits: NDArray[np.float64], psf: NDArray[np.float64]) -> Shapes:
     )
 
 
-def _true_length(
-    by_fit: NDArray[np.float64], sigma: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _true_length(by_fit: NDArray[np.float64], sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     """Lengths of uniform trails from those of the Gaussians fitted to them, px."""
     last = _TRUE[-1] / _FITTED[-1]
     share = by_fit / sigma

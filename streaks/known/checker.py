@@ -216,9 +216,7 @@ class AlertChecker:
                 answers[i] = (known, "agree", note)
 
     @staticmethod
-    def _asks(
-        given: dict[str, Any], answer: Answer, row: Mapping[str, Any] | None, i: int
-    ) -> bool:
+    def _asks(given: dict[str, Any], answer: Answer, row: Mapping[str, Any] | None, i: int) -> bool:
         """Whether the catalogue has left something to ask the packet's own orbit."""
         known, verdict, _ = answer
         if row is None or not given["claims"][i].name:

@@ -368,9 +368,7 @@ def _or_value_error(call: Any, *arguments: Any) -> Any:
         raise ValueError(str(error)[:160]) from None
 
 
-def _packets(
-    block: bytes, count: int, schema: _Schema, name: str
-) -> Iterator[tuple[Any, bytes]]:
+def _packets(block: bytes, count: int, schema: _Schema, name: str) -> Iterator[tuple[Any, bytes]]:
     """The packets of a block and their bytes, from windows of no more than a packet may be.
 
     Where a window ends within a packet, the next one begins with it.

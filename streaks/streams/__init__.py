@@ -1,4 +1,4 @@
-"""Alerts in and out: our word on each, from files and Kafka to files, Kafka and a night's folder."""
+"""Alerts in and out: our word on each, from files and Kafka to files, topics and nights."""
 
 from streaks.streams.judge import Judge
 from streaks.streams.plan import AlertFilter

@@ -209,9 +209,7 @@ class KafkaSink:
 
     wants = frozenset({"avro"})
 
-    def __init__(
-        self, url: str, settings: Mapping[str, str] | None, ledger: StreamLedger
-    ) -> None:
+    def __init__(self, url: str, settings: Mapping[str, str] | None, ledger: StreamLedger) -> None:
         self._kafka = _library()
         self._servers, self._topic = _address(url)
         self._settings = {k: v for k, v in dict(settings or {}).items() if k != "group.id"}

@@ -27,7 +27,6 @@ from streaks.night_folder.ledger import DONE, Entry, open_ledger
 from streaks.night_folder.page import write_night_report
 from streaks.night_folder.reading import read_night
 from streaks.night_folder.tables import PartReader, write_night_tables
-from streaks.readers import read_table
 from streaks.search import FrameResult
 from streaks.streams.sinks import Output, TableSink, plain_json, spool_parts
 from streaks.tables import (
@@ -249,5 +248,3 @@ def _streaks(image: str, words: QTable) -> QTable:
         if spec.dtype is float:
             values[spec.name] = bare(spec.name)
     return order_columns(build_table((*STREAK_COLUMNS, *CLASS_COLUMNS, *MATCH_COLUMNS), values))
-
-

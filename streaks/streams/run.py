@@ -177,9 +177,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _batches(
-    pieces: Iterator[Piece], size: int
-) -> Iterator[tuple[list[Piece], Sequence[Lump]]]:
+def _batches(pieces: Iterator[Piece], size: int) -> Iterator[tuple[list[Piece], Sequence[Lump]]]:
     """Pieces in batches; an idle source ends one."""
     found: list[Piece] = []
     n, n_bytes = 0, 0

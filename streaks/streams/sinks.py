@@ -19,7 +19,16 @@ from streaks.errors import OutputError
 from streaks.streams.words import WORD_COLUMNS, Words, words_table
 from streaks.streams.work import StampBytes
 
-__all__ = ["TABLE_SUFFIXES", "AvroSink", "Output", "Sink", "TableSink", "container_of", "plain_json", "spool_parts"]
+__all__ = [
+    "TABLE_SUFFIXES",
+    "AvroSink",
+    "Output",
+    "Sink",
+    "TableSink",
+    "container_of",
+    "plain_json",
+    "spool_parts",
+]
 
 #: Formats of tables that are written.
 TABLE_SUFFIXES = (".parquet", ".csv", ".ecsv", ".vot", ".fits", ".json")
@@ -63,15 +72,38 @@ class Sink(Protocol):
     wants: frozenset[str]
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what was committed last; what lies beyond it is cut off."""
+        """Go back to what was committed last; what lies beyond it is cut off.
+
+        Parameters
+        ----------
+        state
+            Of the ledger; empty at the very first start.
+        """
         ...
 
     def write(self, output: Output) -> dict[str, Any]:
-        """Write; it is on the disk when this returns how far it came."""
+        """Write; it is on the disk when this returns how far it came.
+
+        Parameters
+        ----------
+        output
+            Alerts to be written together.
+
+        Returns
+        -------
+        dict
+            Plain values, for `restore`.
+        """
         ...
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Make what is made at the end, of all that was written."""
+        """Make what is made at the end, of all that was written.
+
+        Parameters
+        ----------
+        provenance
+            Plain values that tell how.
+        """
         ...
 
 
@@ -255,7 +287,9 @@ class TableSink:
         """
         self._n = int(state.get("parts", 0))
         if not state and self._target.exists():
-            raise OutputError(f"{self._target} exists and is none of this filter; give another name")
+            raise OutputError(
+                f"{self._target} exists and is none of this filter; give another name"
+            )
         parts = spool_parts(self._spool)
         for part in parts[self._n :]:
             part.unlink()

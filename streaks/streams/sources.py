@@ -38,11 +38,27 @@ class Source(Protocol):
     """What gives lumps."""
 
     def pieces(self, ledger: StreamLedger) -> Iterator[Piece]:
-        """Lumps that are not settled yet, in the source's order."""
+        """Lumps that are not settled yet, in the source's order.
+
+        Parameters
+        ----------
+        ledger
+            Tells which are settled.
+
+        Yields
+        ------
+        Piece
+        """
         ...
 
     def committed(self, positions: dict[tuple[str, str], int]) -> None:
-        """What the ledger has heard: it may be told to who serves the packets."""
+        """What the ledger has heard: it may be told to who serves the packets.
+
+        Parameters
+        ----------
+        positions
+            By source and signature.
+        """
         ...
 
     def close(self) -> None:

@@ -62,9 +62,13 @@ CLASS_WORDS = CLASS_COLUMNS
 #: What is measured on the stamp and looked up in orbits.
 MEASURED_COLUMNS = (
     *CLASS_WORDS,
-    ColumnSpec("settled", _S, None, "who named it: stamp (a plain point), network, none (no stamp)"),
+    ColumnSpec(
+        "settled", _S, None, "who named it: stamp (a plain point), network, none (no stamp)"
+    ),
     ColumnSpec("fwhm", _F, "pix", "of the PSF where the packet has it, else of the source across"),
-    ColumnSpec("elongation", _F, None, "longer axis over shorter, by a Gaussian fitted to the stamp"),
+    ColumnSpec(
+        "elongation", _F, None, "longer axis over shorter, by a Gaussian fitted to the stamp"
+    ),
     ColumnSpec("elongation_err", _F, None, "its 1-sigma error"),
     ColumnSpec("length", _F, "pix", "of a trail with these second moments, the PSF's taken off"),
     ColumnSpec("length_err", _F, "pix", "its 1-sigma error; a bound where length is 0"),

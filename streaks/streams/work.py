@@ -128,7 +128,9 @@ def process_batch(
     poison += more
     n_alerts = len(alerts)
     packets = [packets[i] for i in kept]
-    words = packet_words(alerts, [alert_key(a, p.raw) for a, p in zip(alerts, packets, strict=True)])
+    words = packet_words(
+        alerts, [alert_key(a, p.raw) for a, p in zip(alerts, packets, strict=True)]
+    )
     rows = _where(prepared.first, words, alerts)
     alerts, packets = [alerts[i] for i in rows], [packets[i] for i in rows]
     words = select_words(words, rows)
@@ -181,9 +183,7 @@ def _with_stamp(alert: Alert, packet: Packet) -> Alert:
         return alert  # a stamp that unpacks to too much is none
 
 
-def _where(
-    condition: Expression | None, words: Words, alerts: Sequence[Alert]
-) -> NDArray[np.intp]:
+def _where(condition: Expression | None, words: Words, alerts: Sequence[Alert]) -> NDArray[np.intp]:
     n = len(alerts)
     if condition is None or n == 0:
         return np.arange(n)

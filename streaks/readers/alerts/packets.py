@@ -142,9 +142,7 @@ def alert_files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
 
 
 def _looks_right(name: str) -> bool:
-    return (
-        name.endswith((".avro", ".tgz", ".parquet")) or ".tar" in name or name.startswith("tar.")
-    )
+    return name.endswith((".avro", ".tgz", ".parquet")) or ".tar" in name or name.startswith("tar.")
 
 
 def file_packets(
@@ -253,9 +251,7 @@ def lump_packets(lump: Lump, schemas: SchemaSource) -> Iterator[Packet | PacketF
             yield PacketFailure(lump.where, reason, lump.payload if lump.n == 1 else b"")
 
 
-def message_packet(
-    content: bytes, where: Path, schemas: SchemaSource
-) -> Packet | PacketFailure:
+def message_packet(content: bytes, where: Path, schemas: SchemaSource) -> Packet | PacketFailure:
     """The packet of a message in Confluent's wire format, or of one that is a whole Avro file.
 
     Parameters

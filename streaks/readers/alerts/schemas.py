@@ -181,7 +181,7 @@ def _from_registry(url: str, number: int) -> bytes:
     return _resolved(schema, read, f"schema {number} of {url}")
 
 
-def _references(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _references(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = answer.get("references")
     listed = [r for r in found if isinstance(r, dict)] if isinstance(found, list) else []
     return listed[:_MAX_REFERENCES]
@@ -191,7 +191,9 @@ def _fetch(address: str) -> Mapping[str, Any]:
     parts = urllib.parse.urlsplit(address)
     headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
     if parts.username is not None:
-        words = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        words = (
+            f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        )
         headers["Authorization"] = "Basic " + base64.b64encode(words.encode()).decode()
     host = parts.hostname or ""
     where = f"{host}:{parts.port}" if parts.port else host

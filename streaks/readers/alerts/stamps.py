@@ -138,9 +138,7 @@ def _header(content: bytes, start: int) -> tuple[dict[bytes, bytes], int]:
     raise ValueError("the header does not end")
 
 
-def _image(
-    content: bytes, at: int, cards: dict[bytes, bytes]
-) -> tuple[NDArray[Any] | None, int]:
+def _image(content: bytes, at: int, cards: dict[bytes, bytes]) -> tuple[NDArray[Any] | None, int]:
     """The image whose data begin there, and where the next header does; None for no 2-D image."""
     kind = _KINDS[_number(cards, b"BITPIX  ")]
     n_axes = _number(cards, b"NAXIS   ")

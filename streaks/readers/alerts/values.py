@@ -223,4 +223,3 @@ def stamp_fields(
         if name == "difference":
             found |= {key: planes[key] for key in ("variance", "psf") if key in planes}
     return found
-
