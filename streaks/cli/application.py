@@ -30,6 +30,7 @@ def build_app() -> typer.Typer:
         report,
         synth,
         training,
+        verdict_training,
         vet,
     )
 
@@ -51,6 +52,7 @@ def build_app() -> typer.Typer:
     app.command("classify")(models.classify)
     app.add_typer(known.app, name="known")
     app.add_typer(synth.app, name="synth")
+    training.train_app.command("verdict")(verdict_training.train_verdict_command)
     app.add_typer(training.train_app, name="train")
     app.command("evaluate")(evaluation.evaluate)
     app.add_typer(labels.app, name="labels")
