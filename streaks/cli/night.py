@@ -98,7 +98,7 @@ def night(
         ),
     ] = "",
     notify_above: Annotated[
-        float, typer.Option(help="Least p_asteroid of a candidate for --notify.", min=0, max=1)
+        float, typer.Option(help="Least p_real of a candidate for --notify.", min=0, max=1)
     ] = 0.9,
     part: Annotated[
         str, typer.Option(help="Do one part of the night, as 3/16, for a batch system.")
