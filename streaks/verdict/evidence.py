@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from streaks.detection import Detection, Line, SetAside
 from streaks.detection.records import Evidence
 from streaks.frame import Frame, MaskPlane
-from streaks.tables import ColumnSpec, build_table
+from streaks.tables import ColumnSpec, build_table, empty_table
 from streaks.verdict.bright_stars import bright_stars
 from streaks.verdict.lines import Lines, neighbours_of
 from streaks.verdict.strips import SAMPLES, boxes_around, read_pixels, strips_along
@@ -77,6 +77,10 @@ EVIDENCE_COLUMNS = tuple(
     for name in _NAMES
 )
 
+_STREAK_ID = ColumnSpec("streak_id", str, None, "of the streak")
+#: Strips are made for PSFs of these widths: of narrower ones the next pixel would be neither on the
+#: trail nor beside it, and of wider ones half of the image.
+_SIGMAS_PX = (0.5, 12.0)
 #: Half the side of the box around a streak's midpoint in which masks are counted, px.
 _BOX_PX = 60
 #: What lies on a trail is within so many widths and px of it, what lies beside it beyond so many.
@@ -105,13 +109,15 @@ def frame_evidence(frame: Frame, found: Detection) -> QTable:
         ``streak_id`` and `EVIDENCE_COLUMNS`, a row a streak in the table's order; NaN where the
         frame does not tell.
     """
+    if not found.streaks:
+        return empty_table((_STREAK_ID, *EVIDENCE_COLUMNS))
     fwhm_px = frame.fwhm_px if frame.fwhm_px > 0 else _USUAL_FWHM_PX
     lines = Lines.of([line.segment for line in found.streaks])
     measured = {
         **_of_records([line.evidence for line in found.streaks]),
         **_of_planes(frame, lines),
         **bright_stars(frame).towards(lines),
-        **_of_images(frame, lines, fwhm_px / _FWHM_PER_SIGMA),
+        **_of_images(frame, lines, float(np.clip(fwhm_px / _FWHM_PER_SIGMA, *_SIGMAS_PX))),
         **_of_aside(found, lines),
         "fwhm_px": np.full(len(lines), fwhm_px),
     }
@@ -165,13 +171,11 @@ def _of_images(frame: Frame, lines: Lines, sigma_px: float) -> dict[str, Floats]
     A moving body adds to the science image what it adds to the difference, and the reference
     knows nothing of it.
     """
-    if not len(lines):
-        return {}
     places, offsets = strips_along(lines, math.ceil(2 * _BESIDE_WIDTHS * sigma_px))
     off = np.abs(offsets)
     on = off <= _ON_WIDTHS * sigma_px + _ON_PX
     beside = off >= _BESIDE_WIDTHS * sigma_px
-    near = ~on & (off < _NEAR_WIDTHS * sigma_px)
+    near = ~on & (off <= _NEAR_WIDTHS * sigma_px)
     trail = read_pixels(frame.data, places, np.nan).astype(np.float32)
     trail[read_pixels(frame.mask, places, True)] = np.nan
     told: dict[str, Floats] = {}
