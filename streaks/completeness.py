@@ -12,13 +12,42 @@ from numpy.typing import NDArray
 
 from streaks.geometry import Segment, angle_difference_deg, distance_to_segment
 
-__all__ = ["SNR_EDGES", "completeness_by_snr", "match_truth", "wilson_interval"]
+__all__ = [
+    "SNR_EDGES",
+    "completeness_by_snr",
+    "is_resolved",
+    "match_truth",
+    "wilson_interval",
+]
 
 #: Bins of S/N: fine where a finder's limit lies (5 to 10), coarse above.
 SNR_EDGES = (0.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 30.0, 100.0, np.inf)
 
+#: Length in FWHM at which a trail can be told from a point (4.5 sigma), by S/N.
+_RESOLVED = ((8.0, 15.0, 20.0, 30.0), (2.5, 1.5, 1.25, 1.0))
 #: A trail shorter than this has no direction worth comparing, px.
 _DIRECTED_PX = 8.0
+
+
+def is_resolved(snr: NDArray[Any], length_px: NDArray[Any], fwhm_px: Any) -> NDArray[np.bool_]:
+    """Which trails can be told from points.
+
+    Parameters
+    ----------
+    snr : (n,)
+        Matched-filter S/N.
+    length_px : (n,)
+    fwhm_px : float or (n,)
+        Of the PSF.
+
+    Returns
+    -------
+    (n,) bool
+        False below S/N 8.
+    """
+    snr = np.asarray(snr, float)
+    least = np.interp(snr, *_RESOLVED) * fwhm_px
+    return np.asarray((snr >= _RESOLVED[0][0]) & (np.asarray(length_px, float) >= least))
 
 
 def match_truth(streaks: QTable, truth: QTable, *, tolerance_px: float = 5.0) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ __all__ = [
     "SatelliteConfig",
     "Settings",
     "TrackletConfig",
+    "VerdictConfig",
     "settings_from_mapping",
 ]
 
@@ -101,6 +102,11 @@ _RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
         "repeat_px": (0, 1000),
         "repeat_angle_deg": (0, 90),
         "repeat_images": (3, 1_000_000),
+    },
+    "verdict": {
+        "asteroid_share": (1e-9, 0.9),
+        "share_weight": (0, 1e9),
+        "min_p_real": (0, 1),
     },
     "label": {"limit": (0, 10_000_000), "panel_px": (128, 1024)},
 }
@@ -385,6 +391,22 @@ class TrackletConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerdictConfig:
+    """How streaks are weighed."""
+
+    #: Share of asteroids among the streaks of a sky that nothing is known of: 0.2 % of AStreaks'
+    #: subjects are (`streaks.tables.ASTREAKS_MIX`). A run's own streaks change it.
+    asteroid_share: float = 0.002
+    #: How many streaks that share is worth against the run's own: about those of one image.
+    share_weight: float = 30.0
+    #: A candidate: what a night lists first, and what its files for reports take.
+    min_p_real: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "verdict")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a whole run."""
 
@@ -394,6 +416,7 @@ class Settings:
     match: MatchConfig = field(default_factory=MatchConfig)
     satellites: SatelliteConfig = field(default_factory=SatelliteConfig)
     tracklets: TrackletConfig = field(default_factory=TrackletConfig)
+    verdict: VerdictConfig = field(default_factory=VerdictConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
 
     def fingerprint(self) -> str:

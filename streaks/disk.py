@@ -41,6 +41,7 @@ __all__ = [
     "bounded_gzip",
     "check_depth",
     "folder_written_whole",
+    "json_integer",
     "load_arrays",
     "open_regular",
     "parse_json",
@@ -54,6 +55,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 #: Brackets within brackets of a JSON text (model cards, Avro schemas, exports): real ones have
 #: fewer than ten.
 MAX_DEPTH = 64
+#: Longer integers are no number of anything, and from 309 digits on no float.
+_MOST_DIGITS = 100
 #: A bomb that is still small does no harm, and short texts of one letter do compress so well.
 _HARMLESS_BYTES = 1 << 26
 #: Packed bytes handed to the decoder at once, and unpacked ones taken from it.
@@ -462,9 +465,31 @@ def parse_json(text: str | bytes, name: str) -> Any:
     """
     check_depth(text, name)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=json_integer)
     except (ValueError, RecursionError) as error:
         raise ReadError(f"{name} is not JSON ({str(error)[:160]}); fetch it again") from None
+
+
+def json_integer(digits: str) -> int:
+    """For `json.loads`: an integer that can be made a float of.
+
+    Parameters
+    ----------
+    digits
+        As they stand in the text.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If there are more than a hundred digits.
+    """
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -25,8 +25,12 @@ __all__ = [
     "image_centre",
     "mean_angle_deg",
     "normal_form",
+    "segment_distances",
     "wrap_angle_deg",
 ]
+
+#: Segments are divided by no less than this length squared, px.
+_LEAST_SQUARED_PX = 1e-6
 
 
 @dataclass(frozen=True)
@@ -332,3 +336,43 @@ def distance_to_segment(x: ArrayLike, y: ArrayLike, segment: Segment) -> NDArray
         return np.hypot(px - segment.x0, py - segment.y0)
     t = np.clip(((px - segment.x0) * dx + (py - segment.y0) * dy) / squared, 0.0, 1.0)
     return np.hypot(px - (segment.x0 + t * dx), py - (segment.y0 + t * dy))
+
+
+def segment_distances(ends: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least distance of each segment from each other one.
+
+    Parameters
+    ----------
+    ends : (n, 4) px
+        x0, y0, x1, y1.
+
+    Returns
+    -------
+    (n, n) px
+        0 where they cross, and on the diagonal.
+    """
+    first, last = ends[:, :2], ends[:, 2:]
+    step = last - first
+    squared = np.maximum((step**2).sum(axis=1), _LEAST_SQUARED_PX)
+    nearest = np.full((len(ends), len(ends)), np.inf)
+    # Of two segments that do not cross, the nearest places are an end of one and some place of
+    # the other.
+    for point in (first, last):
+        away = point[:, None, :] - first[None, :, :]
+        t = np.clip((away * step).sum(axis=2) / squared, 0.0, 1.0)
+        gap = np.hypot(*np.moveaxis(away - t[:, :, None] * step, 2, 0))
+        nearest = np.minimum(nearest, np.minimum(gap, gap.T))
+    nearest[_cross(first, last)] = 0.0
+    return nearest
+
+
+def _cross(first: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the ends of each segment lie on different sides of each other one, and theirs too."""
+    step = last - first
+
+    def side(point: NDArray[np.float64]) -> NDArray[np.float64]:
+        away = point[:, None, :] - first[None, :, :]
+        return np.asarray(step[None, :, 0] * away[..., 1] - step[None, :, 1] * away[..., 0])
+
+    parted = side(first) * side(last) < 0
+    return np.asarray(parted & parted.T)

@@ -30,6 +30,7 @@ __all__ = [
     "SKIP",
     "STREAK_COLUMNS",
     "UNRESOLVED",
+    "VERDICT_COLUMNS",
     "ColumnSpec",
     "StreakFlag",
     "build_table",
@@ -169,6 +170,12 @@ CLASS_COLUMNS = (
     ),
     ColumnSpec("rb", _F, None, "real (a streak of light in the sky) against bogus, 0 to 1"),
 )
+#: Added by the verdict.
+VERDICT_COLUMNS = (
+    ColumnSpec("p_real", _F, None, "probability of a real moving body, at the sky's own mix"),
+    ColumnSpec("reasons", _S, None, "what speaks for and against it, in words"),
+    ColumnSpec("group", _S, None, "streak_id of the first line of the same thing"),
+)
 #: Added by the match with known objects; ZTF's conventions (-999 and `null` for none).
 MATCH_COLUMNS = (
     ColumnSpec("ssdistnr", _F, "arcsec", "distance of the nearest known object; -999 for none"),
@@ -196,7 +203,9 @@ STREAK_COLUMNS = (*_FOUND, *_ERRORS)
 
 _ORDER = {
     spec.name: rank
-    for rank, spec in enumerate((*_FOUND, *CLASS_COLUMNS, *MATCH_COLUMNS, *NIGHT_COLUMNS, *_ERRORS))
+    for rank, spec in enumerate(
+        (*_FOUND, *CLASS_COLUMNS, *VERDICT_COLUMNS, *MATCH_COLUMNS, *NIGHT_COLUMNS, *_ERRORS)
+    )
 }
 
 

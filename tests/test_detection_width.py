@@ -10,6 +10,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from streaks.detection import find_streaks, with_fwhm
+from streaks.detection.sky import warn_of_rates
 from streaks.frame import Frame
 from tests.rendering import add_star, add_trail, flux_for_snr
 from tests.test_readers_coordinates import header as wcs_header
@@ -93,15 +94,22 @@ def test_a_rate_without_coordinates_is_by_the_stated_scale() -> None:
     assert np.isnan(row["ra"].value)
 
 
-def test_a_rate_that_no_asteroid_has_prompts_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    values = {"fwhm_px": 2.5, "wcs": WCS(wcs_header()), "told": {"exposure_s": "EXPTIME = 0.5 s"}}
-    find_streaks(frame_of(with_trail(2.5), exposure_s=30.0, **values))
+def test_rates_that_no_asteroid_has_prompt_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    values = {"wcs": WCS(wcs_header()), "told": {"exposure_s": "EXPTIME = 0.5 s"}}
+    frame = frame_of(with_trail(2.5), exposure_s=0.5, **values)
+    inside = np.zeros(5, bool)
+    # 94.3 arcsec in 0.5 s: 189 arcsec/s, 4530 deg/day. One such trail may be a satellite's.
+    warn_of_rates(np.array([189.0, 0.5, 0.4, 0.3, np.nan]), inside, frame)
+    warn_of_rates(np.array([189.0]), inside[:1], frame)
+    warn_of_rates(np.full(5, 189.0), ~inside, frame)
     assert "deg/day" not in caplog.text
-    find_streaks(frame_of(with_trail(2.5), exposure_s=0.5, **values))
-    # 94.3 arcsec in 0.5 s: 189 arcsec/s, 4530 deg/day.
-    assert "4.5" in caplog.text
-    assert "deg/day, faster than any asteroid" in caplog.text
+    warn_of_rates(np.array([189.0, 150.0, 120.0, 110.0, 0.3]), inside, frame)
+    assert "up to 4.54e+03 deg/day" in caplog.text
+    assert "faster than any asteroid" in caplog.text
     assert "EXPTIME = 0.5 s" in caplog.text
+    caplog.clear()
+    warn_of_rates(np.array([5000.0]), inside[:1], frame)
+    assert "faster than any asteroid" in caplog.text
 
 
 def test_coordinates_that_are_no_sky_are_left_out_and_said(

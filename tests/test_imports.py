@@ -29,7 +29,7 @@ ROWS = (
     {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail", "sky"},
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
-    {"classification", "features"},
+    {"classification", "features", "verdict"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
     {"search"},
     {"night_folder", "compiling"},

@@ -179,3 +179,18 @@ def test_a_model_that_answers_what_is_no_probability_is_named(tmp_path: Path) ->
     stack = Cutouts(np.ones((1, 63, 63), np.float32), np.zeros((1, 63, 63), bool), ("a",))
     with pytest.raises(ModelError, match="answers what is no probability"):
         load_classifier(folder).predict_proba(stack)
+
+
+@pytest.mark.parametrize("where", ["novelty", "rule"])
+def test_a_card_with_an_integer_beyond_any_float_is_refused(tmp_path: Path, where: str) -> None:
+    """Python reads integers of any length from JSON, and floats end at 309 digits."""
+    shutil.copytree(weights_folder("cnn"), tmp_path / "cnn")
+    path = tmp_path / "cnn" / "card.json"
+    card = json.loads(path.read_text())
+    if where == "novelty":
+        card["novelty"]["distances"][-1] = 10**400
+    else:
+        card["rule"]["thresholds"]["asteroid"] = 10**400
+    path.write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="digits"):
+        load_classifier(tmp_path / "cnn")

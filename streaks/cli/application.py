@@ -31,6 +31,7 @@ def build_app() -> typer.Typer:
         report,
         synth,
         training,
+        verdict_training,
         vet,
     )
 
@@ -53,6 +54,7 @@ def build_app() -> typer.Typer:
     app.add_typer(known.app, name="known")
     app.add_typer(alerts.app, name="alerts")
     app.add_typer(synth.app, name="synth")
+    training.train_app.command("verdict")(verdict_training.train_verdict_command)
     app.add_typer(training.train_app, name="train")
     app.command("evaluate")(evaluation.evaluate)
     app.add_typer(labels.app, name="labels")

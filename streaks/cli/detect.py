@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
+import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +23,10 @@ from streaks.cli.searching import build_search
 if TYPE_CHECKING:
     from astropy.table import QTable
 
+    from streaks.config import Settings
     from streaks.readers import FrameFiles
     from streaks.search import FrameResult, Searcher
+    from streaks.verdict import VerdictModel
 
 __all__ = ["detect"]
 
@@ -47,6 +51,7 @@ def detect(
     classify: Annotated[bool, typer.Option(help="Name the streaks by class.")] = True,
     model: options.Model = "default",
     mix: options.Mix = "",
+    verdict: options.Verdict = "default",
     orbits: options.Orbits = None,
     ephemeris: options.Ephemeris = None,
     tle: options.Tle = None,
@@ -80,7 +85,7 @@ def detect(
     keep_freed_memory()
     search = build_search(
         config=config, threshold=threshold, min_score=min_score, detector=detector, mix=mix,
-        model=model if classify else "none", profile=profile,
+        model=model if classify else "none", verdict=verdict, profile=profile,
         orbits=orbits, ephemeris=ephemeris, tle=tle,
         fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
         time=time, observatory=observatory,
@@ -91,6 +96,11 @@ def detect(
         return print_accounts(frames, search.overrides, as_json=as_json)
     compile_once(quiet or as_json)
     searcher = search.prepare()
+    judge = functools.partial(
+        _judged,
+        model=None if search.load_verdict is None else search.load_verdict(),
+        settings=search.settings,
+    )
     results: list[FrameResult] = []
     failures: list[tuple[str, str]] = []
     try:
@@ -98,7 +108,7 @@ def detect(
             _search(files, searcher, plot, results, failures, several=len(frames) > 1)
     except KeyboardInterrupt:
         if results:
-            _write(results, output)
+            _write(results, output, judge)
         print(
             f"streaks: stopped after {len(results)} of {len(frames)} images; "
             + (f"what was found in them is in {output}" if results else "nothing was written"),
@@ -108,27 +118,65 @@ def detect(
     if not results:
         _name_failures(failures)
         return 2
-    table = _write(results, output)
-    _say(table, results, failures, output, as_json=as_json, quiet=quiet)
+    table = _write(results, output, judge)
+    told = _candidates(table, len(results), search.settings.verdict.min_p_real)
+    _say(table, results, failures, output, told, as_json=as_json, quiet=quiet)
     _name_failures(failures)
     return 1 if failures else 0
 
 
-def _write(results: Sequence[FrameResult], output: Path) -> QTable:
+def _judged(
+    results: Sequence[FrameResult], *, model: VerdictModel | None, settings: Settings
+) -> QTable:
+    """All streaks in one table with their verdict; tracklets where there are several images."""
+    from streaks.search.judging import judge_linked
+    from streaks.tables import order_columns
+
+    streaks = _stacked([result.streaks for result in results])
+    abouts = {result.name: result.about for result in results}
+    table, _ = judge_linked(streaks, abouts, model, settings)
+    if len(results) == 1:
+        table.remove_column("tracklet")
+    return order_columns(table)
+
+
+def _write(
+    results: Sequence[FrameResult],
+    output: Path,
+    judge: Callable[[Sequence[FrameResult]], QTable],
+) -> QTable:
     """All streaks in one table, as the suffix wants it."""
+    import numpy as np
+
     from streaks.reporting import table_suffix, with_station, write_table
 
-    table = _stacked([result.streaks for result in results])
+    table = judge(results)
     if table_suffix(output) == ".psv":
         # ADES says of each position where it was taken and in which band.
+        images = np.asarray(table["image"]).astype(str)
         stations = [
-            with_station(r.streaks, observatory=r.about["observatory"], band=r.about["band"])
+            with_station(
+                table[images == r.name], observatory=r.about["observatory"], band=r.about["band"]
+            )
             for r in results
         ]
         write_table(_stacked(stations), output)
     else:
         write_table(table, output)
     return table
+
+
+def _candidates(table: QTable, n_images: int, min_p_real: float) -> str:
+    """One line on a run's candidates; empty where nothing was weighed."""
+    if "p_real" not in table.colnames:
+        return ""
+    import numpy as np
+
+    from streaks.verdict import candidates_in_words
+
+    p_real = np.asarray(table["p_real"], float)
+    above = p_real[p_real >= min_p_real]
+    return candidates_in_words(len(above), float((1.0 - above).sum()), n_images)
 
 
 def _frames(
@@ -206,6 +254,7 @@ def _say(
     results: Sequence[FrameResult],
     failures: Sequence[tuple[str, str]],
     output: Path,
+    candidates: str,
     *,
     as_json: bool,
     quiet: bool,
@@ -226,14 +275,22 @@ def _say(
         return
     for line in _lines(table, results):
         print(line)
+    if candidates:
+        print(candidates)
     print(f"{len(table)} streaks in {len(results)} images: {output}")
 
 
 def _lines(table: QTable, results: Sequence[FrameResult]) -> Iterator[str]:
     """A few words a streak, the best first, for the eye."""
+    import numpy as np
+
     for result in results:
         yield f"{result.name}: {len(result.streaks)} streaks, {sum(result.seconds.values()):.2f} s"
-        for row in result.streaks[:10]:
+        own = table[np.asarray(table["image"]).astype(str) == result.name]
+        if "p_real" in own.colnames:
+            surest = np.argsort(-np.nan_to_num(np.asarray(own["p_real"])), kind="stable")
+            own = own[surest]
+        for row in own[:10]:
             yield "  " + _line(row)
         if len(result.streaks) > 10:
             yield f"  and {len(result.streaks) - 10} more"
@@ -246,6 +303,8 @@ def _line(row: Any) -> str:
     text = f"({x0:.1f}, {y0:.1f}) to ({x1:.1f}, {y1:.1f}) px, S/N {row['snr']:.1f}"
     if "label" in row.colnames:
         text += f", {row['label']}"
+    if "p_real" in row.colnames and math.isfinite(row["p_real"]):
+        text += f", p_real {row['p_real']:.2g}"
     if "ssnamenr" in row.colnames and str(row["ssnamenr"]) != "null":
         text += f", {row['ssnamenr']} at {row['ssdistnr'].value:.1f} arcsec"
     return text

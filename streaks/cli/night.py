@@ -20,7 +20,13 @@ from streaks.cli import searching as options
 from streaks.cli.account import print_accounts
 from streaks.cli.first_run import compile_once
 from streaks.cli.progress import progress_shown
-from streaks.cli.searching import build_search, read_settings, read_toml, worker_count
+from streaks.cli.searching import (
+    build_search,
+    read_settings,
+    read_toml,
+    verdict_loader,
+    worker_count,
+)
 
 if TYPE_CHECKING:
     from streaks.night import Night, NightRun
@@ -59,6 +65,7 @@ def night(
     config: options.Config = None,
     model: options.Model = "default",
     mix: options.Mix = "",
+    verdict: options.Verdict = "default",
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
     detector: options.Detector = "",
@@ -91,7 +98,7 @@ def night(
         ),
     ] = "",
     notify_above: Annotated[
-        float, typer.Option(help="Least p_asteroid of a candidate for --notify.", min=0, max=1)
+        float, typer.Option(help="Least p_real of a candidate for --notify.", min=0, max=1)
     ] = 0.9,
     part: Annotated[
         str, typer.Option(help="Do one part of the night, as 3/16, for a batch system.")
@@ -153,12 +160,12 @@ def night(
     )
     say = functools.partial(_say, quiet=quiet, as_json=as_json, summary=summary)
     if merge:
-        return _merge(out_dir, config, streak_masks, context, finish, say)
+        return _merge(out_dir, config, verdict, streak_masks, context, finish, say)
     n_workers = worker_count(workers)
     run_options = {
         "search": build_search(
             config=config, threshold=threshold, min_score=min_score, detector=detector,
-            mix=mix, model=model,
+            mix=mix, model=model, verdict=verdict,
             profile=profile, orbits=orbits, ephemeris=ephemeris, tle=tle,
             fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
             observatory=observatory,
@@ -242,6 +249,7 @@ def _part(text: str) -> tuple[int, int]:
 def _merge(
     output: Path,
     config: Path | None,
+    verdict: str,
     streak_masks: bool,
     ades: Any,
     finish: Callable[..., Path],
@@ -249,7 +257,14 @@ def _merge(
 ) -> int:
     from streaks.night import merge_night
 
-    run = merge_night(output, read_settings(config), streak_masks=streak_masks, ades=ades)
+    load = verdict_loader(verdict)
+    run = merge_night(
+        output,
+        read_settings(config),
+        verdict=None if load is None else load(),
+        streak_masks=streak_masks,
+        ades=ades,
+    )
     say(run, finish(run))
     return _exit_code(run)
 
@@ -376,11 +391,15 @@ def _say(run: NightRun, page: Path, *, quiet: bool, as_json: bool, summary: bool
         print(f"{run.folder.root}: {counts} report={page}", flush=True)
         return
     if not quiet:
+        from streaks.verdict import candidates_in_words
+
         again = f" ({run.n_skipped} by an earlier run)" if run.n_skipped else ""
         print(
             f"{run.n_done} of {run.n_frames} frames done{again}, {len(run.failures)} failed, "
             f"{run.n_streaks} streaks, {run.n_tracklets} tracklets, {run.seconds:.1f} s"
         )
+        if words := candidates_in_words(run.n_candidates, run.expected_false, run.n_done):
+            print(words)
         print(f"report: {page}")
     for path, reason in run.failures:
         print(f"failed: {path}: {reason}", file=sys.stderr)

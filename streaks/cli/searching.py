@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from streaks.config import Settings
     from streaks.search import Search
+    from streaks.verdict import VerdictModel
 
 __all__ = [
     "AsJson",
@@ -35,11 +36,13 @@ __all__ = [
     "Quiet",
     "Threshold",
     "Tle",
+    "Verdict",
     "ZeroPoint",
     "build_search",
     "named_classifier",
     "read_settings",
     "read_toml",
+    "verdict_loader",
     "worker_count",
 ]
 
@@ -90,6 +93,13 @@ Detector = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be read, from which words; no search.")
 ]
+Verdict = Annotated[
+    str,
+    typer.Option(
+        help="What weighs all evidence into p_real: default, a folder of `streaks train verdict`, "
+        "or none."
+    ),
+]
 ZeroPoint = Annotated[
     float | None, typer.Option(help="AB magnitude of one count in the whole exposure.")
 ]
@@ -103,6 +113,7 @@ def build_search(
     detector: str = "",
     mix: str = "",
     model: str = "default",
+    verdict: str = "default",
     profile: str = "",
     orbits: Path | None = None,
     ephemeris: Path | None = None,
@@ -119,6 +130,8 @@ def build_search(
         Of the settings; None and empty leave them.
     model
         A classifier's name or folder, or ``none``.
+    verdict
+        A verdict's name or folder, or ``none``; without a classifier there is none.
     profile, orbits, ephemeris, tle
         As in `streaks.search.Search`.
     **overrides
@@ -162,6 +175,7 @@ def build_search(
         profile=profile,
         load_classifier=loader,
         classifier=name,
+        load_verdict=None if loader is None else verdict_loader(verdict),
         orbits=orbits,
         ephemeris=ephemeris,
         tle=tle,
@@ -198,6 +212,31 @@ def named_classifier(name: str) -> tuple[Callable[[], Any] | None, str]:
     read_card(weights_folder(name))
     digest = file_digest(weights_folder(name) / "card.json")
     return functools.partial(load_classifier, name), f"{name} {digest[:8]}"
+
+
+def verdict_loader(name: str) -> Callable[[], VerdictModel] | None:
+    """What loads a verdict where it is needed.
+
+    Parameters
+    ----------
+    name
+        Of a verdict, its folder, or ``none``.
+
+    Returns
+    -------
+    callable or None
+
+    Raises
+    ------
+    ModelError
+        If there is no such verdict.
+    """
+    if name == "none":
+        return None
+    from streaks.models.verdict_store import load_verdict, verdict_digest
+
+    verdict_digest(name)
+    return functools.partial(load_verdict, name)
 
 
 def read_settings(path: Path | None) -> Settings:

@@ -12,7 +12,7 @@ from streaks.detection.pieces import hidden_share, pixels_on
 from streaks.detection.profiles import Profile, track_profile
 from streaks.detection.records import Evidence
 from streaks.frame import Frame, MaskPlane
-from streaks.geometry import Segment
+from streaks.geometry import Segment, segment_distances
 from streaks.tables import StreakFlag
 from streaks.trail import TrailFit, pixels_near, trail_template
 
@@ -126,38 +126,9 @@ def blended(ends: NDArray[np.float64], sigma_px: NDArray[np.float64]) -> NDArray
     """
     if len(ends) < 2:
         return np.zeros(len(ends), bool)
-    near = _distances(ends) < _TOUCHING_WIDTHS * (sigma_px[:, None] + sigma_px[None, :])
+    near = segment_distances(ends) < _TOUCHING_WIDTHS * (sigma_px[:, None] + sigma_px[None, :])
     np.fill_diagonal(near, False)
     return np.asarray(near.any(axis=1))
-
-
-def _distances(ends: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least distance of each segment from each other one, (n, n) px; 0 where they cross."""
-    first, last = ends[:, :2], ends[:, 2:]
-    step = last - first
-    squared = np.maximum((step**2).sum(axis=1), _TINY)
-    nearest = np.full((len(ends), len(ends)), np.inf)
-    # Of two segments that do not cross, the nearest places are an end of one and some place of
-    # the other.
-    for point in (first, last):
-        away = point[:, None, :] - first[None, :, :]
-        t = np.clip((away * step).sum(axis=2) / squared, 0.0, 1.0)
-        gap = np.hypot(*np.moveaxis(away - t[:, :, None] * step, 2, 0))
-        nearest = np.minimum(nearest, np.minimum(gap, gap.T))
-    nearest[_cross(first, last)] = 0.0
-    return nearest
-
-
-def _cross(first: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether the ends of each segment lie on different sides of each other one, and theirs too."""
-    step = last - first
-
-    def side(point: NDArray[np.float64]) -> NDArray[np.float64]:
-        away = point[:, None, :] - first[None, :, :]
-        return np.asarray(step[None, :, 0] * away[..., 1] - step[None, :, 1] * away[..., 0])
-
-    parted = side(first) * side(last) < 0
-    return np.asarray(parted & parted.T)
 
 
 def _end_contrasts(profile: Profile, segment: Segment, image: SearchImage) -> tuple[float, float]:

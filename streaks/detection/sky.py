@@ -22,6 +22,10 @@ _POGSON = 2.5
 _LN_10 = math.log(10.0)
 #: No asteroid moves faster than 100 deg/day: in arcsec/s.
 _FASTEST_ARCSEC_PER_S = 100.0 * 3600.0 / 86400.0
+#: Satellites that end within an image: those of low orbits move a deg/s, and leave it.
+_FASTEST_SATELLITE_ARCSEC_PER_S = 3600.0
+#: Fewer trails may all be satellites'.
+_ENOUGH_TRAILS = 4
 
 Values = dict[str, NDArray[np.float64]]
 
@@ -86,9 +90,10 @@ def _is_usable(wcs: WCS) -> bool:
 
 
 def warn_of_rates(rates: NDArray[np.float64], at_edge: NDArray[np.bool_], frame: Frame) -> None:
-    """Say in the log that a trail within the frame moves as no asteroid does.
+    """Say in the log that trails within the frame move as nothing does.
 
-    Mostly the exposure or the size of a pixel is in another unit than was thought.
+    Then the exposure or the size of a pixel is in another unit than was thought. One fast trail is
+    no reason: satellites end within an image too.
 
     Parameters
     ----------
@@ -98,13 +103,18 @@ def warn_of_rates(rates: NDArray[np.float64], at_edge: NDArray[np.bool_], frame:
     frame
         They were found in.
     """
-    fast = rates[(rates > _FASTEST_ARCSEC_PER_S) & ~at_edge]
-    if fast.size == 0:
+    whole = rates[np.isfinite(rates) & ~at_edge]
+    if whole.size == 0:
+        return
+    usual = float(np.median(whole))
+    most_are_fast = whole.size >= _ENOUGH_TRAILS and usual > _FASTEST_ARCSEC_PER_S
+    if not most_are_fast and float(whole.max()) <= _FASTEST_SATELLITE_ARCSEC_PER_S:
         return
     _log.warning(
-        "%s: a streak moves %.3g deg/day, faster than any asteroid: a satellite, or the exposure "
-        "(%g s%s) or the size of a pixel (%.3g arcsec) is not what its words seem to say",
-        frame.name, float(fast.max()) * _HOURS_PER_DAY, frame.exposure_s,
+        "%s: streaks move up to %.3g deg/day, half of them %.3g or more, faster than any asteroid: "
+        "the exposure (%g s%s) or the size of a pixel (%.3g arcsec) is not what its words seem to "
+        "say",
+        frame.name, float(whole.max()) * _HOURS_PER_DAY, usual * _HOURS_PER_DAY, frame.exposure_s,
         f", {frame.told['exposure_s']}" if "exposure_s" in frame.told else "",
         frame.pixel_scale_arcsec,
     )  # fmt: skip

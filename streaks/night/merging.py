@@ -28,6 +28,7 @@ from streaks.night_folder.ledger import DONE, FAILED, Entry, Ledger, is_damaged
 from streaks.night_folder.lock import held_folder
 from streaks.night_folder.tables import PartReader, write_night_tables
 from streaks.reporting import AdesContext
+from streaks.verdict import VerdictModel
 
 __all__ = ["merge_night"]
 
@@ -40,6 +41,7 @@ def merge_night(
     out_dir: str | os.PathLike[str],
     settings: Settings | None = None,
     *,
+    verdict: VerdictModel | None = None,
     streak_masks: bool = False,
     ades: AdesContext | None = None,
 ) -> NightRun:
@@ -53,7 +55,9 @@ def merge_night(
     out_dir
         Of ``run_night(..., part=(i, n))``.
     settings
-        What belongs together across frames.
+        What belongs together across frames, and what is a candidate.
+    verdict
+        What weighs the streaks; None leaves them unweighed.
     streak_masks
         Parts were done with masks of streaks.
     ades
@@ -107,7 +111,8 @@ def merge_night(
         counts = write_night_tables(
             reader,
             merged,
-            (settings or Settings()).tracklets,
+            settings,
+            verdict=verdict,
             provenance=provenance(identity, merged),
             ades=ades,
         )
@@ -124,6 +129,8 @@ def merge_night(
         seconds=time.monotonic() - start,
         by_class=counts.by_class,
         n_tracklets=counts.n_tracklets,
+        n_candidates=counts.n_candidates,
+        expected_false=counts.expected_false,
     )
 
 

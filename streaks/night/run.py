@@ -37,6 +37,7 @@ from streaks.readers import FrameFiles, find_frames
 from streaks.reporting import AdesContext
 from streaks.search import Search
 from streaks.search.warm_up import PRELOADED
+from streaks.verdict import VerdictModel
 
 __all__ = ["NightRun", "NightRunner", "Progress", "run_night"]
 
@@ -111,6 +112,10 @@ class NightRun:
         Number of streaks of each label; an empty label where nothing was classified.
     n_tracklets
         Objects of several streaks.
+    n_candidates
+        Streaks that are probably real moving bodies.
+    expected_false
+        How many of these are expected not to be; NaN where nothing was weighed.
     """
 
     folder: NightFolder
@@ -122,6 +127,8 @@ class NightRun:
     seconds: float
     by_class: Mapping[str, int] = field(default_factory=dict)
     n_tracklets: int = 0
+    n_candidates: int = 0
+    expected_false: float = math.nan
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -134,6 +141,10 @@ class NightRun:
             "streaks": self.n_streaks,
             "asteroids": self.by_class.get("asteroid", 0),
             "tracklets": self.n_tracklets,
+            "candidates": self.n_candidates,
+            "expected_false": None
+            if math.isnan(self.expected_false)
+            else round(self.expected_false, 3),
             "seconds": round(self.seconds, 3),
         }
 
@@ -270,6 +281,7 @@ class NightRunner:
         self._parts = PartReader(folder)
         self._stack = ExitStack()
         self._restart = False
+        self._loaded: VerdictModel | None = None
 
     def opened(self, *, restart: bool = False) -> NightRunner:
         """Itself, to be entered: it then holds the folder and the workers.
@@ -358,7 +370,8 @@ class NightRunner:
             counts = write_night_tables(
                 self._parts,
                 entries,
-                self._search.settings.tracklets,
+                self._search.settings,
+                verdict=self._verdict(),
                 provenance=provenance(self._identity, entries),
                 ades=self._ades,
             )
@@ -372,6 +385,12 @@ class NightRunner:
         write_metrics(self.folder, _final_counts(run))
         self._log.tell("end", **run.totals)
         return run
+
+    def _verdict(self) -> VerdictModel | None:
+        """Loaded with the first tables: workers have no use for it."""
+        if self._loaded is None and self._search.load_verdict is not None:
+            self._loaded = self._search.load_verdict()
+        return self._loaded
 
     def _drop_damaged(self, entries: Sequence[Entry]) -> bool:
         """Forget finished frames whose table cannot be read; whether there were any."""
@@ -466,6 +485,8 @@ def _summary(
         seconds=seconds,
         by_class=counts.by_class,
         n_tracklets=counts.n_tracklets,
+        n_candidates=counts.n_candidates,
+        expected_false=counts.expected_false,
     )
 
 
@@ -474,6 +495,7 @@ def _final_counts(run: NightRun) -> dict[str, float | dict[str, float]]:
         "frames": {"done": run.n_done, "failed": len(run.failures)},
         "streaks": {name or "unnamed": n for name, n in run.by_class.items()},
         "tracklets": run.n_tracklets,
+        "candidates": run.n_candidates,
         "run_seconds": run.seconds,
         "finished": 1,
     }

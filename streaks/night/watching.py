@@ -166,16 +166,18 @@ class Notifier:
         Parameters
         ----------
         streaks
-            Of a night, with ``p_asteroid``; those matched with a known object are left out.
+            Of a night, with ``p_real``, else ``p_asteroid``; those matched with a known object are
+            left out.
 
         Returns
         -------
         int
             How many were told of now; 0 for streaks that were not classified.
         """
-        if "p_asteroid" not in streaks.colnames:
+        by = next((name for name in ("p_real", "p_asteroid") if name in streaks.colnames), "")
+        if not by:
             return 0
-        wanted = np.asarray(streaks["p_asteroid"], dtype=float) >= self._above
+        wanted = np.asarray(streaks[by], dtype=float) >= self._above
         if "ssnamenr" in streaks.colnames:
             wanted &= np.asarray(streaks["ssnamenr"]).astype(str) == "null"
         new = [row for row in streaks[wanted] if str(row["streak_id"]) not in self._told]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +15,24 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
-from streaks.config import TrackletConfig
+from streaks.config import Settings, TrackletConfig
 from streaks.errors import TableError
-from streaks.night_folder.frame_results import PART_ERRORS, opened_part
+from streaks.night_folder.frame_results import PART_ERRORS, opened_part, read_record
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, Entry
 from streaks.reporting import AdesContext, split_submittable, write_table
+from streaks.search.judging import judge_linked
 from streaks.tables import StreakFlag, empty_streaks, order_columns
-from streaks.tracklets import find_repeats, link_streaks
+from streaks.tracklets import find_repeats
+from streaks.verdict import VerdictModel
 
-__all__ = ["NightCounts", "PartReader", "frames_table", "write_night_tables"]
+__all__ = [
+    "NightCounts",
+    "PartReader",
+    "frames_table",
+    "searched_streaks",
+    "write_night_tables",
+]
 
 if TYPE_CHECKING:
     import pyarrow
@@ -62,11 +71,17 @@ class NightCounts:
         How many of them have each label; the empty label where they were not classified.
     n_tracklets
         Objects of several streaks.
+    n_candidates
+        Streaks that are probably real moving bodies.
+    expected_false
+        How many of these are expected not to be; NaN where nothing was weighed.
     """
 
     n_streaks: int
     by_class: Mapping[str, int]
     n_tracklets: int
+    n_candidates: int = 0
+    expected_false: float = math.nan
 
 
 class PartReader:
@@ -179,8 +194,9 @@ def _check_schema(serialized: bytes) -> None:
 def write_night_tables(
     parts: PartReader,
     entries: Sequence[Entry],
-    config: TrackletConfig | None = None,
+    settings: Settings | None = None,
     *,
+    verdict: VerdictModel | None = None,
     provenance: Mapping[str, Any] | None = None,
     ades: AdesContext | None = None,
 ) -> NightCounts:
@@ -192,8 +208,10 @@ def write_night_tables(
         The tables of its frames, loaded.
     entries
         Of the ledger, in its order.
-    config
-        What belongs together.
+    settings
+        What belongs together, and what is a candidate.
+    verdict
+        What weighs the streaks; None leaves them unweighed.
     provenance
         Plain values that go into each table: what decided it.
     ades
@@ -207,23 +225,78 @@ def write_night_tables(
     folder = parts.folder
     done = [entry for entry in entries if entry.state == DONE]
     streaks = parts.streaks([entry.image for entry in done])
-    streaks = _repeats_flagged(streaks, done, config)
-    links = link_streaks(streaks, config)
-    streaks["tracklet"] = links.names
+    settings = Settings() if settings is None else settings
+    streaks = _repeats_flagged(streaks, done, settings.tracklets)
+    abouts = {entry.image: entry.about for entry in done}
+    streaks, tracklets = judge_linked(streaks, abouts, verdict, settings)
+    decided = {"provenance": dict(provenance or {})}
+    if verdict is not None:
+        decided["verdict"] = {
+            "name": verdict.name,
+            "asteroid_share": float(f"{streaks.meta['asteroid_share']:.6g}"),
+            "min_p_real": settings.verdict.min_p_real,
+        }
     streaks = order_columns(streaks)
     frames = frames_table(entries)
     for table, path in (
         (streaks, folder.streaks),
-        (links.tracklets, folder.tracklets),
+        (tracklets, folder.tracklets),
         (frames, folder.frames),
     ):
-        table.meta = {"provenance": dict(provenance or {})}
+        table.meta = decided
         write_table(table, path)
-    _write_ades(folder, streaks, done, ades)
+    _write_ades(folder, streaks, done, ades, settings.verdict.min_p_real)
     labels = streaks["label"] if "label" in streaks.colnames else [""] * len(streaks)
+    n_candidates, expected = _candidates(streaks, settings.verdict.min_p_real)
     return NightCounts(
-        len(streaks), dict(Counter(str(label) for label in labels)), len(links.tracklets)
+        n_streaks=len(streaks),
+        by_class=dict(Counter(str(label) for label in labels)),
+        n_tracklets=len(tracklets),
+        n_candidates=n_candidates,
+        expected_false=expected,
     )
+
+
+def _candidates(streaks: QTable, min_p_real: float) -> tuple[int, float]:
+    """How many there are, and how many of them are expected to be false."""
+    if "p_real" not in streaks.colnames:
+        return 0, math.nan
+    p_real = np.asarray(streaks["p_real"], float)
+    above = p_real[p_real >= min_p_real]
+    return len(above), float((1.0 - above).sum())
+
+
+def searched_streaks(folder: NightFolder) -> tuple[QTable, dict[str, dict[str, Any]]]:
+    """The streaks of a night's finished frames as the search left them, with their evidence.
+
+    Parameters
+    ----------
+    folder
+        Of a night; it is only read.
+
+    Returns
+    -------
+    streaks : QTable
+        Of all frames whose results can be read, by name of frame.
+    abouts : dict
+        Plain values of each of these frames.
+    """
+    import pyarrow as pa
+
+    from streaks.arrow import arrow_to_table
+
+    parts, abouts = [], {}
+    for path in sorted(folder.part("*").parent.glob("*.parquet")):
+        image = path.name.removesuffix(".parquet")
+        try:
+            parts.append(_read_part(path, image))
+        except PART_ERRORS as error:
+            _log.warning("%s is left out: %s", path.name, " ".join(str(error).split())[:200])
+            continue
+        abouts[image] = read_record(path).get("about", {})
+    if not parts:
+        return empty_streaks(), {}
+    return arrow_to_table(pa.concat_tables(parts, promote_options="default")), abouts
 
 
 def frames_table(entries: Sequence[Entry]) -> QTable:
@@ -278,13 +351,22 @@ def _chip(entry: Entry) -> str:
 
 
 def _write_ades(
-    folder: NightFolder, streaks: QTable, done: Sequence[Entry], ades: AdesContext | None
+    folder: NightFolder,
+    streaks: QTable,
+    done: Sequence[Entry],
+    ades: AdesContext | None,
+    min_p_real: float,
 ) -> None:
-    """The two ADES files; neither is left from an earlier run when there is nothing to tell."""
+    """The two ADES files; neither is left from an earlier run when there is nothing to tell.
+
+    Of streaks that were weighed, those that are no candidates are left out.
+    """
     told = streaks.copy(copy_data=False)
+    if "p_real" in told.colnames:
+        told = told[~(np.asarray(told["p_real"]) < min_p_real)]
     about = {entry.image: entry.about for entry in done}
     for name in ("observatory", "band"):
-        told[name] = np.array([str(about[str(i)].get(name, "")) for i in streaks["image"]], "U16")
+        told[name] = np.array([str(about[str(i)].get(name, "")) for i in told["image"]], "U16")
     can_tell = np.isfinite(told["ra"].value) & (np.char.str_len(told["time"].astype(str)) > 0)
     can_tell &= np.char.str_len(told["observatory"].astype(str)) > 0
     for path, table in zip(

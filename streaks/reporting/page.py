@@ -23,8 +23,13 @@ from streaks.palette import CLASS_COLOURS, class_colour
 from streaks.reporting.rows import bare_columns, finite, frame_row, number, streak_row, text
 from streaks.reporting.truth import truth_section
 from streaks.tables import CLASSES, LABELS, PROBABILITY_COLUMNS, SKIP, UNRESOLVED
+from streaks.verdict import LINES_AT, candidates_in_words, expected_false
 
 __all__ = ["NightSummary", "PagePictures", "select_rows", "write_report"]
+
+
+#: Of a night whose table does not say from which probability on there are candidates.
+_USUAL_P_REAL = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +146,7 @@ def write_report(
 
 
 def select_rows(streaks: QTable, max_rows: int) -> list[int]:
-    """Rows that the page shows when not all fit: asteroids, then those of highest score.
+    """Rows that the page shows: one a thing, and when not all fit the surest ones.
 
     Parameters
     ----------
@@ -153,12 +158,22 @@ def select_rows(streaks: QTable, max_rows: int) -> list[int]:
     Returns
     -------
     list of int
-        In the table's order of score.
+        By falling probability, then asteroids before others, then by score. Of the lines of one
+        group, which a verdict makes, only the surest.
     """
     labels = _texts(streaks, "label")
     score = np.nan_to_num(_values(streaks, "score"), nan=-np.inf)
-    order = sorted(range(len(streaks)), key=lambda i: (labels[i] != "asteroid", -score[i]))
-    return order[:max_rows]
+    sure = np.nan_to_num(_values(streaks, "p_real"), nan=0.0)
+    order = sorted(
+        range(len(streaks)), key=lambda i: (-sure[i], labels[i] != "asteroid", -score[i])
+    )
+    if "group" not in streaks.colnames:
+        return order[:max_rows]
+    # A dict keeps the first of each group.
+    first: dict[str, int] = {}
+    for i, group in zip(order, _texts(streaks[order], "group"), strict=True):
+        first.setdefault(group or str(streaks["streak_id"][i]), i)
+    return list(first.values())[:max_rows]
 
 
 def _view(
@@ -184,6 +199,7 @@ def _view(
         "checked": checked,
         "counts": _class_counts(labels),
         "n_streaks": len(streaks),
+        "weighed": candidates_in_words(*_n_candidates(streaks), len(frame_rows)),
         "unknown": _cards(streaks, unknown[:max_cards], pictures),
         "known": _cards(streaks, known[: max(0, max_cards - len(unknown))], pictures),
         "n_unknown": len(unknown),
@@ -195,7 +211,8 @@ def _view(
         "overviews": overviews,
         "n_overviews_left_out": len(frame_rows) - len(overviews),
         "rows": _table_rows(streaks, chosen, pictures),
-        "n_rows_left_out": len(streaks) - len(chosen),
+        "n_things": _n_things(streaks),
+        "n_rows_left_out": _n_things(streaks) - len(chosen),
         "images": sorted({str(streaks["image"][i]) for i in chosen}) if len(streaks) else [],
         "classes": list(LABELS),
         "colours": dict(CLASS_COLOURS),
@@ -204,11 +221,18 @@ def _view(
 
 
 def _candidates(streaks: QTable, labels: list[str]) -> tuple[list[int], list[int]]:
-    """Asteroids without and with a known object near, the surest first."""
-    p = np.nan_to_num(_values(streaks, "p_asteroid"), nan=0.0)
+    """Asteroids without and with a known object near, the surest first.
+
+    Where there is a verdict, it says what is a candidate; else the class does.
+    """
+    p_real = _values(streaks, "p_real")
+    weighed = bool(np.isfinite(p_real).any())
+    p = np.nan_to_num(p_real if weighed else _values(streaks, "p_asteroid"), nan=0.0)
     score = np.nan_to_num(_values(streaks, "score"), nan=0.0)
     distance = _values(streaks, "ssdistnr")
     asteroids = [i for i, label in enumerate(labels) if label == "asteroid"]
+    if weighed:
+        asteroids = np.flatnonzero(p >= _least_p_real(streaks)).tolist()
     asteroids.sort(key=lambda i: (-p[i], -score[i]))
     return (
         [i for i in asteroids if not distance[i] >= 0],
@@ -216,16 +240,54 @@ def _candidates(streaks: QTable, labels: list[str]) -> tuple[list[int], list[int
     )
 
 
+def _least_p_real(streaks: QTable) -> float:
+    """From which probability on the run called a streak a candidate."""
+    told = streaks.meta.get("verdict", {})
+    least = told.get("min_p_real") if isinstance(told, Mapping) else None
+    return float(least) if isinstance(least, int | float) else _USUAL_P_REAL
+
+
+def _n_candidates(streaks: QTable) -> tuple[int, float]:
+    p_real = _values(streaks, "p_real")
+    if not np.isfinite(p_real).any():
+        return 0, float("nan")
+    above = p_real[p_real >= _least_p_real(streaks)]
+    return len(above), float((1.0 - above).sum())
+
+
+def _n_things(streaks: QTable) -> int:
+    if "group" not in streaks.colnames:
+        return len(streaks)
+    ids, groups = _texts(streaks, "streak_id"), _texts(streaks, "group")
+    return len({group or name for group, name in zip(groups, ids, strict=True)})
+
+
+def _with_lines(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Says before which card so many false candidates are expected among those above."""
+    before = 0.0
+    for card in cards:
+        expected = card["expected_false"]
+        card["line"] = 0
+        if expected is None:
+            continue
+        passed = [n for n in LINES_AT if before <= n < expected]
+        card["line"] = max(passed, default=0)
+        before = max(before, expected)
+    return cards
+
+
 def _cards(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dict[str, Any]]:
     cards = []
     columns = bare_columns(streaks)
+    expected = expected_false(_values(streaks, "p_real"))
     for i in rows:
         card = streak_row(columns, i)
+        card["expected_false"] = finite(float(expected[i]))
         name = card["streak_id"]
         card["picture"] = data_uri(pictures.panels.get(name) or pictures.cutouts.get(name))
         card["bars"] = _bars(streaks, i)
         cards.append(card)
-    return cards
+    return _with_lines(cards)
 
 
 def _tracklet_lines(tracklets: QTable | None) -> dict[str, dict[str, Any]]:
@@ -277,8 +339,10 @@ def _bars(streaks: QTable, row: int) -> list[dict[str, Any]]:
 def _table_rows(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dict[str, Any]]:
     made = []
     columns = bare_columns(streaks)
+    in_group = Counter(_texts(streaks, "group"))
     for i in rows:
         row = streak_row(columns, i)
+        row["n_lines"] = in_group[row["group"]] if row["group"] else 1
         row["picture"] = data_uri(pictures.cutouts.get(row["streak_id"]))
         made.append(row)
     return made

@@ -64,7 +64,7 @@ def streak_row(streaks: Columns, row: int) -> dict[str, Any]:
         name: number(streaks, row, name)
         for name in (
             "x", "y", "length", "theta", "width", "flux", "flux_err", "snr", "score", "ra", "dec",
-            "pa", "rate", "mag", "mag_err", "rb", "p_asteroid", "ssdistnr", "ssmagnr",
+            "pa", "rate", "mag", "mag_err", "rb", "p_asteroid", "p_real", "ssdistnr", "ssmagnr",
             "length_err", "theta_err",
         )
     }  # fmt: skip
@@ -79,6 +79,8 @@ def streak_row(streaks: Columns, row: int) -> dict[str, Any]:
         "time": text(streaks, row, "time"),
         "tracklet": text(streaks, row, "tracklet"),
         "satellite": text(streaks, row, "sat_name"),
+        "reasons": text(streaks, row, "reasons"),
+        "group": text(streaks, row, "group"),
         "flags": ", ".join(name.replace("_", " ") for name in flag_names(flags).split()),
         "length_text": ("≥ " if flags & int(_CUT) else "")
         + _with_error(value["length"], value["length_err"], 1),

@@ -16,11 +16,12 @@ from streaks.errors import InputError
 from streaks.readers import FrameOverrides
 from streaks.search.identity import file_digest
 from streaks.search.searcher import Searcher
+from streaks.verdict import VerdictModel
 
 __all__ = ["Search"]
 
 #: Settings that change no frame's results: of what is made from them later.
-_LATER = ("labels", "tracklets")
+_LATER = ("labels", "tracklets", "verdict")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,9 @@ class Search:
         Gives the classifier, picklable; None leaves streaks unnamed.
     classifier
         What the classifier is called, with a digest of its weights: another name is another run.
+    load_verdict
+        Gives what weighs a run's streaks; None leaves them unweighed. It changes no frame's
+        results: what is in them is weighed anew each time that tables are written.
     orbits
         An orbit catalogue; None leaves streaks unmatched.
     ephemeris
@@ -63,6 +67,7 @@ class Search:
     profile: str = ""
     load_classifier: Callable[[], Classifier] | None = None
     classifier: str = ""
+    load_verdict: Callable[[], VerdictModel] | None = None
     orbits: Path | None = None
     ephemeris: Path | None = None
     tle: Path | None = None

@@ -23,6 +23,7 @@ from streaks.cutouts import Cutouts, extract_cutouts
 from streaks.errors import TableError
 from streaks.frame import Frame
 from streaks.readers import FrameFiles, FrameOverrides, fetch_ahead, read_frame
+from streaks.sky import to_icrs
 from streaks.tables import order_columns
 
 __all__ = [
@@ -60,7 +61,8 @@ class FrameResult:
     name
         Of the image.
     streaks
-        With class and match columns, where these were asked for.
+        With class and match columns, where these were asked for, and evidence for the verdict
+        behind them where they were classified.
     cutouts
         One a streak, in the table's order.
     overview : (h, w, 3) uint8 or None
@@ -155,14 +157,16 @@ class Searcher:
         watch: Stopwatch | None = None,
     ) -> FrameResult:
         """As `search_files`, for a frame in memory."""
-        from streaks.detection import find_streaks, with_fwhm
+        from streaks.detection import detect_lines, with_fwhm
         from streaks.matching import match_known
         from streaks.plotting import frame_overview
+        from streaks.verdict import frame_evidence
 
         watch = watch or Stopwatch()
         with watch("find"):
             frame = with_fwhm(frame, self.settings.detection)
-            streaks = find_streaks(frame, self.settings.detection)
+            found = detect_lines(frame, self.settings.detection)
+        streaks = found.table
         told = {
             "set_aside": _counted(streaks.meta.pop("set_aside", {})),
             "n_negated": streaks.meta.pop("n_negated", math.nan),
@@ -173,6 +177,8 @@ class Searcher:
         if self.classifier is not None:
             with watch("classify"):
                 streaks = join_columns(streaks, self._named(cutouts, streaks))
+            with watch("evidence"):
+                evidence = frame_evidence(frame, found)
         if self.known is not None:
             with watch("match"):
                 predictions = self.known.near_frame(frame)
@@ -185,9 +191,12 @@ class Searcher:
         if draw:
             with watch("draw"):
                 overview = frame_overview(frame, streaks, max_px=overview_px)
+        streaks = order_columns(streaks)
+        if self.classifier is not None:
+            streaks = join_columns(streaks, evidence)
         return FrameResult(
             frame.name,
-            order_columns(streaks),
+            streaks,
             cutouts,
             overview,
             {**_about(frame), **told},
@@ -244,12 +253,25 @@ def _about(frame: Frame) -> dict[str, Any]:
         "observatory": frame.observatory,
         "profile": frame.header.get("survey", ""),
         "masked": np.count_nonzero(frame.mask) / frame.mask.size,
+        "corners": _corners(frame),
         **{
             name: frame.header[name]
             for name in ("field", "ccd", "quadrant")
             if name in frame.header
         },
     }
+
+
+def _corners(frame: Frame) -> str:
+    """Right ascension and declination of the corners, in order, ICRS, deg; empty without WCS."""
+    if frame.wcs is None:
+        return ""
+    ny, nx = frame.shape
+    ra, dec = to_icrs(frame.wcs, [0, nx - 1, nx - 1, 0], [0, 0, ny - 1, ny - 1])
+    places = zip(ra.tolist(), dec.tolist(), strict=True)
+    if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+        return ""
+    return " ".join(f"{a:.5f} {d:.5f}" for a, d in places)
 
 
 def _counted(reasons: Mapping[str, int]) -> str:

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from streaks.disk import json_integer
 from streaks.errors import (
     ConfigError,
     InputError,
@@ -376,7 +377,7 @@ def _add_judgements(app: "FastAPI", desk: _Desk) -> None:
             if len(body) > _MAX_BODY:
                 return _json({"error": f"more than {_MAX_BODY} bytes"}, 413)
         try:
-            raw = json.loads(body)
+            raw = json.loads(body, parse_int=json_integer)
         except (ValueError, RecursionError):
             raise InputError("the request holds no JSON") from None
         # Answered after the commit, so that what is acknowledged is kept.
