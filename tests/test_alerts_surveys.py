@@ -211,6 +211,18 @@ def test_scaled_and_blank_pixels_are_put_right() -> None:
     np.testing.assert_array_equal(image_planes(bytes(content))[""], expected)
 
 
+def test_a_stamps_wcs_turns_pixels_into_east_and_north() -> None:
+    hdu = fits.PrimaryHDU(np.zeros((9, 9), np.float32))
+    assert "sky" not in image_planes(_hdus(hdu))
+    for word, value in (("CRVAL1", 150.0), ("PC1_1", -4e-5), ("PC1_2", 3e-5), ("PC2_1", 3e-5),
+                        ("PC2_2", 4e-5), ("CDELT1", 1.0), ("CDELT2", 2.0)):  # fmt: skip
+        hdu.header[word] = value
+    sky = image_planes(_hdus(hdu))["sky"]
+    np.testing.assert_allclose(sky, [[-4e-5, 3e-5], [6e-5, 8e-5]])
+    hdu.header["PC1_1"] = "none"
+    assert "sky" not in image_planes(_hdus(hdu))
+
+
 def test_a_deviation_is_squared() -> None:
     image = np.full((8, 8), 3.0, np.float32)
     sigma = fits.ImageHDU(image, name="UNCERT")
@@ -468,10 +480,19 @@ def _truth(folder: Path) -> list[tuple[str, Alert]]:
         alert = Alert(
             1, "", 0.0, 0.0, 0.0, not row["truth"].startswith("negative"), flipped=False,
             difference=planes[""], variance=planes.get("variance"), psf=planes.get("psf"),
-            survey="rubin",
+            sky=planes.get("sky"), survey="rubin",
         )  # fmt: skip
         found.append((row["truth"], alert))
     return found
+
+
+def test_rubins_trail_lies_as_the_packet_says(real_data: Callable[..., Path]) -> None:
+    """The one clear trail: its packet has a trailAngle of -87.8 deg."""
+    folder = real_data("real-frames", "truth.csv").parent
+    (trail,) = [alert for what, alert in _truth(folder) if what == "asteroid trail"]
+    words = Judge().words([trail])
+    assert (words["pa"][0] - (-87.8) + 90.0) % 180.0 - 90.0 == pytest.approx(0.0, abs=5.0)
+    assert 1.5 < words["length_arcsec"][0] < 2.5
 
 
 def test_few_of_rubins_points_are_trails_and_the_trail_is_one(

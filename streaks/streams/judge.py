@@ -146,7 +146,16 @@ def _shapes(alerts: Sequence[Alert]) -> Shapes:
 
 
 def _measured(alerts: Sequence[Alert], shapes: Shapes) -> Words:
-    scale = np.array([_SCALES.get(alert.survey, math.nan) for alert in alerts], dtype=float)
+    theta = np.radians(shapes.theta_deg)
+    scale, pa = np.full(len(alerts), np.nan), np.full(len(alerts), np.nan)
+    for i, alert in enumerate(alerts):
+        scale[i] = _SCALES.get(alert.survey, math.nan)
+        if alert.sky is not None:
+            east, north = alert.sky @ np.array([math.cos(theta[i]), math.sin(theta[i])])
+            pa[i] = math.degrees(math.atan2(east, north)) % 180.0
+            scale[i] = 3600.0 * math.hypot(east, north)
+            if not math.isfinite(scale[i]):
+                scale[i] = 3600.0 * math.sqrt(abs(np.linalg.det(alert.sky)))
     return {
         "fwhm": shapes.fwhm_px,
         "elongation": shapes.elongation,
@@ -155,6 +164,7 @@ def _measured(alerts: Sequence[Alert], shapes: Shapes) -> Words:
         "length_err": shapes.length_err_px,
         "length_arcsec": shapes.length_px * scale,
         "theta": shapes.theta_deg,
+        "pa": pa,
         "stamp_snr": shapes.snr,
         "stamp_chi2": shapes.chi2,
     }

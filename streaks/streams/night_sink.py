@@ -74,9 +74,11 @@ class NightSink(TableSink):
         OutputError
             If the folder is another's, or a part is gone.
         """
-        if not state and self._target.exists() and any(self._target.iterdir()):
+        folder = NightFolder(self._target)
+        # A run that was killed at its very start has left the mark, and nothing else.
+        if not state and self._target.exists() and set(self._target.iterdir()) - {folder.mark}:
             raise OutputError(f"{self._target} holds something already; give a new folder")
-        claim_folder(NightFolder(self._target))
+        claim_folder(folder)
         super().restore(state or {"parts": 0})
 
     def _arrow(self, output: Output) -> Any:
@@ -227,6 +229,9 @@ def _streaks(image: str, words: QTable) -> QTable:
     length, theta = np.nan_to_num(bare("length")), np.radians(np.nan_to_num(bare("theta")))
     dx, dy = 0.5 * length * np.cos(theta), 0.5 * length * np.sin(theta)
     x, y = bare("x"), bare("y")
+    pa, half = np.radians(bare("pa")), np.nan_to_num(bare("length_arcsec")) / 7200.0
+    north = half * np.cos(pa)
+    east = half * np.sin(pa) / np.cos(np.radians(bare("dec")))
     known = np.isfinite(bare("sep"))
     positive = bare("is_positive").astype(bool)
     values |= {
@@ -236,6 +241,8 @@ def _streaks(image: str, words: QTable) -> QTable:
         "y0": np.where(dx >= 0, y - dy, y + dy), "y1": np.where(dx >= 0, y + dy, y - dy),
         "x": x, "y": y, "length": length, "theta": bare("theta"), "width": bare("fwhm"),
         "snr": bare("snr"), "score": bare("snr"), "ra": bare("ra"), "dec": bare("dec"),
+        "pa": bare("pa"), "ra0": bare("ra") - east, "dec0": bare("dec") - north,
+        "ra1": bare("ra") + east, "dec1": bare("dec") + north,
         "mag": bare("mag"), "mag_err": bare("mag_err"), "time": bare("time"),
         "flags": np.where(positive, 0, int(StreakFlag.NEGATIVE)),
         "label": [str(label) or SKIP for label in words["label"]],

@@ -208,7 +208,7 @@ class AvroSink:
                 raise OutputError(f"{path} exists and is none of this filter; give another name")
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Nothing is left to do, but for an empty file where nothing came out.
+        """Nothing is left to do; where nothing came out there is no file, for there is no schema.
 
         Parameters
         ----------

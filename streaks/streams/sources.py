@@ -107,8 +107,6 @@ class FileSource:
                 continue
             source, signature = str(whole), _signature(whole)
             done = ledger.done(source, signature)
-            if done < 0:
-                continue
             for number, lump in enumerate(file_lumps(path), start=1):
                 if number > done:
                     yield Piece(lump, source, signature, number)

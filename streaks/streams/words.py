@@ -74,6 +74,7 @@ MEASURED_COLUMNS = (
     ColumnSpec("length_err", _F, "pix", "its 1-sigma error; a bound where length is 0"),
     ColumnSpec("length_arcsec", _F, "arcsec", "the same on the sky, to set beside trail_length"),
     ColumnSpec("theta", _F, "deg", "of the longer axis, from +x towards +y, in [0, 180)"),
+    ColumnSpec("pa", _F, "deg", "the same east of north, in [0, 180); NaN without a stamp's WCS"),
     ColumnSpec("stamp_snr", _F, None, "signal-to-noise of the source on the stamp"),
     ColumnSpec("stamp_chi2", _F, None, "chi-square a pixel of what the fit leaves"),
     ColumnSpec("sep", _F, "arcsec", "distance of the nearest known object; NaN for none"),

@@ -144,6 +144,8 @@ class Alert:
         Of the difference's pixels (Rubin).
     psf : (ny, nx) or None
         Picture of the PSF that lies with the difference stamp (Rubin).
+    sky : (2, 2) or None
+        Degrees east and north a pixel of x and y of the difference stamp (Rubin).
     survey
         ``ztf``, ``rubin``, ``decam``, ``winter``.
     version
@@ -188,6 +190,7 @@ class Alert:
     flipped: bool = True
     variance: Stamp | None = None
     psf: NDArray[Any] | None = None
+    sky: NDArray[np.float64] | None = None
     survey: str = "ztf"
     version: str = ""
     exposure_s: float = math.nan

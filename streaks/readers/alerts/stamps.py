@@ -33,7 +33,9 @@ _MAX_HEADER_BLOCKS = 40
 _KINDS = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _WORDS = frozenset(
     (b"BITPIX  ", b"NAXIS   ", b"NAXIS1  ", b"NAXIS2  ", b"PCOUNT  ", b"GCOUNT  ", b"EXTNAME ",
-     b"UTYPE   ", b"XTENSION", b"BSCALE  ", b"BZERO   ", b"BLANK   ")
+     b"UTYPE   ", b"XTENSION", b"BSCALE  ", b"BZERO   ", b"BLANK   ",
+     b"PC1_1   ", b"PC1_2   ", b"PC2_1   ", b"PC2_2   ", b"CDELT1  ", b"CDELT2  ",
+     b"CD1_1   ", b"CD1_2   ", b"CD2_1   ", b"CD2_2   ", b"CRVAL1  ")
 )  # fmt: skip
 
 
@@ -89,9 +91,10 @@ def image_planes(content: bytes) -> Planes:
     Returns
     -------
     dict
-        The first image (float32) under an empty name, ``variance`` (float32) and ``psf``; empty
-        where the first is no image of a stamp's size, or damaged. Others that are damaged are
-        left out.
+        The first image (float32) under an empty name, ``variance`` (float32), ``psf``, and
+        ``sky``, (2, 2): degrees east and north a pixel of x and y, where its header has a WCS.
+        Empty where the first is no image of a stamp's size, or damaged. Others that are damaged
+        are left out.
     """
     if not content.startswith(b"SIMPLE"):
         return {}
@@ -107,6 +110,9 @@ def image_planes(content: bytes) -> Planes:
             if image is None:
                 break
             found[""] = image.astype(np.float32)
+            sky = _sky(cards)
+            if sky is not None:
+                found["sky"] = sky
         elif image is not None:
             _keep(found, image, cards)
         if at >= len(content):
@@ -123,6 +129,27 @@ def _keep(found: Planes, image: NDArray[Any], cards: dict[bytes, bytes]) -> None
         with np.errstate(over="ignore", invalid="ignore"):
             values = image.astype(np.float32)
             found["variance"] = values * values if is_sigma else values
+
+
+def _sky(cards: dict[bytes, bytes]) -> NDArray[np.float64] | None:
+    """Degrees east (along RA, times cos Dec) and north a pixel of x and y; None without a WCS."""
+    if b"CRVAL1  " not in cards:
+        return None
+    try:
+        kind, steps = b"CD", (1.0, 1.0)
+        if b"CD1_1   " not in cards:
+            kind = b"PC"
+            steps = _real(cards, b"CDELT1  ", 1.0), _real(cards, b"CDELT2  ", 1.0)
+        matrix = np.array([
+            [_real(cards, b"%s%d_%d   " % (kind, i, j), float(i == j)) for j in (1, 2)]
+            for i in (1, 2)
+        ])  # fmt: skip
+    except ValueError:
+        return None
+    found: NDArray[np.float64] = matrix * np.array(steps)[:, None]
+    # No stamp has pixels of a quarter degree; a matrix of ones is a header without a scale.
+    usable = np.isfinite(found).all() and 0 < abs(np.linalg.det(found)) < 1.0 / 16.0
+    return found if usable else None
 
 
 def _header(content: bytes, start: int) -> tuple[dict[bytes, bytes], int]:

@@ -205,7 +205,7 @@ def stamp_fields(
     Returns
     -------
     dict
-        ``science, template, difference, variance, psf``, those that there are.
+        ``science, template, difference, variance, psf, sky``, those that there are.
 
     Raises
     ------
@@ -221,5 +221,5 @@ def stamp_fields(
         if "" in planes:
             found[name] = planes[""]
         if name == "difference":
-            found |= {key: planes[key] for key in ("variance", "psf") if key in planes}
+            found |= {key: planes[key] for key in ("variance", "psf", "sky") if key in planes}
     return found
