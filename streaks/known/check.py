@@ -107,6 +107,8 @@ _SAME_DISTANCE = 1.0
 #: Asteroids with lower numbers had them before ZTF's first alerts (2018): it never calls them by a
 #: provisional designation.
 _NUMBERED_BEFORE = 500_000
+#: Sides of cells, deg, and what none of them reaches, arcsec: the widest cameras see 10 degrees.
+_CELL_DEG, _LARGEST_PATCH = 4.0, 9.0 * 3600.0
 #: Surveys that call numbered objects by their principal provisional designation.
 _BY_DESIGNATION = frozenset({"rubin"})
 #: A claim of nothing.
@@ -444,6 +446,10 @@ def check_exposure(
     """
     ra, dec = given["ra"][rows], given["dec"][rows]
     reach = float(separation_arcsec(ra, dec, ra[0], dec[0]).max()) + config.radius_arcsec
+    if reach > _LARGEST_PATCH:
+        for patch in _patches(ra, dec):
+            check_exposure(night, given, rows[patch], config, answers, site)
+        return
     time = Time(given["mid_jd"][rows[0]], format="jd", scale="utc")
     found = _Around(night.near(ra[0], dec[0], reach + 1.0, time, observatory=site))
     # What an alert names counts, however faint; what it does not name must be visible.
@@ -459,6 +465,14 @@ def check_exposure(
         named = _named(night, claim, place, time, around, site)
         verdict, note = _judge(claim, nearest, named, config)
         answers[i] = (nearest, verdict, note)
+
+
+def _patches(ra: Floats, dec: Floats) -> Iterator[NDArray[np.intp]]:
+    """Places in cells of the sky: what no telescope sees at once is looked at in parts."""
+    cells = np.stack([np.floor(ra / _CELL_DEG), np.floor(dec / _CELL_DEG)], axis=1)
+    _, cell = np.unique(cells, axis=0, return_inverse=True)
+    for number in range(int(cell.max()) + 1):
+        yield np.flatnonzero(cell.ravel() == number)
 
 
 class _Around:
