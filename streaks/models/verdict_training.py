@@ -22,9 +22,9 @@ Floats = NDArray[np.float64]
 #: Of each of a few boosters whose answers are averaged: chosen by cross-validated likelihood on
 #: training fields alone.
 _TREES = {
-    "max_iter": 140,
+    "max_iter": 250,
     "learning_rate": 0.06,
-    "max_leaf_nodes": 10,
+    "max_leaf_nodes": 6,
     "min_samples_leaf": 60,
     "l2_regularization": 4.0,
     "max_features": 0.3,
