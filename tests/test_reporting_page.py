@@ -237,7 +237,7 @@ def test_purity_and_misnamed_streaks_are_told_beside_the_truth(page):
     assert "Purity: what is called an asteroid and is one" in words
     assert "2 asteroid as ghost" in words
     assert "2 satellite as asteroid" in words
-    assert "p(real) 0.990 : moves 300 deg/day" in words
+    assert "p(real) 0.990: moves 300 deg/day" in words
     assert "8 streaks are 7 things" in words
     assert "2 lines" in words
 
