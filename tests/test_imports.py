@@ -25,7 +25,7 @@ ROOT = Path(streaks.__file__).parent
 
 #: docs/architecture.md: a room imports only from the rows above its own.
 ROWS = (
-    {"geometry", "disk"},
+    {"geometry", "disk", "expressions"},
     {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail", "sky"},
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},

@@ -1,0 +1,107 @@
+"""Cutouts of known truth for volunteers: science, reference and difference of one small sky.
+
+Sets for training spread over all formats that users have; these are as a night keeps its cutouts,
+in counts and with all that is masked named, so that volunteers cannot tell them from the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from streaks.cutouts import Cutouts
+from streaks.synth.cutout_sets.making import (
+    check_set,
+    clean_sky,
+    draw_labels,
+    truth_of_sky,
+    truth_table,
+)
+from streaks.synth.cutout_sets.recipes import expose
+from streaks.synth.cutout_sets.rendering import Rendering
+
+__all__ = ["make_subjects"]
+
+_CHUNK = 16
+
+
+def make_subjects(
+    n: int, *, seed: int, mix: Mapping[str, float], size_px: int = 128, workers: int = 1
+) -> tuple[Cutouts, QTable]:
+    """Synthetic cutouts with their science images and references.
+
+    Parameters
+    ----------
+    n
+        How many.
+    seed
+        The same seed gives the same bytes, whatever the number of workers.
+    mix
+        Shares of the classes and ``skip``.
+    size_px
+        Side of a cutout, px.
+    workers
+        Processes.
+
+    Returns
+    -------
+    cutouts : Cutouts
+        Counts. The science image is the difference over its stars, so that noise and streak are
+        the same in both.
+    truth : QTable
+        `streaks.synth.cutout_sets.making.TRUTH_COLUMNS`, in the order of the cutouts.
+
+    Raises
+    ------
+    ConfigError
+        If n, size, workers or mix cannot be used.
+    """
+    check_set(n, seed, size_px, "mixed", workers)
+    labels = draw_labels(n, mix, seed)
+    jobs = [
+        (seed, size_px, start, tuple(labels[start : start + _CHUNK]))
+        for start in range(0, n, _CHUNK)
+    ]
+    if workers == 1 or len(jobs) == 1:
+        parts = [_make(job) for job in jobs]
+    else:
+        with ProcessPoolExecutor(min(workers, len(jobs))) as pool:
+            parts = list(pool.map(_make, jobs))
+    made = [one for part in parts for one in part]
+    images = [np.stack([one[k] for one in made]) for k in range(3)]
+    mask = np.stack([one[3] for one in made])
+    truth = truth_table(one[4] for one in made)
+    names = tuple(str(name) for name in truth["streak_id"])
+    fwhm_px = np.asarray(truth["fwhm_px"].to_value("pix"), dtype=float)
+    return Cutouts(images[0], mask, names, images[1], images[2], fwhm_px), truth
+
+
+def _make(job: tuple[int, int, int, tuple[str, ...]]) -> list[tuple[NDArray, ...]]:
+    from threadpoolctl import threadpool_limits
+
+    seed, size_px, start, labels = job
+    # One thread: sums of matrix products depend on how they are split, bytes must not.
+    with threadpool_limits(1):
+        return [
+            _make_one(seed, size_px, index, label) for index, label in enumerate(labels, start)
+        ]
+
+
+def _make_one(seed: int, size_px: int, index: int, label: str) -> tuple:
+    # Key 2: key 1 is that of the sets for training, which must not show the same skies.
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, index)))
+    sky, rendered, snr = clean_sky(rng, label, size_px, Rendering(window_px=size_px))
+    difference = expose(sky, *rendered)
+    stars, reference, residual = rendered
+    science = stars + (difference - residual)
+    noise = sky.sigma * sky.conditions.reference_noise
+    reference = reference + rng.normal(0.0, noise, reference.shape).astype(np.float32)
+    inner = (slice(sky.margin_px, sky.margin_px + size_px),) * 2
+    mask = sky.mask[inner].copy()
+    shown = [np.where(mask, np.float32(0), difference[inner]).astype(np.float32)]
+    shown += [image[inner].astype(np.float32) for image in (science, reference)]
+    return (*shown, mask, truth_of_sky(sky, seed, index, snr))
