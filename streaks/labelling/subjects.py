@@ -53,6 +53,7 @@ __all__ = [
     "Draw",
     "Material",
     "SubjectSummary",
+    "check_target",
     "export_set",
     "export_subjects",
     "pixels_key",
@@ -223,7 +224,7 @@ def export_set(
     """
     config = LabelConfig() if config is None else config
     target = Path(out_dir)
-    _check_target(target, overwrite)
+    check_target(target, overwrite)
     with nullcontext() if campaign is None else open_campaign(campaign) as ledger:
         replaced = set_at(target)
         rows, things, left_out = _chosen(material.columns, config, ledger, replaced)
@@ -569,7 +570,21 @@ def _nothing(n: int, left_out: Mapping[str, int]) -> str:
     return f"none of {n} streaks is left to export ({reasons}); widen the selection"
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool) -> None:
+    """Raise where a set may not be written to a place.
+
+    Parameters
+    ----------
+    target
+        The folder to be.
+    overwrite
+        Whether a set that is there may go.
+
+    Raises
+    ------
+    InputError
+        For a file, a folder that holds anything else, or a set that was uploaded.
+    """
     if not target.exists():
         return
     if not target.is_dir():
