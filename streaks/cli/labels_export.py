@@ -14,8 +14,11 @@ import typer
 from streaks.cli.progress import show_progress
 
 if TYPE_CHECKING:
+    from astropy.table import QTable
+
     from streaks.config import LabelConfig
-    from streaks.labelling import KnownSubjects, SubjectSummary
+    from streaks.geometry import Segment
+    from streaks.labelling import KnownSubjects, Material, SubjectSummary, Workflow
 
 __all__ = ["export"]
 
@@ -187,12 +190,10 @@ def _check_early(config: LabelConfig, out: Path, overwrite: bool) -> None:
     check_target(out, overwrite)
 
 
-def _check_gold(shares: dict[str, float], workflow: object) -> None:
+def _check_gold(shares: dict[str, float], workflow: Workflow) -> None:
     from streaks.errors import ConfigError
-    from streaks.labelling import Workflow
     from streaks.tables import UNRESOLVED
 
-    assert isinstance(workflow, Workflow)
     for name in shares:
         if name == UNRESOLVED or workflow.index_of(name) < 0:
             raise ConfigError(
@@ -201,7 +202,9 @@ def _check_gold(shares: dict[str, float], workflow: object) -> None:
             )
 
 
-def _material(sources: list[Path], config: LabelConfig, model: str, polarity: str):  # type: ignore[no-untyped-def]
+def _material(
+    sources: list[Path], config: LabelConfig, model: str, polarity: str
+) -> tuple[Material, int]:
     from streaks.cli.label_sources import read_sources, with_disagreement
 
     material, n_failed = read_sources(sources, model=model, polarity=polarity)
@@ -245,15 +248,14 @@ def _examples() -> KnownSubjects:
     )
 
 
-def _true_ends(truth):  # type: ignore[no-untyped-def]
+def _true_ends(truth: QTable) -> list[Segment | None]:
     import numpy as np
 
     from streaks.geometry import Segment
 
     ends = [np.asarray(truth[name].value, dtype=float) for name in ("x0", "y0", "x1", "y1")]
     return [
-        Segment(*row) if np.isfinite(row).all() else None
-        for row in np.column_stack(ends).tolist()
+        Segment(*row) if np.isfinite(row).all() else None for row in np.column_stack(ends).tolist()
     ]
 
 

@@ -42,7 +42,9 @@ def upload(
     pause: Annotated[
         float, typer.Option(help="Seconds to wait after a failure; twice as long after the next.")
     ] = 2.0,
-    tries: Annotated[int, typer.Option(help="Requests that may be repeated are sent so often.")] = 8,
+    tries: Annotated[
+        int, typer.Option(help="Requests that may be repeated are sent so often.")
+    ] = 8,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the set and say what would be done.")
     ] = False,

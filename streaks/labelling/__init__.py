@@ -1,9 +1,9 @@
 """Labelled sets for volunteers: subjects out, their answers back as labels."""
 
 from streaks.labelling.answers import Answers, consensus_labels, pooled_labels, read_answers
-from streaks.labelling.dawid_skene import pool_votes
 from streaks.labelling.campaign import Campaign, open_campaign
 from streaks.labelling.columns import joined_columns, plain_columns
+from streaks.labelling.dawid_skene import pool_votes
 from streaks.labelling.field_guide import KnownSubjects
 from streaks.labelling.manifest import HIDDEN_COLUMNS, TRAINING_COLUMNS, VISIBLE_COLUMNS
 from streaks.labelling.selection import (

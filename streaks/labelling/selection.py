@@ -13,7 +13,7 @@ from streaks.config import LabelConfig
 from streaks.errors import ConfigError, TableError
 from streaks.expressions import parse_expression
 from streaks.labelling.columns import Columns, length_of, numbers, plain_columns, texts
-from streaks.tables import LABELS, PROBABILITY_COLUMNS, SKIP, StreakFlag
+from streaks.tables import LABELS, PROBABILITY_COLUMNS, StreakFlag
 
 __all__ = [
     "active_score",
@@ -164,9 +164,7 @@ def select_subjects(
     return np.sort(chosen), {**left_out, **more}
 
 
-def select_rows(
-    columns: Columns, config: LabelConfig
-) -> tuple[NDArray[np.int64], dict[str, int]]:
+def select_rows(columns: Columns, config: LabelConfig) -> tuple[NDArray[np.int64], dict[str, int]]:
     """Rows that fulfil all conditions, and how many others do not, by the first that fails.
 
     Parameters
@@ -208,9 +206,7 @@ def _check_labels(labels: Sequence[str]) -> None:
         raise ConfigError(f"no class {', '.join(unknown)}; there are {', '.join(LABELS)}")
 
 
-def _reasons(
-    columns: Columns, config: LabelConfig, n: int
-) -> list[tuple[str, NDArray[np.bool_]]]:
+def _reasons(columns: Columns, config: LabelConfig, n: int) -> list[tuple[str, NDArray[np.bool_]]]:
     """Each condition that is asked for: its name, and the rows that fail it. NaN fails all."""
     reasons: list[tuple[str, NDArray[np.bool_]]] = []
     sign = "any" if config.include_negative else config.isdiffpos
@@ -251,9 +247,7 @@ def _reasons(
     return reasons
 
 
-def ranked(
-    columns: Columns, rows: NDArray[np.int64], config: LabelConfig
-) -> NDArray[np.int64]:
+def ranked(columns: Columns, rows: NDArray[np.int64], config: LabelConfig) -> NDArray[np.int64]:
     """Rows in the order in which they are wanted.
 
     Parameters
@@ -276,17 +270,13 @@ def ranked(
         When the table has nothing to rank by as asked.
     """
     n = length_of(columns)
-    if config.active:
-        score = active_score(columns, config.active)
-    else:
-        score = numbers(columns, "score", n)
+    how = config.active
+    score = active_score(columns, how) if how else numbers(columns, "score", n)
     order = np.argsort(-np.nan_to_num(score[rows], nan=-np.inf), kind="stable")
     return rows[order]
 
 
-def shared_out(
-    columns: Columns, rows: NDArray[np.int64], config: LabelConfig
-) -> NDArray[np.int64]:
+def shared_out(columns: Columns, rows: NDArray[np.int64], config: LabelConfig) -> NDArray[np.int64]:
     """The first of the rows, as many as the limit allows, each class by its share.
 
     Parameters
@@ -390,7 +380,7 @@ def model_disagreement(columns: Columns) -> NDArray[np.float64]:
         return numbers(columns, "disagreement", n)
     said = [texts(columns, name, n) for name in columns if name.startswith("label_")]
     if len(said) > 1:
-        return np.any([one != said[0] for one in said], axis=0).astype(float)
+        return np.asarray(np.any([one != said[0] for one in said], axis=0), dtype=float)
     given = [numbers(columns, name, n) for name in columns if name.startswith("p_asteroid_")]
     if len(given) > 1 and n:
         return np.asarray(np.ptp(np.array(given), axis=0))
@@ -425,11 +415,9 @@ def _told(columns: Columns, name: str, n: int) -> NDArray[np.float64]:
     return numbers(columns, name, n)
 
 
-def _within(
-    values: NDArray[np.float64], bands: Sequence[tuple[float, float]]
-) -> NDArray[np.bool_]:
+def _within(values: NDArray[np.float64], bands: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
     """Whether a value lies in one of the bands, ends included. NaN is in no band."""
-    return np.any([(values >= low) & (values <= high) for low, high in bands], axis=0)
+    return np.asarray(np.any([(values >= low) & (values <= high) for low, high in bands], axis=0))
 
 
 def _ccds(columns: Columns, n: int) -> NDArray[np.int64]:

@@ -401,19 +401,26 @@ class _Writer:
         name = str(self._columns["streak_id"][row]) if "streak_id" in self._columns else key
         self.subjects.append(_Subject(key, name, files, cells, largest, row))
 
-    def _add_known(
-        self, folder: Path, known: KnownSubjects, *, alone: bool, total: int
-    ) -> None:
+    def _add_known(self, folder: Path, known: KnownSubjects, *, alone: bool, total: int) -> None:
         """Those of known truth, among the others: nothing that is seen tells them apart."""
         rng = np.random.default_rng(np.random.SeedSequence((self._config.seed, self._turn, 1)))
         donors = list(self.subjects)
+        alike: dict[str, list[_Subject]] = {}
+        for donor in donors:
+            alike.setdefault(donor.cells["#label"], []).append(donor)
         for i, truth in enumerate(known.labels):
             one = known.cutouts.select(np.array([i]))
             if alone:
                 one = Cutouts(one.difference, one.mask, one.names, fwhm_px=one.fwhm_px)
             key = pixels_key(one.difference[0], one.mask[0])[:20]
-            files, largest = self._drawn(folder, key, one, known.ends[i])
-            donor = donors[int(rng.integers(len(donors)))]
+            # What is shown beside it, and the ticks of what is no line, are those of another of
+            # its class: numbers that no subject has would give it away.
+            of_class = alike.get(str(truth), donors)
+            donor = of_class[int(rng.integers(len(of_class)))]
+            ends = _ends(self._columns, donor.row, one.size_px)
+            if ends is not None and known.ends[i] is not None:
+                ends = known.ends[i]
+            files, largest = self._drawn(folder, key, one, ends)
             nneg, nbad = centre_counts(one.difference[0], one.mask[0])
             seen = {name: donor.cells[name] for name in VISIBLE_COLUMNS}
             seen |= {"nneg": str(nneg), "nbad": str(nbad), "ssdistnr": "-999", "ssmagnr": "-999"}
@@ -434,9 +441,7 @@ class _Writer:
         pictures = _small_enough(one, self._config.panel_px, ends, self._draw)
         files = {}
         for heading, picture in pictures.items():
-            files[heading] = subject_filename(
-                key if heading == FILE_COLUMN else f"{key}_{heading}"
-            )
+            files[heading] = subject_filename(key if heading == FILE_COLUMN else f"{key}_{heading}")
             (folder / files[heading]).write_bytes(picture)
         return files, max(len(picture) for picture in pictures.values())
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import fcntl
-import json
 import logging
 import os
 import sqlite3
@@ -239,7 +238,7 @@ class _Ledger:
     def note(self, **values: str) -> None:
         with self._database:
             self._database.executemany(
-                "INSERT INTO about VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                "INSERT OR REPLACE INTO about VALUES (?, ?)",
                 list(values.items()),
             )
 
@@ -267,7 +266,9 @@ class _Ledger:
     def highest(self) -> int:
         """The highest number of a subject that is known to be there."""
         asked = "SELECT MAX(CAST(number AS INTEGER)) FROM subjects"
-        return max(int(self._database.execute(asked).fetchone()[0] or 0), int(self.about("floor") or 0))
+        return max(
+            int(self._database.execute(asked).fetchone()[0] or 0), int(self.about("floor") or 0)
+        )
 
     def creating(self, keys: Sequence[str]) -> None:
         floor = self.highest()
@@ -649,8 +650,9 @@ def _look_through(run: _Upload) -> None:
     for number, _ in run.service.subjects(run.project):
         newest = max(newest, number)
         break
+    known = set(run.whole.keys)
     for key, numbers in run.found(0).items() if newest else ():
-        if key in run.whole.keys:
+        if key in known:
             ledger.put("created", key, str(min(numbers)))
             run.n_found += 1
     ledger.note(looked="yes", floor=str(newest))
@@ -661,7 +663,8 @@ def _subject_set(run: _Upload, name: str) -> str:
     held = run.ledger.about("subject_set")
     if held:
         return held
-    for failures in range(1, run.service.patience.tries + 1):
+    tries = run.service.patience.tries
+    for _ in range(tries):
         found = run.service.find_subject_set(run.project, run.whole.set_id)
         if not found:
             try:
@@ -674,7 +677,7 @@ def _subject_set(run: _Upload, name: str) -> str:
                 continue
         run.ledger.note(subject_set=found)
         return found
-    raise AccessError(f"Zooniverse makes no subject set, {failures} times in a row; try later")
+    raise AccessError(f"Zooniverse makes no subject set, {tries} times in a row; try later")
 
 
 def _checked(run: _Upload) -> Uploaded:

@@ -285,8 +285,8 @@ for the workflow, with this set's training subjects in a set of their own.
 
 ## Retirement
 
-{_VOTES} classifications a subject. With Caesar: a question extractor on T0, a consensus reducer, and
-a rule that retires a subject once at least {_AGREEING_VOTES} volunteers answered and
+{_VOTES} classifications a subject. With Caesar: a question extractor on T0, a consensus reducer,
+and a rule that retires a subject once at least {_AGREEING_VOTES} volunteers answered and
 {_AGREEING:.0%} of them agree. Never retire training subjects: exclude those whose
 `#training_subject` is `true`.
 """

@@ -230,10 +230,7 @@ def _client_type() -> tuple[Any, type[Exception]]:
         from panoptes_client import Panoptes
         from panoptes_client.panoptes import PanoptesAPIException
     except ImportError:
-        raise MissingExtraError(
-            "uploading needs the official client: pip install 'streaks[zooniverse]' (in a clone: "
-            "pip install -e '.[zooniverse]')"
-        ) from None
+        raise MissingExtraError("panoptes_client", "zooniverse", "uploading subjects") from None
 
     class Client(Panoptes):  # type: ignore[misc]
         @property
@@ -311,7 +308,9 @@ class Zooniverse:
         """
         user = self._get("/me", "tell the quota")["users"][0]
         most = user.get("max_subjects", user.get("subject_limit"))
-        return Quota(int(user.get("uploaded_subjects_count") or 0), None if most is None else int(most))
+        return Quota(
+            int(user.get("uploaded_subjects_count") or 0), None if most is None else int(most)
+        )
 
     def project(self, project: int) -> str:
         """The name of a project.
@@ -363,9 +362,10 @@ class Zooniverse:
         str
             Its number; empty where there is none.
         """
-        for one in self._pages("subject_sets", {"project_id": project}):
-            if (one.get("metadata") or {}).get("streaks_set") == mark:
-                return str(one["id"])
+        for rows in self._pages("subject_sets", {"project_id": project}):
+            for one in rows:
+                if (one.get("metadata") or {}).get("streaks_set") == mark:
+                    return str(one["id"])
         return ""
 
     def create_subject_set(self, project: int, name: str, mark: str) -> str:
@@ -502,18 +502,16 @@ class Zooniverse:
             Its number.
         metadata : mapping
         """
-        last = None
-        sorted_ = True
-        for one in self._pages("subjects", {"project_id": project, "sort": "-id"}):
-            of = (one.get("links") or {}).get("project")
-            number = int(one["id"])
-            # Were it unsorted, older ones would say nothing about those that follow.
-            sorted_ = sorted_ and (last is None or number < last)
-            last = number
-            if number <= above and sorted_:
+        for rows in self._pages("subjects", {"project_id": project, "sort": "-id"}):
+            numbers = [int(one["id"]) for one in rows]
+            for number, one in zip(numbers, rows, strict=True):
+                of = (one.get("links") or {}).get("project")
+                if number > above and (of is None or str(of) == str(project)):
+                    yield number, one.get("metadata") or {}
+            # Were they in another order, old ones would say nothing about those that follow.
+            falling = all(a > b for a, b in itertools.pairwise(numbers))
+            if falling and len(numbers) > 1 and numbers[-1] <= above:
                 return
-            if of is None or str(of) == str(project):
-                yield number, one.get("metadata") or {}
 
     def members(self, subject_set: str) -> set[str]:
         """Numbers of the subjects of a set.
@@ -529,7 +527,9 @@ class Zooniverse:
         """
         asked = {"subject_set_id": subject_set}
         return {
-            str(one["links"]["subject"]) for one in self._pages("set_member_subjects", asked)
+            str(one["links"]["subject"])
+            for rows in self._pages("set_member_subjects", asked)
+            for one in rows
         }
 
     def link(self, subject_set: str, subjects: Sequence[str]) -> None:
@@ -550,12 +550,12 @@ class Zooniverse:
         path = f"/subject_sets/{subject_set}/links/subjects"
         self._answer(self._send("POST", path, json={"subjects": list(subjects)}))
 
-    def _pages(self, kind: str, asked: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def _pages(self, kind: str, asked: Mapping[str, Any]) -> Iterator[list[Any]]:
         for page in range(1, _MOST_PAGES):
             told = self._get(
                 f"/{kind}", f"list {kind}", {**asked, "page": page, "page_size": _PAGE}
             )
-            yield from told.get(kind) or ()
+            yield list(told.get(kind) or ())
             if page >= int((told.get("meta") or {}).get(kind, {}).get("page_count") or 1):
                 return
         raise AccessError(f"the project has more {kind} than can be looked through")

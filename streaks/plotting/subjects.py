@@ -88,9 +88,7 @@ def examples_picture(
     return encode_png(_side_by_side(panels), compression=4)
 
 
-def _panels(
-    cutouts: Cutouts, row: int, panel_px: int, ends: Segment | None
-) -> dict[str, Picture]:
+def _panels(cutouts: Cutouts, row: int, panel_px: int, ends: Segment | None) -> dict[str, Picture]:
     panels: dict[str, Picture] = {}
     difference = cutout_picture(cutouts.difference[row], cutouts.mask[row], panel_px=panel_px)
     _mark(difference, ends, cutouts.size_px)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.table import QTable
@@ -27,6 +28,15 @@ from streaks.synth.cutout_sets.rendering import Rendering
 __all__ = ["make_subjects"]
 
 _CHUNK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class _One:
+    difference: NDArray[np.float32]
+    science: NDArray[np.float32]
+    reference: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    truth: Mapping[str, float | str | int]
 
 
 def make_subjects(
@@ -72,26 +82,26 @@ def make_subjects(
         with ProcessPoolExecutor(min(workers, len(jobs))) as pool:
             parts = list(pool.map(_make, jobs))
     made = [one for part in parts for one in part]
-    images = [np.stack([one[k] for one in made]) for k in range(3)]
-    mask = np.stack([one[3] for one in made])
-    truth = truth_table(one[4] for one in made)
+    difference, science, reference, mask = (
+        np.stack([getattr(one, name) for one in made])
+        for name in ("difference", "science", "reference", "mask")
+    )
+    truth = truth_table(one.truth for one in made)
     names = tuple(str(name) for name in truth["streak_id"])
     fwhm_px = np.asarray(truth["fwhm_px"].to_value("pix"), dtype=float)
-    return Cutouts(images[0], mask, names, images[1], images[2], fwhm_px), truth
+    return Cutouts(difference, mask, names, science, reference, fwhm_px), truth
 
 
-def _make(job: tuple[int, int, int, tuple[str, ...]]) -> list[tuple[NDArray, ...]]:
+def _make(job: tuple[int, int, int, tuple[str, ...]]) -> list[_One]:
     from threadpoolctl import threadpool_limits
 
     seed, size_px, start, labels = job
     # One thread: sums of matrix products depend on how they are split, bytes must not.
     with threadpool_limits(1):
-        return [
-            _make_one(seed, size_px, index, label) for index, label in enumerate(labels, start)
-        ]
+        return [_make_one(seed, size_px, index, label) for index, label in enumerate(labels, start)]
 
 
-def _make_one(seed: int, size_px: int, index: int, label: str) -> tuple:
+def _make_one(seed: int, size_px: int, index: int, label: str) -> _One:
     # Key 2: key 1 is that of the sets for training, which must not show the same skies.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, index)))
     sky, rendered, snr = clean_sky(rng, label, size_px, Rendering(window_px=size_px))
@@ -102,6 +112,12 @@ def _make_one(seed: int, size_px: int, index: int, label: str) -> tuple:
     reference = reference + rng.normal(0.0, noise, reference.shape).astype(np.float32)
     inner = (slice(sky.margin_px, sky.margin_px + size_px),) * 2
     mask = sky.mask[inner].copy()
-    shown = [np.where(mask, np.float32(0), difference[inner]).astype(np.float32)]
-    shown += [image[inner].astype(np.float32) for image in (science, reference)]
-    return (*shown, mask, truth_of_sky(sky, seed, index, snr))
+    shown = (np.where(mask, np.float32(0), difference[inner]), science[inner], reference[inner])
+    counts = [image.astype(np.float32) for image in shown]
+    return _One(
+        difference=counts[0],
+        science=counts[1],
+        reference=counts[2],
+        mask=mask,
+        truth=truth_of_sky(sky, seed, index, snr),
+    )
