@@ -170,9 +170,9 @@ def test_each_subject_arrives_once_over_five_kills(tmp_path: Path, credentials: 
     with running_standin(failing) as standin:
         environment = {**os.environ, "PANOPTES_ENDPOINT": standin.address}
         command = [
-            sys.executable, "-m", "streaks", "labels", "upload", str(folder), "--project",
-            str(PROJECT), "--batch", "25", "--settle", "0.2", "--pause", "0.02", "--tries", "12",
-            "--json",
+            sys.executable, "-c", "from streaks.cli import main; main()", "labels", "upload",
+            str(folder), "--project", str(PROJECT), "--batch", "25", "--settle", "0.2",
+            "--pause", "0.02", "--tries", "12", "--json",
         ]  # fmt: skip
         rng = random.Random(7)
         kills = 0
@@ -216,6 +216,22 @@ def test_a_lost_ledger_is_made_again_from_the_project(
         assert_each_once(standin, folder)
 
 
+def test_subjects_that_were_linked_late_are_not_linked_again(
+    tmp_path: Path, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_set(tmp_path / "set")
+    with running_standin(Standin()) as standin:
+        upload(standin, folder, monkeypatch)
+        database = sqlite3.connect(folder / "upload.sqlite")
+        # As a kill between the request and its entry leaves it, for five of the twelve.
+        database.execute("UPDATE subjects SET state = 'stored' WHERE place < 5")
+        database.commit()
+        database.close()
+        upload(standin, folder, monkeypatch)
+        assert standin.links == [12]
+        assert_each_once(standin, folder)
+
+
 def test_a_subject_that_came_twice_all_the_same_is_named_and_in_no_set(
     tmp_path: Path, credentials: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,9 +263,11 @@ def test_wrong_credentials_are_an_error_that_does_not_tell_them(
 ) -> None:
     monkeypatch.setenv("PANOPTES_PASSWORD", "secret-but-wrong")
     folder = make_set(tmp_path / "set", 2)
-    with running_standin(Standin()) as standin:
-        with pytest.raises(AccessError, match="refuses the credentials") as raised:
-            upload(standin, folder, monkeypatch)
+    with (
+        running_standin(Standin()) as standin,
+        pytest.raises(AccessError, match="refuses the credentials") as raised,
+    ):
+        upload(standin, folder, monkeypatch)
     assert "secret-but-wrong" not in str(raised.value)
 
 
@@ -276,7 +294,11 @@ def test_credentials_come_from_the_clients_own_file(
     config.parent.mkdir(parents=True)
     config.write_text("username: someone\npassword: something\nendpoint: http://here\n")
     found = read_credentials()
-    assert (found.username, found.password, found.endpoint) == ("someone", "something", "http://here")
+    assert (found.username, found.password, found.endpoint) == (
+        "someone",
+        "something",
+        "http://here",
+    )
     config.write_text("password: [secret")
     with pytest.raises(AccessError, match="cannot be read") as raised:
         read_credentials()
@@ -340,7 +362,7 @@ def test_two_uploads_of_one_set_do_not_run_at_once(
     folder = make_set(tmp_path / "set", 2)
     with running_standin(Standin()) as standin, (folder / ".upload.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(LedgerError, match="another upload of .* is at work"):
+        with pytest.raises(LedgerError, match=r"another upload of .* is at work"):
             upload(standin, folder, monkeypatch)
 
 
@@ -352,9 +374,11 @@ def test_a_foreign_database_is_not_written_to(
     database.execute("CREATE TABLE thesis (chapter TEXT)")
     database.commit()
     database.close()
-    with running_standin(Standin()) as standin:
-        with pytest.raises(LedgerError, match="is no ledger of an upload"):
-            upload(standin, folder, monkeypatch)
+    with (
+        running_standin(Standin()) as standin,
+        pytest.raises(LedgerError, match="is no ledger of an upload"),
+    ):
+        upload(standin, folder, monkeypatch)
     tables = sqlite3.connect(folder / "upload.sqlite").execute("SELECT name FROM sqlite_master")
     assert tables.fetchall() == [("thesis",)]
 
@@ -370,9 +394,8 @@ def test_options_out_of_range_are_refused(
     message: str,
 ) -> None:
     folder = make_set(tmp_path / "set", 2)
-    with running_standin(Standin()) as standin:
-        with pytest.raises(ConfigError, match=message):
-            upload(standin, folder, monkeypatch, **options)
+    with running_standin(Standin()) as standin, pytest.raises(ConfigError, match=message):
+        upload(standin, folder, monkeypatch, **options)
 
 
 def test_a_dry_run_needs_no_credentials_and_no_network(
@@ -455,7 +478,7 @@ def test_an_empty_cell_or_a_key_twice_is_named_by_its_line(tmp_path: Path) -> No
     change_manifest(
         folder, lambda lines: lines[2].update({"#streaks_key": lines[0]["#streaks_key"]})
     )
-    with pytest.raises(TableError, match="line 4: the key .* is in line 2 too"):
+    with pytest.raises(TableError, match=r"line 4: the key .* is in line 2 too"):
         read_set(folder)
 
 

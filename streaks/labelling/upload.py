@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -388,7 +388,8 @@ class _Upload:
     subject_set: str = ""
     n_new: int = 0
     n_found: int = 0
-    surplus: list[str] = field(default_factory=list)
+    #: Whether what is in the subject set may be more than the ledger says.
+    members_unsure: bool = True
 
     def run(self) -> None:
         idle = 0
@@ -520,24 +521,25 @@ class _Upload:
     def _link(self) -> None:
         """Put what has its pictures into the subject set, a batch at once."""
         while rows := self.ledger.rows("stored", limit=self.batch):
-            unsure = set(filter(None, self.ledger.about("linking").split()))
-            there: set[str] = set()
-            if unsure & {row.number for row in rows}:
-                there = self.service.members(self.subject_set)
+            # A request of an earlier run, or one whose answer was lost, may have been carried out.
+            there = self.service.members(self.subject_set) if self.members_unsure else set()
+            self.members_unsure = False
             missing = [row.number for row in rows if row.number not in there]
             if missing:
-                self.ledger.note(linking=" ".join(missing))
                 try:
                     self.service.link(self.subject_set, missing)
                 except LostAnswerError as error:
                     _log.info("link: %s", error)
+                    self.members_unsure = True
                     time.sleep(min(self.service.patience.settle_s, 10.0))
+                    return
+                except InputError:
+                    # Refused, because an earlier request was carried out late after all?
                     if self.service.members(self.subject_set).isdisjoint(missing):
-                        self.service.patience.pause(1)
-                        return
+                        raise
+                    self.members_unsure = True
                     continue
             self.ledger.put_all("linked", [row.key for row in rows])
-            self.ledger.note(linking="")
 
 
 def upload_set(
@@ -671,6 +673,7 @@ def _subject_set(run: _Upload, name: str) -> str:
                 found = run.service.create_subject_set(
                     run.project, name or run.whole.folder.absolute().name, run.whole.set_id
                 )
+                run.members_unsure = False
             except LostAnswerError as error:
                 _log.info("subject set: %s", error)
                 time.sleep(run.service.patience.settle_s)

@@ -595,7 +595,7 @@ class Zooniverse:
     def _answer(self, response: Any) -> Any:
         """What was answered, as JSON."""
         status = int(response.status_code)
-        if status in (401, 403, 404, 429) or 400 <= status < 500:
+        if 400 <= status < 500:
             raise InputError(
                 f"Zooniverse refuses {response.request.method} {response.request.path_url[:80]}: "
                 f"{_reason(response)} (status {status})"
