@@ -118,7 +118,7 @@ def parse_shares(text: str) -> dict[str, float]:
             value = float(share)
         except ValueError:
             value = -1.0
-        if not equals or not 0 <= value < np.inf:
+        if not name or not equals or not 0 <= value < np.inf:
             raise ConfigError(f"mix has {item!r}; expected class=share,class=share")
         _check_labels([name])
         shares[name] = value

@@ -129,8 +129,8 @@ def find_things(columns: Columns, near_px: float) -> NDArray[np.int64]:
     Parameters
     ----------
     columns
-        ``image``, midpoints and ends as far as known, ``group`` where there is one. Rows without
-        an image are things of their own, unless they have a group.
+        ``image``, midpoints and ends as far as known, ``group`` where there is one, ``pixels`` (a
+        hash) of those without a place. Other rows without an image are things of their own.
     near_px
         Midpoints within this are one thing.
 
@@ -153,8 +153,15 @@ def find_things(columns: Columns, near_px: float) -> NDArray[np.int64]:
             a, b = np.nonzero(near_pairs(places, places, near_px))
             firsts.append(rows[a])
             seconds.append(rows[b])
-    a, b = _grouped(images, texts(columns, "group", n))
-    pairs = np.concatenate([*firsts, a]), np.concatenate([*seconds, b])
+    # A group is one of an image's; the same pixels are the same thing under any name.
+    nowhere = np.full(n, "", dtype=str)
+    for a, b in (
+        _grouped(images, texts(columns, "group", n)),
+        _grouped(nowhere, texts(columns, "pixels", n)),
+    ):
+        firsts.append(a)
+        seconds.append(b)
+    pairs = np.concatenate(firsts), np.concatenate(seconds)
     graph = coo_matrix((np.ones(len(pairs[0]), bool), pairs), shape=(n, n))
     _, which = connected_components(graph, directed=False)
     _, first = np.unique(which, return_index=True)
@@ -164,7 +171,7 @@ def find_things(columns: Columns, near_px: float) -> NDArray[np.int64]:
 def _grouped(
     images: NDArray[np.str_], groups: NDArray[np.str_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of rows whose column ``group`` says the same in one image."""
+    """Pairs of rows that say the same in one image; what says nothing has no partner."""
     first: dict[tuple[str, str], int] = {}
     a, b = [], []
     for row, (image, group) in enumerate(zip(images.tolist(), groups.tolist(), strict=True)):
