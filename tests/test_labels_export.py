@@ -386,6 +386,23 @@ def test_kills_at_any_moment_leave_no_thing_in_two_sets_and_none_lost(tmp_path: 
     assert len(found) == len(set(found)) == 24
 
 
+def test_what_a_killed_export_left_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
+    night = spread_night(tmp_path / "night")
+    words = [sys.executable, "-c", "from streaks.cli import main; main()", "labels", "export"]
+    process = subprocess.Popen([*words, str(night), "-o", str(tmp_path / "set"), *PLAIN])
+    while process.poll() is None and not list(tmp_path.glob(".set-*/*.png")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(list(tmp_path.glob(".set-*.part"))) == 1
+    (tmp_path / ".set-mine.part").mkdir()
+    (tmp_path / ".set-mine.part" / "thesis.tex").write_text("years of work")
+    run(night, "-o", tmp_path / "set")
+    assert len(manifest(tmp_path / "set")) == 12
+    assert [path.name for path in tmp_path.glob(".set-*")] == [".set-mine.part"]
+    assert not [name for name in os.listdir(tmp_path / "set") if name.startswith(".")]
+
+
 def test_two_exports_of_a_campaign_do_not_run_at_once(tmp_path: Path) -> None:
     with (
         open_campaign(tmp_path),
@@ -410,9 +427,8 @@ def test_a_foreign_database_is_no_campaign(tmp_path: Path) -> None:
 def test_several_nights_are_one_set(tmp_path: Path) -> None:
     one = spread_night(tmp_path / "one", n_frames=1)
     images = [f"x{i}" for i in range(4)]
-    two = spread_night(
-        tmp_path / "two", n_frames=1, names=images, more={"x": [900.0, 1000, 1100, 1200]}
-    )
+    moved = {name: np.array([1700.0, 2600, 2000, 2900]) for name in ("y", "y0", "y1")}
+    two = spread_night(tmp_path / "two", n_frames=1, names=images, more=moved)
     run(one, two, "-o", tmp_path / "set")
     assert len(manifest(tmp_path / "set")) == 8
 
@@ -793,3 +809,24 @@ def test_the_answer_in_words_names_the_next_step(
     assert "5 subjects in" in told
     assert "left out: 7 beyond the limit" in told
     assert "README.md" in told
+
+
+@pytest.mark.parametrize("command", ["export", "upload"])
+def test_the_documentation_names_every_option(command: str) -> None:
+    import typer
+
+    from streaks.cli.labels import app
+
+    page = Path(__file__).resolve().parents[1] / "docs" / "labels.md"
+    if not page.exists():
+        pytest.skip("the documentation is not beside these tests")
+    text = page.read_text(encoding="utf-8")
+    group = typer.main.get_command(app)
+    options = [
+        max(option.opts, key=len)
+        for option in group.commands[command].params  # type: ignore[attr-defined]
+        if option.param_type_name == "option" and option.name != "help"
+    ]
+    assert len(options) > 8
+    missing = [o for o in options if f"`{o}" not in text and f", {o}" not in text]
+    assert missing == []

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import re
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -73,6 +76,8 @@ _TEXTS = ("README.md", "tutorial.md")
 #: What `streaks labels upload` leaves in a set.
 _UPLOADED = "upload.sqlite"
 _SMALLEST_PX = 64
+#: Stands in a folder while an export writes it.
+_AT_WORK = ".streaks-export"
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +236,8 @@ def export_set(
         if not len(rows):
             raise InputError(_nothing(length_of(material.columns), left_out))
         writer = _Writer(material.columns, config, draw, progress, ledger)
-        with folder_written_whole(target, replace=True) as part:
+        _clear_away(target)
+        with folder_written_whole(target, replace=True) as part, _at_work(part):
             writer.write(part, material, rows, make_known)
             missing = len(rows) - len(writer.streaks)
             if not writer.streaks:
@@ -297,6 +303,24 @@ def pixels_key(difference: NDArray[Any], mask: NDArray[np.bool_]) -> str:
 
 
 # ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _at_work(part: Path) -> Iterator[None]:
+    """A locked file in the folder that is being written: a kill frees the lock."""
+    marker = part / _AT_WORK
+    with marker.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        marker.unlink()
+
+
+def _clear_away(target: Path) -> None:
+    """Remove what killed exports to the same place left; nobody else's folder is touched."""
+    for marker in target.parent.glob(f".{glob.escape(target.name[:40])}-*.part/{_AT_WORK}"):
+        with suppress(OSError), marker.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(marker.parent)
 
 
 @dataclass(frozen=True)

@@ -470,6 +470,11 @@ class Zooniverse:
         -------
         bool
             False where the address is no longer good.
+
+        Raises
+        ------
+        AccessError
+            When it was not taken in all tries.
         """
         import requests
 
