@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -828,5 +829,5 @@ def test_the_documentation_names_every_option(command: str) -> None:
         if option.param_type_name == "option" and option.name != "help"
     ]
     assert len(options) > 8
-    missing = [o for o in options if f"`{o}" not in text and f", {o}" not in text]
+    missing = [option for option in options if not re.search(rf"[` (]{option}\b", text)]
     assert missing == []
