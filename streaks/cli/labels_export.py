@@ -111,7 +111,7 @@ def export(
         str, typer.Option(help="Of 8-bit pictures: dark or light is positive, or auto.")
     ] = "auto",
     panel_px: Annotated[int, typer.Option(help="Side of a panel, screen px.")] = 384,
-    workers: Annotated[int, typer.Option("--workers", "-w", help="Processes, for gold.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", "-w", help="Pictures drawn at a time.")] = 2,
     overwrite: Annotated[bool, typer.Option(help="Replace a set that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
@@ -167,6 +167,7 @@ def export(
             make_known=functools.partial(_gold, shares=shares, workers=workers),
             examples=_examples() if field_guide else None,
             overwrite=overwrite,
+            workers=workers,
             progress=_progress(stack, quiet or as_json),
         )
     if as_json:

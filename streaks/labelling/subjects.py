@@ -11,13 +11,14 @@ import os
 import re
 import shutil
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from astropy.table import QTable
@@ -26,10 +27,10 @@ from numpy.typing import NDArray
 from streaks.config import LabelConfig
 from streaks.cutouts import Cutouts
 from streaks.disk import folder_written_whole
-from streaks.errors import InputError
+from streaks.errors import ConfigError, InputError
 from streaks.geometry import Segment
 from streaks.labelling.campaign import SET_FILE, Campaign, Shown, open_campaign, set_at
-from streaks.labelling.columns import Columns, length_of, numbers, plain_columns, texts
+from streaks.labelling.columns import Columns, length_of, plain_columns, texts
 from streaks.labelling.field_guide import KnownSubjects, write_field_guide
 from streaks.labelling.manifest import (
     FILE_COLUMN,
@@ -68,6 +69,8 @@ __all__ = [
 Draw = Callable[[Cutouts, int, Segment | None], Mapping[str, bytes]]
 #: So many subjects of known truth, of a side in px, from a seed.
 MakeKnown = Callable[[int, int, int], KnownSubjects]
+
+Given, Made = TypeVar("Given"), TypeVar("Made")
 
 #: Zooniverse takes no larger file; a megabyte is meant as 10**6, the stricter reading.
 _MAX_BYTES = 1_000_000
@@ -187,6 +190,7 @@ def export_set(
     make_known: MakeKnown | None = None,
     examples: KnownSubjects | None = None,
     overwrite: bool = False,
+    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SubjectSummary:
     """Write a subject set, whole or not at all.
@@ -212,6 +216,8 @@ def export_set(
     overwrite
         Replace a set that is there. A folder that holds no set, or one of which anything was
         uploaded, is never replaced.
+    workers
+        Threads that draw.
     progress
         Called with the number of subjects drawn so far, and of all.
 
@@ -221,6 +227,8 @@ def export_set(
 
     Raises
     ------
+    ConfigError
+        If `workers` is below 1.
     InputError
         When `out_dir` holds something, nothing was selected, or a selected streak cannot be
         drawn within a megabyte.
@@ -228,6 +236,8 @@ def export_set(
         If the campaign's ledger cannot be used.
     """
     config = LabelConfig() if config is None else config
+    if workers < 1:
+        raise ConfigError(f"workers is {workers}; at least 1")
     target = Path(out_dir)
     check_target(target, overwrite)
     with nullcontext() if campaign is None else open_campaign(campaign) as ledger:
@@ -235,7 +245,7 @@ def export_set(
         rows, things, left_out = _chosen(material.columns, config, ledger, replaced)
         if not len(rows):
             raise InputError(_nothing(length_of(material.columns), left_out))
-        writer = _Writer(material.columns, config, draw, progress, ledger)
+        writer = _Writer(material.columns, config, draw, progress, ledger, workers)
         _clear_away(target)
         with folder_written_whole(target, replace=True) as part, _at_work(part):
             writer.write(part, material, rows, make_known)
@@ -374,7 +384,9 @@ class _Writer:
         draw: Draw,
         progress: Callable[[int, int], None] | None,
         ledger: Campaign | None,
+        workers: int,
     ) -> None:
+        self._workers = workers
         self._columns, self._config, self._draw = columns, config, draw
         self._progress = progress or (lambda done, total: None)
         self._turn = 0 if ledger is None else ledger.n_sets
@@ -403,10 +415,13 @@ class _Writer:
         total = len(rows) + n_gold
         sizes: Counter[int] = Counter()
         beside = 0
-        for row, one in material.read(rows):
+        cutouts = material.read(rows)
+        for one, subject in self._in_threads(
+            lambda item: (item[1], self._streak(folder, *item)), cutouts
+        ):
             sizes[one.size_px] += 1
             beside += one.science is not None
-            self._add_streak(folder, row, one)
+            self.subjects.append(subject)
             self._progress(len(self.subjects), total)
         self.subjects.sort(key=lambda one: one.row)
         if n_gold and self.subjects and make_known is not None:
@@ -416,14 +431,28 @@ class _Writer:
             self._add_known(folder, known, alone=2 * beside < len(self.subjects), total=total)
         self._fill_pictures(folder)
 
-    def _add_streak(self, folder: Path, row: int, one: Cutouts) -> None:
+    def _in_threads(self, work: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
+        """Work on each in order, a few ahead: encoding a picture leaves Python free."""
+        if self._workers == 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(self._workers) as pool:
+            waiting: deque[Future[Made]] = deque()
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 4 * self._workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _streak(self, folder: Path, row: int, one: Cutouts) -> _Subject:
         key = _key_of(self._columns, row, one)
         files, largest = self._drawn(folder, key, one, _ends(self._columns, row, one.size_px))
         counts = centre_counts(one.difference[0], one.mask[0])
         cells = visible_cells(self._columns, row, counts)
         cells |= hidden_cells(self._columns, row, key, self.workflow)
         name = str(self._columns["streak_id"][row]) if "streak_id" in self._columns else key
-        self.subjects.append(_Subject(key, name, files, cells, largest, row))
+        return _Subject(key, name, files, cells, largest, row)
 
     def _add_known(self, folder: Path, known: KnownSubjects, *, alone: bool, total: int) -> None:
         """Those of known truth, among the others: nothing that is seen tells them apart."""
@@ -503,9 +532,8 @@ def _small_enough(
 
 def _key_of(columns: Columns, row: int, one: Cutouts) -> str:
     """What tells a subject from all others: its image and place, else what it shows."""
-    n = length_of(columns)
     image = str(columns["image"][row]) if "image" in columns else ""
-    x, y = (numbers(columns, axis, n)[row] if axis in columns else np.nan for axis in "xy")
+    x, y = (float(columns[axis][row]) if axis in columns else np.nan for axis in "xy")
     if not image or not np.isfinite(x + y):
         return pixels_key(one.difference[0], one.mask[0])[:20]
     told = json.dumps([image, f"{x:.1f}", f"{y:.1f}", str(columns["streak_id"][row])])
