@@ -70,7 +70,8 @@ Draw = Callable[[Cutouts, int, Segment | None], Mapping[str, bytes]]
 #: So many subjects of known truth, of a side in px, from a seed.
 MakeKnown = Callable[[int, int, int], KnownSubjects]
 
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 #: Zooniverse takes no larger file; a megabyte is meant as 10**6, the stricter reading.
 _MAX_BYTES = 1_000_000
