@@ -223,6 +223,37 @@ def test_found_streaks_stand_beside_the_truth(page):
     assert "completeness" in words
 
 
+def test_purity_and_misnamed_streaks_are_told_beside_the_truth(page):
+    truth = made_streaks(SEGMENTS, ["asteroid"] * 6 + ["satellite"] * 2, image="made_frame")
+    streaks = made_streaks(SEGMENTS, ["asteroid"] * 4 + ["ghost"] * 2 + ["asteroid"] * 2)
+    streaks["p_real"] = [0.99, 0.98, 0.97, 0.2, 0.1, 0.1, 0.96, 0.1]
+    streaks["reasons"] = ["moves 300 deg/day"] + [""] * 7
+    streaks["group"] = [str(name) for name in streaks["streak_id"]]
+    streaks["group"][5] = streaks["group"][4]
+    made = page(streaks, truth=truth, found=match_truth(streaks, truth))
+    words = made.words()
+    # Four candidates, three of them true; a satellite among them.
+    assert "4 candidates, 0.1 of them expected to be false" in words
+    assert "Purity: what is called an asteroid and is one" in words
+    assert "2 asteroid as ghost" in words
+    assert "2 satellite as asteroid" in words
+    assert "p(real) 0.990: moves 300 deg/day" in words
+    assert "8 streaks are 7 things" in words
+    assert "2 lines" in words
+
+
+def test_a_list_has_a_line_where_false_ones_are_expected(page):
+    streaks = made_streaks(SEGMENTS, ["asteroid"] * 8)
+    streaks["p_real"] = [0.99, 0.9, 0.6, 0.55, 0.52, 0.1, 0.1, 0.1]
+    made = page(streaks)
+    words = made.words()
+    assert words.count("Above this line 1 false candidate is expected.") == 1
+    before, _, after = words.partition("Above this line")
+    # 0.01, 0.11, 0.51, 0.96 and then 1.44: the fifth lies below.
+    assert "p(real) 0.550" in before
+    assert "p(real) 0.520" in after
+
+
 def test_a_page_of_two_thousand_streaks_stays_small(tmp_path):
     path = tmp_path / "report.html"
     write_report(path, CHECKED, made_streaks(SEGMENTS * 250), frames_of("made_frame"))

@@ -96,6 +96,7 @@ def _summary(run: NightRun, streaks: QTable, truth: QTable) -> None:
     import numpy as np
 
     from streaks.completeness import completeness_by_snr, match_truth
+    from streaks.verdict import candidates_in_words
 
     found = match_truth(streaks, truth)
     hit = found >= 0
@@ -109,6 +110,13 @@ def _summary(run: NightRun, streaks: QTable, truth: QTable) -> None:
         print(line)
     for row in completeness_by_snr(np.asarray(truth["snr"]), hit):
         print(f"  S/N {row['snr_low']:g} to {row['snr_high']:g}: {row['found']} of {row['n']}")
+    if "p_real" in streaks.colnames:
+        candidate = np.asarray(streaks["p_real"], float) >= streaks.meta["verdict"]["min_p_real"]
+        true = np.unique(found[hit & (np.asarray(truth["label"]) == "asteroid")])
+        print(
+            f"{candidates_in_words(run.n_candidates, run.expected_false, run.n_done)}; "
+            f"true asteroids among them: {int(candidate[true].sum())}"
+        )
     others = len(streaks) - len(np.unique(found[hit]))
     known = int((np.asarray(streaks["ssnamenr"]) != "null").sum())
     print(f"reported without being in the truth: {others}; matched to known orbits: {known}")

@@ -19,22 +19,30 @@ __all__ = ["VerdictExamples", "stack_examples", "train_verdict"]
 
 Floats = NDArray[np.float64]
 
-#: Of each of several boosters whose answers are averaged: chosen by cross-validated likelihood on
+#: Of each of a few boosters whose answers are averaged: chosen by cross-validated likelihood on
 #: training fields alone.
 _TREES = {
-    "max_iter": 140,
+    "max_iter": 250,
     "learning_rate": 0.06,
-    "max_leaf_nodes": 10,
-    "min_samples_leaf": 15,
+    "max_leaf_nodes": 6,
+    "min_samples_leaf": 60,
     "l2_regularization": 4.0,
     "max_features": 0.3,
 }
-_BOOSTERS = 4
 _FOLDS = 5
 #: Fewer examples of either kind fit no probabilities.
 _LEAST = 50
 #: Places of the calibration, evenly spread over what was seen.
 _KNOTS = 12
+#: What frames lack: the images that made the difference; with them the mask's planes; with these
+#: the rates.
+_IMAGES = ("ev_science", "ev_reference")
+_PLANES = tuple(
+    f"ev_{what}_{plane}"
+    for what in ("on", "near")
+    for plane in ("source", "ghost", "halo", "saturated", "spike", "track")
+)
+_LACKING = (_IMAGES, (*_IMAGES, *_PLANES), (*_IMAGES, *_PLANES, "rate"))
 #: What other exposures are worth before any example: logarithms of ratios. Simulated nights show no
 #: flaw of a chip and no second quadrant, and what is known of these speaks against a moving body.
 _BEFORE = {"piece": -3.0, "stands_still": -3.0, "same_pixels": -3.0}
@@ -87,7 +95,7 @@ def stack_examples(parts: Sequence[VerdictExamples]) -> VerdictExamples:
 
 
 def train_verdict(
-    examples: VerdictExamples, *, seed: int
+    examples: VerdictExamples, *, seed: int, n_boosters: int = 4
 ) -> tuple[VerdictModel, Mapping[str, Any]]:
     """Boosted trees on the evidence, and their calibration on fields they have not seen.
 
@@ -97,6 +105,8 @@ def train_verdict(
         Of as many fields as there are.
     seed
         Of the trees.
+    n_boosters
+        Whose answers are averaged.
 
     Returns
     -------
@@ -122,10 +132,10 @@ def train_verdict(
             f"{_LEAST} of each and {_FOLDS} fields: give more nights"
         )
     x = np.asarray(examples.numbers, np.float32)
-    unseen = _unseen_scores(x, truth, examples.field, seed)
+    unseen = _unseen_scores(x, truth, examples.field, seed, n_boosters)
     scores, log_ratios = _calibration(unseen, truth)
     exposures = _worth_of_exposures(examples.state, truth)
-    boosters = [_booster(x, truth, seed + k) for k in range(_BOOSTERS)]
+    boosters = [_booster(*_with_less(x, truth), seed + k) for k in range(n_boosters)]
     model = VerdictModel(_trees_of(boosters), scores, log_ratios, exposures)
     figures = {
         "asteroids": n_true,
@@ -136,17 +146,41 @@ def train_verdict(
     return model, figures
 
 
+def _with_less(
+    x: NDArray[np.float32], truth: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The examples, and copies that lack what many frames lack.
+
+    A difference image alone has no science image, no reference and no planes of a mask; one
+    without coordinates or exposure has no rates. Trees that never saw that would send what is
+    missing anywhere.
+    """
+    copies = [x]
+    for patterns in _LACKING:
+        copy = x.copy()
+        lacking = [i for i, name in enumerate(NUMBERS) if name.startswith(patterns)]
+        copy[:, lacking] = np.nan
+        copies.append(copy)
+    return np.concatenate(copies), np.tile(truth, len(copies))
+
+
 def _booster(x: NDArray[np.float32], truth: NDArray[np.bool_], seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
-    booster = HistGradientBoostingClassifier(
-        **_TREES, early_stopping=False, random_state=seed, class_weight=None
-    )
-    return booster.fit(x, truth)
+    booster = HistGradientBoostingClassifier(**_TREES, early_stopping=False, random_state=seed)
+    # Threads of OpenMP wait for each other by spinning: where other processes are at work, two are
+    # many times slower than one.
+    with threadpool_limits(1, user_api="openmp"):
+        return booster.fit(x, truth)
 
 
 def _unseen_scores(
-    x: NDArray[np.float32], truth: NDArray[np.bool_], field: NDArray[np.str_], seed: int
+    x: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    field: NDArray[np.str_],
+    seed: int,
+    n_boosters: int,
 ) -> Floats:
     """Each example's score by trees that have not seen its field."""
     from sklearn.model_selection import GroupKFold
@@ -155,8 +189,8 @@ def _unseen_scores(
     folds = GroupKFold(_FOLDS, shuffle=True, random_state=seed % (1 << 32))
     for learnt, kept in folds.split(x, truth, field):
         answers = [
-            _booster(x[learnt], truth[learnt], seed + k).decision_function(x[kept])
-            for k in range(_BOOSTERS)
+            _booster(*_with_less(x[learnt], truth[learnt]), seed + k).decision_function(x[kept])
+            for k in range(n_boosters)
         ]
         scores[kept] = np.mean(answers, axis=0)
     return scores

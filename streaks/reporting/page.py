@@ -216,7 +216,7 @@ def _view(
         "images": sorted({str(streaks["image"][i]) for i in chosen}) if len(streaks) else [],
         "classes": list(LABELS),
         "colours": dict(CLASS_COLOURS),
-        "truth": _truth(streaks, truth, found, pictures),
+        "truth": _truth(streaks, truth, found, pictures, unknown + known),
     }
 
 
@@ -379,10 +379,11 @@ def _truth(
     truth: QTable | None,
     found: Sequence[int] | NDArray[np.int64] | None,
     pictures: PagePictures,
+    candidates: Sequence[int],
 ) -> dict[str, Any] | None:
     if truth is None or found is None:
         return None
-    section = truth_section(streaks, truth, np.asarray(found, dtype=np.int64))
+    section = truth_section(streaks, truth, np.asarray(found, dtype=np.int64), candidates)
     for row in section["missed"]:
         row["picture"] = data_uri(pictures.missed.get(row["streak_id"]))
     for row in section["found"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,13 @@ __all__ = ["truth_section"]
 _WANTED = ("asteroid", "satellite")
 
 
-def truth_section(streaks: QTable, truth: QTable, found: NDArray[np.int64]) -> dict[str, Any]:
-    """Counts, completeness by S/N, and each true streak beside what was measured.
+def truth_section(
+    streaks: QTable,
+    truth: QTable,
+    found: NDArray[np.int64],
+    candidates: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Counts, completeness and purity by S/N, and each true streak beside what was measured.
 
     Parameters
     ----------
@@ -32,6 +38,8 @@ def truth_section(streaks: QTable, truth: QTable, found: NDArray[np.int64]) -> d
         With ``streak_id, image, x0, y0, x1, y1`` and, where there are any, ``label, snr``.
     found
         For each row of `truth` the row of `streaks`, or -1.
+    candidates
+        Rows of `streaks` that are called asteroids.
 
     Returns
     -------
@@ -49,6 +57,8 @@ def truth_section(streaks: QTable, truth: QTable, found: NDArray[np.int64]) -> d
         "n_found": sum(bool(hit[i]) for i in wanted),
         "by_class": _by_class(labels, hit, wanted),
         "bins": _bins(snr[wanted], hit[wanted]),
+        "purity": _purity(seen, candidates, _asteroids_found(labels, found)),
+        "misnamed": _misnamed(seen, labels, found, wanted),
         "found": [_found_row(seen, true, i, int(found[i])) for i in wanted if hit[i]],
         "missed": [_missed_row(true, i) for i in wanted if not hit[i]],
         "others": _others(seen, len(streaks), found),
@@ -81,6 +91,43 @@ def _bins(snr: NDArray[Any], hit: NDArray[np.bool_]) -> list[dict[str, Any]]:
             }
         )
     return made
+
+
+def _asteroids_found(labels: list[str], found: NDArray[np.int64]) -> set[int]:
+    """Rows that are true asteroids; a truth without classes is of asteroids."""
+    return {
+        int(j)
+        for label, j in zip(labels, found, strict=True)
+        if j >= 0 and label in ("", "asteroid")
+    }
+
+
+def _purity(streaks: Columns, candidates: Sequence[int], true: set[int]) -> list[dict[str, Any]]:
+    """Of what is called an asteroid, the share that is one, by the measured S/N."""
+    snr = np.array([number(streaks, i, "snr") for i in candidates])
+    return _bins(snr, np.array([i in true for i in candidates], dtype=bool))
+
+
+def _misnamed(
+    streaks: Columns, labels: list[str], found: NDArray[np.int64], wanted: list[int]
+) -> list[dict[str, Any]]:
+    """What was found and called something else: how many of which class, called what."""
+    pairs = Counter(
+        (labels[i], text(streaks, int(found[i]), "label"))
+        for i in wanted
+        if found[i] >= 0 and labels[i]
+    )
+    return [
+        {
+            "true": true,
+            "called": called,
+            "n": n,
+            "true_colour": class_colour(true),
+            "called_colour": class_colour(called),
+        }
+        for (true, called), n in pairs.most_common()
+        if called and called != true
+    ]
 
 
 def _found_row(streaks: Columns, truth: Columns, i: int, j: int) -> dict[str, Any]:

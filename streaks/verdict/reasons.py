@@ -22,6 +22,8 @@ _SECONDS_PER_DAY, _ARCSEC_PER_DEG = 86_400.0, 3600.0
 _POINTS_AT_STAR_PX, _STAR_SHARE = 150.0, 0.3
 _REFERENCE_PEAK, _REFERENCE_SIGMAS = 8.0, 6.0
 _LOBE, _SHARP, _WIDE_FWHM, _NARROW_FWHM = 0.5, 1.8, 1.5, 0.75
+#: The brightest pixel of a faint long trail is noise: one that is sharp is narrow, too.
+_SHARP_FWHM = 0.9
 _PARALLEL, _CROWD = 3, 4
 _ON_PLANE, _NEAR_PLANE = 0.3, 0.2
 _LIKELY = 0.5
@@ -44,7 +46,11 @@ _CHECKS: tuple[Callable[[Values], str], ...] = (
         else ""
     ),
     lambda v: _above(v, "ev_lobe_depth", _LOBE, "a dark lobe beside it"),
-    lambda v: _above(v, "ev_sharpness", _SHARP, "sharper than the PSF"),
+    lambda v: (
+        _above(v, "ev_sharpness", _SHARP, "sharper than the PSF")
+        if v["width_fwhm"] < _SHARP_FWHM
+        else ""
+    ),
     lambda v: _below(v, "width_fwhm", _NARROW_FWHM, "{:.2f} PSF wide"),
     lambda v: _above(v, "width_fwhm", _WIDE_FWHM, "{:.1f} PSF wide"),
     lambda v: _below(v, "length_fwhm", _SHORT_FWHM, "hardly longer than a point"),
