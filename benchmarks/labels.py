@@ -127,9 +127,7 @@ def _tables(
     # One eager volunteer would move the mean of a whole campaign: it is put where it is said to be.
     for _ in range(20):
         skill = np.clip(skill + right - np.average(skill, weights=eagerness), 0.05, 0.995)
-    by_class = rng.beta(
-        skill[:, None] * BY_CLASS, (1 - skill[:, None]) * BY_CLASS, (n, len(NAMES))
-    )
+    by_class = rng.beta(skill[:, None] * BY_CLASS, (1 - skill[:, None]) * BY_CLASS, (n, len(NAMES)))
     k = len(NAMES)
     wrong = np.full((k, k), 1.0 / (k - 1))
     for pair in TWINS:

@@ -20,6 +20,7 @@ import pytest
 
 from streaks.cli import main
 from streaks.errors import ConfigError, InputError, MissingExtraError, OutputError, ReadError
+from streaks.labelling.agreement import cohen_kappa, fleiss_kappa
 from streaks.night_folder import NightFolder, read_night
 from streaks.plotting import decode_picture
 from streaks.readers import read_table
@@ -36,7 +37,6 @@ from streaks.vetting import (
     read_candidates,
     standing_of,
 )
-from streaks.vetting.agreement import cohen_kappa, fleiss_kappa
 from streaks.vetting.journal import judgement_of
 from streaks.vetting.pictures import Pictures
 from tests.made_nights import SIDE, make_night

@@ -215,7 +215,7 @@ def _expected_tables(
 
 
 def _likeliest_strength(said: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
-    """How many votes the expected tables should count as: the Dirichlet-multinomial's likelihood."""
+    """How many votes the expected tables should count as, by Dirichlet-multinomial likelihood."""
     from scipy.special import gammaln
 
     n = said.sum(axis=2)
