@@ -215,7 +215,8 @@ def pooled_labels(
         label. Behind stand ``verdict`` (the label, where ``unresolved`` is a word of its own:
         ``label`` has skip for it, as no model learns it), ``subject_id`` (Zooniverse's),
         ``p_skip`` and ``p_unresolved``, ``consensus`` (the counting rule's answer, empty where
-        there is none), ``share`` (of the leading answer), ``entropy`` (of the probabilities, bits), ``gold`` (whether the truth was
+        there is none), ``share`` (of the leading answer), ``entropy`` (of the probabilities,
+        bits), ``gold`` (whether the truth was
         known), ``retire`` and ``advice`` in words. Of real or bogus: ``rb`` is the probability of
         real, beside ``p_bogus`` and ``p_skip``. Nothing about volunteers.
 
