@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from astropy.table import QTable, Table
+from astropy.table import Table
 
 from benchmarks.labels import NAMES, simulate
 from streaks.cli import main
@@ -124,7 +124,7 @@ def test_a_forest_learns_from_volunteers_and_gains_on_another_night(
     assert gain["accuracy"]["low"] > 0.02
     assert gain["accuracy"]["after"] > 0.7
     said = capsys.readouterr().out
-    assert re.search(r"accuracy: 0\.\d+ \(.*plain\), 0\.\d+ after; gain \+0\.\d+ \(\+0\.", said)
+    assert re.search(r"accuracy: 0\.\d+ \(.*plain\), \d\.\d+ after; gain \+0\.\d+ \(\+0\.", said)
 
 
 def test_a_fifth_of_the_nights_is_kept_back_by_itself(campaign, labels, start, tmp_path):
@@ -273,14 +273,14 @@ def test_where_nothing_is_gained_the_old_model_is_to_be_kept(
     campaign, labels, start, tmp_path, capsys
 ):
     """Trained on labels turned round: it must be worse, and that is said."""
-    table = QTable.read(labels)
+    table = Table.read(labels)
     turn = {
         "asteroid": "skip",
         "skip": "asteroid",
         "satellite": "yin_yang",
         "yin_yang": "satellite",
     }
-    table["label"] = [turn.get(str(label), str(label)) for label in table["label"].filled("")]
+    table["label"] = [turn.get(str(label), str(label)) for label in table["label"]]
     table["name", "label"].write(tmp_path / "wrong.csv")
     top = campaign[0]
     words = ["--labels", tmp_path / "wrong.csv", "--cutouts", top / NIGHTS[0], "--start", start]

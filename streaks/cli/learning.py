@@ -146,7 +146,8 @@ def check_labels(table: Path) -> dict[str, str]:
     labels = column_by_name(
         held, table, "label", first_column(held, table, "streak_id", "name", "filename")
     )
-    found = set(labels.values()) - {""}
+    # A column that is empty throughout is read as one of numbers.
+    found = set(labels.values()) - {""} if held["label"].dtype.kind in "UO" else set()
     if found and found <= {"real", "bogus", "skip"} and found != {"skip"}:
         raise InputError(
             f"{table} says real or bogus only; a classifier learns kinds: {', '.join(OUTPUTS)}. "
