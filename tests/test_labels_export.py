@@ -812,6 +812,41 @@ def test_the_answer_in_words_names_the_next_step(
     assert "README.md" in told
 
 
+def test_any_number_of_workers_makes_the_same_set(tmp_path: Path) -> None:
+    night = spread_night(tmp_path / "night")
+    for n in (1, 3):
+        run(night, "-o", tmp_path / f"set-{n}", "--gold", 0.2, "--workers", n)
+    one, three = (tmp_path / f"set-{n}" for n in (1, 3))
+    assert (one / "manifest.csv").read_bytes() == (three / "manifest.csv").read_bytes()
+    for line in manifest(one):
+        name = line["filename"]
+        assert (one / name).read_bytes() == (three / name).read_bytes()
+    run(night, "-o", tmp_path / "none", "--workers", 0, code=2)
+
+
+def test_an_alert_and_a_nights_streak_at_one_place_are_one_thing(tmp_path: Path) -> None:
+    image = "ztf_20180607123456_000530_zr_c09_o_q2_scimrefdiffimg"
+    schema: dict[str, Any] = json.loads(json.dumps(_schema()))
+    schema["fields"][2]["type"][1]["fields"] += [
+        {"name": "xpos", "type": "double"},
+        {"name": "ypos", "type": "double"},
+        {"name": "pdiffimfilename", "type": "string"},
+    ]
+    stamp = np.random.default_rng(4).normal(0, 10, (63, 63)).astype(np.float32)
+    # Of the first streak of the night, and of nothing.
+    told = [
+        _record(k, stamp + k, xpos=x, ypos=201.0, pdiffimfilename=f"/ztf/{image}.fits.fz")
+        for k, x in ((1, 201.0), (2, 2500.0))
+    ]
+    with (tmp_path / "a.avro").open("wb") as stream:
+        fastavro.writer(stream, schema, told)
+    night = spread_night(tmp_path / "night", n_frames=1, more={"image": [image] * 4})
+    cutouts = NightFolder(night).cutouts("ztf_night_c01")
+    cutouts.rename(NightFolder(night).cutouts(image))
+    run(night, tmp_path / "a.avro", "-o", tmp_path / "set", "--model", "none")
+    assert len(manifest(tmp_path / "set")) == 5
+
+
 @pytest.mark.parametrize("command", ["export", "upload"])
 def test_the_documentation_names_every_option(command: str) -> None:
     import typer
