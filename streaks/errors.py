@@ -21,6 +21,11 @@ Every message says what was expected, what arrived, and what to do.
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
+from pathlib import Path
+
 __all__ = [
     "AccessError",
     "AlertError",
@@ -102,6 +107,31 @@ class MissingExtraError(StreaksError, ImportError):
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs {library}, which is not installed; "
-            f"install it with: pip install 'streaks[{extra}]' "
-            f"(in a clone: pip install -e '.[{extra}]')"
+            f"install it with: {_how_to_install(extra, library)}"
         )
+
+
+def _how_to_install(extra: str, library: str) -> str:
+    """A command that works as it stands, for the Python that runs, from any folder.
+
+    Of a clone it is the extra. An installed package may have come from a file or an address that
+    is not known any more, so there the extra's own libraries are named.
+    """
+    pip = f"{shlex.quote(sys.executable or 'python')} -m pip install"
+    clone = Path(__file__).resolve().parents[1]
+    if (clone / "pyproject.toml").is_file():
+        return f"{pip} -e {shlex.quote(f'{clone}[{extra}]')} (the extra {extra!r} of this clone)"
+    libraries = " ".join(shlex.quote(text) for text in _libraries_of(extra)) or library
+    return f"{pip} {libraries} (what the extra {extra!r} brings)"
+
+
+def _libraries_of(extra: str) -> list[str]:
+    """What an extra installs, with versions, as the installed package tells it."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        needed = requires("streaks") or []
+    except PackageNotFoundError:
+        return []
+    marked = re.compile(rf"""extra\s*==\s*['"]{re.escape(extra)}['"]""")
+    return [text.split(";")[0].strip() for text in needed if marked.search(text)]

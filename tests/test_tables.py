@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Column, QTable, vstack
 
+from streaks import errors
 from streaks.errors import TableError
 from streaks.tables import (
     ASTREAKS_MIX,
@@ -144,10 +147,30 @@ def test_the_error_tree_is_the_one_drawn() -> None:
         assert issubclass(getattr(errors, name), errors.StreaksError)
 
 
-def test_a_missing_extra_names_what_to_install() -> None:
+def test_a_missing_extra_names_a_command_for_the_clone_that_runs() -> None:
     from streaks.errors import MissingExtraError
 
     error = MissingExtraError("tensorflow", "train", "training a network")
     assert isinstance(error, ImportError)
-    expected = "training a network needs tensorflow.*pip install 'streaks\\[train\\]'"
-    assert re.search(expected, str(error))
+    told = str(error)
+    assert told.startswith("training a network needs tensorflow, which is not installed; ")
+    clone = Path(errors.__file__).parents[1]
+    if (clone / "pyproject.toml").is_file():
+        assert f"{sys.executable} -m pip install -e '{clone}[train]'" in told
+    else:
+        assert f"{sys.executable} -m pip install 'tensorflow" in told
+
+
+def test_a_missing_extra_of_an_installed_package_names_its_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`streaks[train]` might be another package at the registry; its libraries are not."""
+    from streaks.errors import MissingExtraError
+
+    monkeypatch.setattr(errors, "__file__", str(tmp_path / "streaks" / "errors.py"))
+    told = str(MissingExtraError("tensorflow", "train", "training a network"))
+    assert re.search(r"-m pip install \S*tensorflow[<>=0-9.,]+\S* \S*onnx>=", told)
+    assert "streaks[" not in told
+    told = str(MissingExtraError("fastapi", "web", "a page"))
+    assert "fastapi" in told
+    assert "tensorflow" not in told

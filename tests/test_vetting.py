@@ -20,6 +20,7 @@ import pytest
 
 from streaks.cli import main
 from streaks.errors import ConfigError, InputError, MissingExtraError, OutputError, ReadError
+from streaks.labelling.agreement import cohen_kappa, fleiss_kappa
 from streaks.night_folder import NightFolder, read_night
 from streaks.plotting import decode_picture
 from streaks.readers import read_table
@@ -36,7 +37,6 @@ from streaks.vetting import (
     read_candidates,
     standing_of,
 )
-from streaks.vetting.agreement import cohen_kappa, fleiss_kappa
 from streaks.vetting.journal import judgement_of
 from streaks.vetting.pictures import Pictures
 from tests.made_nights import SIDE, make_night
@@ -683,8 +683,8 @@ def test_a_missing_library_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["vet", str(folder)]) == 2
     told = capsys.readouterr().err
-    assert "pip install 'streaks[web]'" in told
-    assert "pip install -e '.[web]'" in told
+    assert "-m pip install" in told
+    assert "extra 'web'" in told
     assert not (folder / "judgements.sqlite").exists()
     record(folder)
     assert main(["vet", str(folder), "--agreement", "-q"]) == 0

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streaks.cli.labelled_sets import (
-    read_labelled,
     synthetic_parts,
     synthetic_source,
     training_set,
 )
+from streaks.cli.learning import (
+    Campaign,
+    check_labels,
+    check_libraries,
+    check_target,
+    gain_of,
+    read_campaign,
+    say_gain,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from streaks.cutouts import Cutouts
     from streaks.models.store import TrainedModel
 
@@ -53,6 +65,27 @@ Doubtful = Annotated[
 NewFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and card.")]
 Trees = Annotated[int, typer.Option(min=1, help="Trees of the forest.")]
 Leaves = Annotated[int, typer.Option(min=2, help="Most leaves of a tree.")]
+OwnLabels = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your own labels (as `streaks labels import` writes them): learn from them, among "
+        "some synthetic cutouts, and compare with --start on nights kept back."
+    ),
+]
+OwnCutouts = Annotated[
+    list[Path] | None,
+    typer.Option(help="The cutouts that --labels are of: a night's folder; repeat."),
+]
+HeldOut = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Cutouts of nights to measure on, not to learn from; repeat. When not given, a fifth "
+        "of the nights of --cutouts."
+    ),
+]
+HeldLabels = Annotated[
+    Path | None, typer.Option(help="Labels of --held-out, where it is not --labels.")
+]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the set.")]
 
 #: What the card of a model trained on synthetic cutouts says of its limits.
@@ -75,9 +108,19 @@ _MOST_TIMES = 4
 @train_app.command("forest")
 def train_forest_command(
     output: NewFolder,
-    n: Count = 20000,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", min=1, help="Synthetic cutouts: 20000; 4000 beside --labels."),
+    ] = None,
     seed: Seed = 1,
     data: Data = None,
+    labels: OwnLabels = None,
+    cutouts: OwnCutouts = None,
+    held_out: HeldOut = None,
+    held_out_labels: HeldLabels = None,
+    start: Annotated[
+        str, typer.Option(help="With --labels: what to compare with, a model or its folder.")
+    ] = "forest",
     min_snr: LeastSnr = 6.0,
     trees: Trees = 120,
     leaves: Leaves = 400,
@@ -87,12 +130,33 @@ def train_forest_command(
     """Random forest on features of cutouts."""
     from streaks.models import train_forest
 
-    cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet)
-    model = train_forest(
-        cutouts, labels, seed=seed, n_trees=trees, max_leaves=leaves, workers=workers
-    )
-    options = f"{_origin(data, n, min_snr)} --seed {seed} --trees {trees} --leaves {leaves}"
-    _save(model, output, f"streaks train forest {options} -o DIR", about, quiet)
+    _check_options(labels, cutouts, held_out, held_out_labels, data)
+    check_libraries("onnx")
+    _check_output(output)
+    if labels is None or not cutouts:
+        count = n or 20000
+        made, names, about = training_set(data, count, seed, min_snr, workers, quiet)
+        model = train_forest(
+            made, names, seed=seed, n_trees=trees, max_leaves=leaves, workers=workers
+        )
+        options = f"{_origin(data, count, min_snr)} --seed {seed} --trees {trees} --leaves {leaves}"
+        _save(model, output, f"streaks train forest {options} -o DIR", about, quiet)
+        return
+
+    def train(learner: _Learner) -> Any:
+        return train_forest(
+            learner.cutouts,
+            learner.labels,
+            seed=seed,
+            n_trees=trees,
+            max_leaves=leaves,
+            workers=workers,
+            weight=learner.repeat,
+        )
+
+    options = f"--seed {seed} --trees {trees} --leaves {leaves}"
+    own = _Own(labels, cutouts, held_out or [], held_out_labels, start)
+    _learn("forest", own, n or 4000, seed, min_snr, workers, quiet, train, output, options)
 
 
 @train_app.command("cnn")
@@ -104,16 +168,10 @@ def train_cnn_command(
     ] = None,
     seed: Seed = 1,
     data: Data = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="Your own labels (as `streaks labels import` writes them): go on from --start "
-            "with them and some synthetic cutouts."
-        ),
-    ] = None,
-    cutouts: Annotated[
-        list[Path] | None, typer.Option(help="The cutouts that --labels are of; repeat.")
-    ] = None,
+    labels: OwnLabels = None,
+    cutouts: OwnCutouts = None,
+    held_out: HeldOut = None,
+    held_out_labels: HeldLabels = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -139,11 +197,11 @@ def train_cnn_command(
     quiet: Quiet = False,
 ) -> None:
     """Convolutional network on cutouts; needs the extra `train`."""
-    from streaks.errors import ConfigError
     from streaks.models import train_cnn
 
-    if (labels is None) != (not cutouts) or (labels is not None and data is not None):
-        raise ConfigError("--labels needs --cutouts and no --data; --cutouts needs --labels")
+    _check_options(labels, cutouts, held_out, held_out_labels, data)
+    check_libraries("tensorflow", "onnx")
+    _check_output(output, checkpoint)
     say = None if quiet else _say_epochs(epochs)
     if labels is None or not cutouts:
         count = n or 20000
@@ -163,63 +221,145 @@ def train_cnn_command(
         options += f" --mix {shlex.quote(mix)}" if mix else ""
         options += f" --start {shlex.quote(start)}" if start else ""
         about |= {"start": start} if start else {}
-    else:
-        start = start or "cnn"
-        own = read_labelled(cutouts, labels)
-        about, model = _tuned(own, n or 4000, seed, min_snr, start, epochs, workers, quiet, say)
-        options = (
-            f"--labels {shlex.quote(labels.name)} --cutouts CUTOUTS --start {shlex.quote(start)} "
-            f"--n {n or 4000} --min-snr {min_snr:g} --seed {seed} --epochs {epochs}"
+        recipe = f"streaks train cnn {options} -o DIR"
+        if start is not None:
+            recipe = f"{_recipe_of(start)}; {recipe}"
+        _save(model, output, recipe, about, quiet)
+        return
+    weights = _weights(start or "cnn")
+
+    def tune(learner: _Learner) -> Any:
+        return train_cnn(
+            learner.cutouts,
+            learner.labels,
+            seed=seed,
+            epochs=epochs,
+            learning_rate=_TUNING_RATE,
+            workers=workers,
+            progress=say,
+            start=weights,
+            repeat=learner.repeat,
+            checkpoint=checkpoint,
         )
-    recipe = f"streaks train cnn {options} -o DIR"
-    if labels is None and start is not None:
-        recipe = f"{_recipe_of(start)}; {recipe}"
+
+    own = _Own(labels, cutouts, held_out or [], held_out_labels, start or "cnn")
+    options = f"--seed {seed} --epochs {epochs}"
+    _learn("cnn", own, n or 4000, seed, min_snr, workers, quiet, tune, output, options)
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What the options say of a user's own labels."""
+
+    labels: Path
+    cutouts: list[Path]
+    held_out: list[Path]
+    held_out_labels: Path | None
+    start: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Learner:
+    """What is learnt from: own cutouts, then synthetic ones, and how often each is shown."""
+
+    cutouts: Cutouts
+    labels: list[str]
+    repeat: NDArray[np.int64]
+
+
+def _check_options(
+    labels: Path | None,
+    cutouts: list[Path] | None,
+    held_out: list[Path] | None,
+    held_out_labels: Path | None,
+    data: Path | None,
+) -> None:
+    from streaks.errors import ConfigError
+
+    if (labels is None) != (not cutouts) or (labels is not None and data is not None):
+        raise ConfigError("--labels needs --cutouts and no --data; --cutouts needs --labels")
+    if (held_out and labels is None) or (held_out_labels is not None and not held_out):
+        raise ConfigError("--held-out needs --labels; --held-out-labels needs --held-out")
+
+
+def _check_output(output: Path, checkpoint: Path | None = None) -> None:
+    """That the model can be written, before hours are spent on it."""
+    from streaks.models.store import check_model_folder
+
+    check_model_folder(output)
+    check_target(output, checkpoint)
+
+
+def _learn(
+    kind: str,
+    own: _Own,
+    n: int,
+    seed: int,
+    min_snr: float,
+    workers: int,
+    quiet: bool,
+    train: Callable[[_Learner], TrainedModel],
+    output: Path,
+    options: str,
+) -> None:
+    """Train on a user's labels, and measure before and after on nights kept back."""
+    from streaks.models import load_classifier
+
+    labels = check_labels(own.labels)
+    held_labels = None if own.held_out_labels is None else check_labels(own.held_out_labels)
+    before = load_classifier(own.start, threads=workers)
+    campaign = read_campaign(
+        own.cutouts,
+        labels,
+        own.labels,
+        held_out=own.held_out,
+        held_labels=held_labels,
+        seed=seed,
+    )
+    learner, about = _among_synthetic(campaign, n, seed, min_snr, workers, quiet)
+    about |= {"start": own.start, "nights": list(campaign.nights)}
+    model = train(learner)
+    held = f" --held-out {len(campaign.held_nights)}-NIGHTS" if own.held_out else ""
+    recipe = (
+        f"streaks train {kind} --labels {shlex.quote(own.labels.name)} --cutouts CUTOUTS{held} "
+        f"--start {shlex.quote(own.start)} --n {n} --min-snr {min_snr:g} {options} -o DIR"
+    )
+    # Its figures are of the very file that is written: loaded, then told in its card.
     _save(model, output, recipe, about, quiet)
+    gain = gain_of(before, load_classifier(output, threads=workers), campaign)
+    if gain is not None:
+        gain |= {"nights": list(campaign.held_nights), "start": own.start}
+        _save(model, output, recipe, about | {"gain": gain}, True)
+    if not quiet:
+        say_gain(gain, campaign, own.start)
+
+
+def _among_synthetic(
+    campaign: Campaign, n: int, seed: int, min_snr: float, workers: int, quiet: bool
+) -> tuple[_Learner, dict[str, Any]]:
+    """A user's cutouts, shown often, among synthetic ones.
+
+    Without these a classifier would forget what the user has no examples of.
+    """
+    import numpy as np
+
+    from streaks.cutouts import brought_to_usual_fwhm, stack_cutouts
+
+    made, names, about = training_set(None, n, seed, min_snr, workers, quiet)
+    # As they are shown when they are classified.
+    own = brought_to_usual_fwhm(campaign.cutouts)
+    times = min(max(round(len(made) / len(own)), 2), _MOST_TIMES)
+    repeat = np.repeat([times, 1], [len(own), len(made)])
+    about |= {"n_own": len(own), "own_shown_times": times}
+    about |= {"set": "a user's own labels and streaks.synth.make_cutouts"}
+    together = stack_cutouts([own, made])
+    return _Learner(together, [*campaign.labels, *names], repeat), about
 
 
 def _recipe_of(name: str) -> str:
     from streaks.models.store import read_card, weights_folder
 
     return str(read_card(weights_folder(name))["recipe"])
-
-
-def _tuned(
-    own: tuple[Cutouts, list[str]],
-    n: int,
-    seed: int,
-    min_snr: float,
-    start: str,
-    epochs: int,
-    workers: int,
-    quiet: bool,
-    say: Callable[[int, float], None] | None,
-) -> tuple[dict[str, Any], TrainedModel]:
-    """A network that goes on with a user's cutouts, shown often, among synthetic ones.
-
-    Without these it would forget what the user has no examples of.
-    """
-    import numpy as np
-
-    from streaks.cutouts import stack_cutouts
-    from streaks.models import train_cnn
-
-    weights = _weights(start)
-    made, names, about = training_set(None, n, seed, min_snr, workers, quiet)
-    times = min(max(round(len(made) / len(own[0])), 2), _MOST_TIMES)
-    repeat = np.repeat([times, 1], [len(own[0]), len(made)])
-    model = train_cnn(
-        stack_cutouts([own[0], made]),
-        [*own[1], *names],
-        seed=seed,
-        epochs=epochs,
-        learning_rate=_TUNING_RATE,
-        workers=workers,
-        progress=say,
-        start=weights,
-        repeat=repeat,
-    )
-    about |= {"n_own": len(own[0]), "own_shown_times": times, "start": start}
-    return about | {"set": "a user's own labels and streaks.synth.make_cutouts"}, model
 
 
 def _weights(name: str) -> bytes:
@@ -262,6 +402,8 @@ def train_ensemble_command(
     quiet: Quiet = False,
 ) -> None:
     """Several models as one: trees that hear their answers and see the features."""
+    check_libraries("onnx")
+    _check_output(output)
     model, about = _together(output.parent, members, data, n, seed, min_snr, pool, workers, quiet)
     named = " ".join(f"--member {shlex.quote(name)}" for name in members)
     options = f"{_origin(data, n, min_snr)} --seed {seed} {'--pool ' if pool else ''}{named}"
@@ -348,6 +490,9 @@ def train_all_command(
     """The whole recipe of the shipped weights: forest, network, and both together."""
     from streaks.models import train_cnn, train_forest
 
+    check_libraries("tensorflow", "onnx")
+    for name in ("forest", "cnn", "default"):
+        _check_output(output / name)
     cutouts, labels, about = training_set(None, n, seed, min_snr, workers, quiet)
     recipe = (
         f"streaks train all --n {n} --n-pool {n_pool} --seed {seed} --min-snr {min_snr:g} "

@@ -1,9 +1,17 @@
 """Labelled sets for volunteers: subjects out, their answers back as labels."""
 
-from streaks.labelling.answers import Answers, consensus_labels, pooled_labels, read_answers
+from streaks.labelling.answers import Answers, ModelSaid, read_answers
 from streaks.labelling.campaign import Campaign, open_campaign
 from streaks.labelling.columns import joined_columns, plain_columns
-from streaks.labelling.dawid_skene import pool_votes
+from streaks.labelling.consensus import (
+    ConsensusRules,
+    consensus_labels,
+    count_votes,
+    fit_answers,
+    pooled_labels,
+)
+from streaks.labelling.dawid_skene import PooledVotes, fit_votes, pool_votes
+from streaks.labelling.disagreement import disagreements, with_model
 from streaks.labelling.field_guide import KnownSubjects
 from streaks.labelling.manifest import HIDDEN_COLUMNS, TRAINING_COLUMNS, VISIBLE_COLUMNS
 from streaks.labelling.selection import (
@@ -14,6 +22,7 @@ from streaks.labelling.selection import (
     parse_shares,
     select_subjects,
 )
+from streaks.labelling.status import campaign_status
 from streaks.labelling.subjects import (
     Material,
     SubjectSummary,
@@ -31,16 +40,24 @@ __all__ = [
     "WORKFLOWS",
     "Answers",
     "Campaign",
+    "ConsensusRules",
     "KnownSubjects",
     "Material",
+    "ModelSaid",
+    "PooledVotes",
     "SubjectSummary",
     "Workflow",
+    "campaign_status",
     "ccd_of_image",
     "consensus_labels",
+    "count_votes",
+    "disagreements",
     "export_set",
     "export_subjects",
     "field_of_image",
     "find_things",
+    "fit_answers",
+    "fit_votes",
     "joined_columns",
     "model_disagreement",
     "open_campaign",
@@ -52,5 +69,6 @@ __all__ = [
     "pooled_labels",
     "read_answers",
     "select_subjects",
+    "with_model",
     "workflow_of",
 ]

@@ -12,45 +12,57 @@ holds running numbers only.
 from __future__ import annotations
 
 import csv
-import functools
+import hashlib
+import hmac
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.table import QTable
 from numpy.typing import NDArray
 
-from streaks.disk import Limits, open_regular, parse_json, read_bytes
-from streaks.errors import InputError, ReadError, TableError
-from streaks.labelling.dawid_skene import pool_votes
-from streaks.tables import CLASSES, PROBABILITY_COLUMNS, SKIP
+from streaks.disk import open_regular, parse_json
+from streaks.errors import ConfigError, ReadError, TableError
+from streaks.labelling.questions import (
+    KIND,
+    QUESTIONS,
+    REAL_OR_BOGUS,
+    Question,
+    compact,
+    numbered_text,
+)
+from streaks.tables import CLASSES, LABELS, SKIP, UNRESOLVED
 
-__all__ = ["Answers", "consensus_labels", "pooled_labels", "read_answers"]
+__all__ = ["Answers", "ModelSaid", "read_answers"]
 
 _COLUMNS = ("user_name", "annotations", "subject_data", "subject_ids")
-_OUTPUTS = (*CLASSES, SKIP)
-#: Answers of the AStreaks project that are not worded as in our own question.
-_OTHER_WORDS = {
-    "satellite flashes": "satellite",
-    "dementor or ghost": "ghost",
-    "plausible asteroid": "asteroid",
-}
 #: Kinds of tasks whose answers are numbers (Zooniverse's newer front end), or typed.
 _BY_NUMBER, _TYPED = ("single", "multiple"), ("text", "textFromSubject", "transcription")
 #: Combinations within combinations; the project builder makes none.
 _MAX_COMBINED = 8
-#: Letters of a text that are looked at; answers are short.
-_MAX_TEXT = 2000
-_LIMITS = Limits(max_bytes=1 << 28)
 #: What identifies a subject, in the order of preference; `#` and `!` hide headings.
 _NAME_KEYS = ("streak_id", "filename", "file_name", "image_name", "name")
+
+
+@dataclass(frozen=True)
+class ModelSaid:
+    """What the classifier said of a subject, as the manifest kept it.
+
+    Parameters
+    ----------
+    label
+        One of `streaks.tables.LABELS`.
+    probabilities
+        By label, those that are known.
+    """
+
+    label: str
+    probabilities: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +74,33 @@ class Answers:
     names
         Of subjects: ``streak_id`` or file name from the manifest, else Zooniverse's number.
     subject, volunteer, answer : (n_votes,) int
-        Indices of subject, volunteer, and output (`streaks.tables.CLASSES`, then skip).
+        Indices of subject, volunteer, and output.
     weight : (n_votes,)
         1, or less where one volunteer gave several answers to one subject.
     gold
-        Output of subjects whose truth the manifest told (``#feedback_1_answer``).
+        Output of subjects whose truth the manifest told (``#truth``, ``#feedback_1_answer``).
     not_understood
         How many answers there were of each text that is no answer of the question.
     other_tasks
         How many texts of tasks that do not ask the question were left out, by task.
     bad_rows
         Rows of the file that could not be used, each with the reason.
+    question
+        Name of the question (`streaks.labelling.questions`).
+    outputs
+        What indices of ``answer`` stand for: classes, skip, and unresolved where the campaign has
+        that answer; or real, bogus, skip.
+    time_s : (n_votes,)
+        When each answer was given, seconds since 1970 UTC; NaN where unknown.
+    subject_ids
+        Zooniverse's numbers, as ``names``.
+    model
+        What the classifier said, by subject, where the manifest told it.
+    hashes
+        Of volunteers, as ``volunteer`` counts them; empty without a salt.
+    n_unresolved_as_skip
+        Subjects of known truth that are unresolved, counted as skip: the campaign has no answer
+        for it.
     """
 
     names: tuple[str, ...]
@@ -84,6 +112,13 @@ class Answers:
     not_understood: Mapping[str, int]
     other_tasks: Mapping[str, int] = field(default_factory=dict)
     bad_rows: Mapping[int, str] = field(default_factory=dict)
+    question: str = KIND
+    outputs: tuple[str, ...] = (*CLASSES, SKIP)
+    time_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    subject_ids: tuple[str, ...] = ()
+    model: Mapping[int, ModelSaid] = field(default_factory=dict)
+    hashes: tuple[str, ...] = ()
+    n_unresolved_as_skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +129,7 @@ class _Given:
     label: str
     kind: str
     texts: tuple[str, ...]
+    workflow: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,9 +140,16 @@ class _Classification:
     about: Mapping[str, Any]
     person: str
     given: tuple[_Given, ...]
+    time_s: float
 
 
-def read_answers(path: Path, *, workflow: int | None = None) -> Answers:
+def read_answers(
+    path: Path,
+    *,
+    workflow: int | None = None,
+    question: str | None = None,
+    salt: bytes | None = None,
+) -> Answers:
     """The answers in a classification export.
 
     Of several classifications of one subject by one volunteer the first counts. Subjects are
@@ -119,6 +162,11 @@ def read_answers(path: Path, *, workflow: int | None = None) -> Answers:
         The CSV file that Zooniverse's project builder exports.
     workflow
         Take this workflow only.
+    question
+        Name of one of `streaks.labelling.questions.QUESTIONS`; when not given, the one that most
+        answers are of.
+    salt
+        With it, volunteers get hashes in ``hashes``, the same for the same salt.
 
     Returns
     -------
@@ -130,8 +178,11 @@ def read_answers(path: Path, *, workflow: int | None = None) -> Answers:
         If it cannot be read, or not a single row of it can be used.
     TableError
         If it lacks columns of such an export.
+    ConfigError
+        For an unknown question.
     """
-    words = _words()
+    if question is not None and question not in QUESTIONS:
+        raise ConfigError(f"no question {question!r}; there are {', '.join(QUESTIONS)}")
     rows: list[_Classification] = []
     bad: dict[int, str] = {}
     for line, row in _rows(path):
@@ -146,39 +197,68 @@ def read_answers(path: Path, *, workflow: int | None = None) -> Answers:
         raise ReadError(
             f"{path}, row {line}: {reason}; the file was altered or cut short, export it again"
         )
-    return _counted(rows, bad, words)
+    given = [one for row in rows for one in row.given]
+    asked = QUESTIONS[question or _likeliest_question(given)]()
+    return _counted(rows, bad, asked, salt)
+
+
+def _likeliest_question(given: Sequence[_Given]) -> str:
+    """The one that most texts are answers to; skip, which all have, says nothing."""
+    kinds = {name: make() for name, make in QUESTIONS.items()}
+    counts = {
+        name: sum(
+            question.output(text) not in (None, question.outputs.index(SKIP))
+            for one in given
+            if one.kind not in _TYPED
+            for text in one.texts
+        )
+        for name, question in kinds.items()
+    }
+    return REAL_OR_BOGUS if counts[REAL_OR_BOGUS] > counts[KIND] else KIND
 
 
 def _counted(
-    rows: list[_Classification], bad: Mapping[int, str], words: Mapping[str, int]
+    rows: list[_Classification], bad: Mapping[int, str], question: Question, salt: bytes | None
 ) -> Answers:
-    asks = _question_tasks([given for row in rows for given in row.given], words)
+    asks = _question_tasks([given for row in rows for given in row.given], question)
+    outputs = _outputs_of(rows, asks, question)
+    with_unresolved = UNRESOLVED in outputs
     names: dict[str, str] = {}
     index: dict[str, int] = {}
     people: dict[str, int] = {}
     gold: dict[int, int] = {}
-    votes: dict[tuple[int, int], list[int]] = {}
+    votes: dict[tuple[int, int], tuple[list[int], float]] = {}
+    model: dict[int, ModelSaid] = {}
+    n_points = 0
     unknown: Counter[str] = Counter()
     others: Counter[str] = Counter()
     for row in rows:
         if row.subject_id not in names:
             index[row.subject_id] = len(names)
             names[row.subject_id] = _name(row.about, row.subject_id)
-            known = _gold(row.about, words)
+            known = _gold(row.about, question, with_unresolved)
+            if known is not None and known >= len(outputs):
+                known, n_points = outputs.index(SKIP), n_points + 1
             if known is not None:
                 gold[len(names) - 1] = known
-        asked = [given for given in row.given if given.task in asks]
+            said = _model_said(row.about)
+            if said is not None:
+                model[len(names) - 1] = said
+        asked = [given for given in row.given if (given.workflow, given.task) in asks]
         for given in row.given:
             if given not in asked and given.texts:
-                others[given.task or "(no name)"] += len(given.texts)
+                others[_task_name(given, asks)] += len(given.texts)
         texts = [text for given in asked for text in given.texts]
-        found = sorted({k for text in texts if (k := _output(text, words)) is not None})
-        unknown.update(text for text in texts if _output(text, words) is None)
+        meant = [question.output(text, with_unresolved=with_unresolved) for text in texts]
+        found = sorted({k for k in meant if k is not None})
+        unknown.update(text for text, k in zip(texts, meant, strict=True) if k is None)
         person = people.setdefault(row.person, len(people))
         key = (index[row.subject_id], person)
         if found and key not in votes:
-            votes[key] = found
-    flat = [(s, v, a, 1.0 / len(found)) for (s, v), found in votes.items() for a in found]
+            votes[key] = found, row.time_s
+    flat = [
+        (s, v, a, 1.0 / len(found), time) for (s, v), (found, time) in votes.items() for a in found
+    ]
     return Answers(
         names=tuple(names.values()),
         subject=np.array([vote[0] for vote in flat], dtype=np.int64),
@@ -189,117 +269,47 @@ def _counted(
         not_understood=dict(unknown),
         other_tasks=dict(others),
         bad_rows=dict(bad),
+        question=question.name,
+        outputs=outputs,
+        time_s=np.array([vote[4] for vote in flat], dtype=float),
+        subject_ids=tuple(names),
+        model=model,
+        hashes=() if salt is None else tuple(_hash(person, salt) for person in people),
+        n_unresolved_as_skip=n_points,
     )
 
 
-def consensus_labels(
-    path: Path, *, min_probability: float = 0.5
-) -> tuple[QTable, Mapping[str, int]]:
-    """Labels of a JSON object that names each picture's classes, as the AStreaks project kept them.
-
-    Parameters
-    ----------
-    path
-        ``{"picture.jpg": ["Masked bright star"], ...}``; several classes of one picture share it.
-    min_probability
-        A picture whose best class has a smaller share, or that has two best ones, gets an empty
-        label.
-
-    Returns
-    -------
-    labels : QTable
-        As `pooled_labels`: ``name, label, p_*, n_votes, agreement``, with one vote each.
-    not_understood
-        How often each text came that is no answer of the question.
-
-    Raises
-    ------
-    ReadError
-        If it cannot be read as such an object.
-    InputError
-        If none of its texts is an answer of the question; they are named.
-    """
-    held = parse_json(read_bytes(path, _LIMITS), str(path))
-    if not isinstance(held, dict):
-        raise ReadError(f"{path} is no object of pictures and their classes; export it again")
-    words = _words()
-    names: list[str] = []
-    shares: list[NDArray[np.float64]] = []
-    unknown: Counter[str] = Counter()
-    for name, value in held.items():
-        texts = [t for t in (value if isinstance(value, list) else [value]) if isinstance(t, str)]
-        found = sorted({k for text in texts if (k := _output(text, words)) is not None})
-        unknown.update(text for text in texts if _output(text, words) is None)
-        if found:
-            share = np.zeros(len(_OUTPUTS))
-            share[found] = 1.0 / len(found)
-            names.append(name)
-            shares.append(share)
-    if not names:
-        said = ", ".join(f"{text!r}" for text, _ in unknown.most_common(5))
-        raise InputError(f"{path} names no class that is known here; it says {said or 'nothing'}")
-    p = np.array(shares)
-    decided = (p == p.max(axis=1, keepdims=True)).sum(axis=1) == 1
-    label = np.array(_OUTPUTS)[p.argmax(axis=1)]
-    decided &= p.max(axis=1) >= min_probability
-    count = np.ones(len(p), int)
-    return _labels(names, np.where(decided, label, ""), p, count, p.max(axis=1)), dict(unknown)
-
-
-def pooled_labels(answers: Answers, *, min_votes: int = 3, min_probability: float = 0.5) -> QTable:
-    """One row a subject: its likeliest class, and how sure that is.
-
-    Parameters
-    ----------
-    answers
-        Of an export.
-    min_votes
-        Subjects with fewer volunteers are left out, but for those of known truth.
-    min_probability
-        A subject whose best class is less probable has an empty label.
-
-    Returns
-    -------
-    QTable
-        ``name, label, p_*, n_votes, agreement``; ``agreement`` is the share of votes for the
-        label. Nothing about volunteers.
-    """
-    n = len(answers.names)
-    p = pool_votes(
-        answers.subject,
-        answers.volunteer,
-        answers.answer,
-        n_subjects=n,
-        n_classes=len(_OUTPUTS),
-        weight=answers.weight,
-        gold=answers.gold,
+def _outputs_of(
+    rows: Sequence[_Classification], asks: frozenset[tuple[str, str]], question: Question
+) -> tuple[str, ...]:
+    """The question's outputs, without unresolved where nobody could answer so."""
+    if UNRESOLVED not in question.outputs:
+        return question.outputs
+    point = question.outputs.index(UNRESOLVED)
+    last = numbered_text(len(question.orders[-1]) - 1)
+    texts = {
+        text
+        for row in rows
+        for given in row.given
+        if (given.workflow, given.task) in asks
+        for text in given.texts
+    }
+    said = any(
+        text == last or question.output(text, with_unresolved=False) == point for text in texts
     )
-    shares = np.zeros_like(p)
-    np.add.at(shares, (answers.subject, answers.answer), answers.weight)
-    count = np.rint(shares.sum(axis=1)).astype(np.int64)
-    best = p.argmax(axis=1)
-    known = np.isin(np.arange(n), list(answers.gold))
-    label = np.where(p.max(axis=1) >= min_probability, np.array(_OUTPUTS)[best], "")
-    agreement = shares[np.arange(n), best] / np.maximum(count, 1)
-    table = _labels(answers.names, label, p, count, agreement)
-    return table[(count >= min_votes) | known]
+    return question.outputs if said else question.outputs[:point]
 
 
-def _labels(
-    names: Sequence[str],
-    label: NDArray[Any],
-    p: NDArray[np.float64],
-    count: NDArray[np.integer],
-    agreement: NDArray[np.float64],
-) -> QTable:
-    table = QTable()
-    table["name"] = np.array(names, dtype=str)
-    table["label"] = label
-    for k, column in enumerate(PROBABILITY_COLUMNS):
-        table[column] = np.round(p[:, k], 6)
-    table["n_votes"] = count.astype(np.int64)
-    table["agreement"] = np.round(agreement, 4)
-    return table
+def _task_name(given: _Given, asks: frozenset[tuple[str, str]]) -> str:
+    """A task's name, with its workflow's where that is another one than the question's."""
+    name = given.task or "(no name)"
+    if given.workflow in {workflow for workflow, _ in asks}:
+        return name
+    return f"{name} of workflow {given.workflow}"
+
+
+def _hash(person: str, salt: bytes) -> str:
+    return hmac.new(salt, person.encode(), hashlib.sha256).hexdigest()[:12]
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -333,11 +343,22 @@ def _classification(row: Mapping[str, str | None]) -> _Classification:
         raise ReadError(f"annotations is no list of tasks ({tasks!s:.40})")
     # Those not logged in have a name made of their address, else only the address.
     person = row.get("user_name") or row.get("user_ip") or "unknown"
-    given = tuple(one for task in tasks for one in _given(task, _MAX_COMBINED))
-    return _Classification(subject_id, about if isinstance(about, dict) else {}, person, given)
+    workflow = str(row.get("workflow_id") or "")
+    given = tuple(one for task in tasks for one in _given(task, _MAX_COMBINED, workflow))
+    about = about if isinstance(about, dict) else {}
+    return _Classification(subject_id, about, person, given, _seconds(row.get("created_at")))
 
 
-def _given(task: Any, depth: int) -> Iterator[_Given]:
+def _seconds(text: str | None) -> float:
+    """Seconds since 1970 of ``2024-02-23 16:17:42 UTC``; NaN for what is no such time."""
+    try:
+        time = datetime.fromisoformat(str(text or "").replace(" UTC", "+00:00").strip())
+    except ValueError:
+        return float("nan")
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _given(task: Any, depth: int, workflow: str) -> Iterator[_Given]:
     """What was answered to a task, and to the tasks that it combines."""
     if not isinstance(task, dict) or depth == 0:
         return
@@ -345,7 +366,7 @@ def _given(task: Any, depth: int) -> Iterator[_Given]:
     values = value if isinstance(value, list) else [value]
     combined = [one for one in values if isinstance(one, dict) and "task" in one]
     for one in combined:
-        yield from _given(one, depth - 1)
+        yield from _given(one, depth - 1, workflow)
     kind = str(task.get("taskType") or "")
     texts = tuple(text for one in values if one not in combined for text in _texts(one, kind))
     if texts:
@@ -354,6 +375,7 @@ def _given(task: Any, depth: int) -> Iterator[_Given]:
             str(task.get("task_label") or ""),
             kind,
             texts,
+            workflow,
         )
 
 
@@ -365,8 +387,7 @@ def _texts(value: Any, kind: str) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, int) and not isinstance(value, bool) and kind in _BY_NUMBER:
-        answers = _question()["answers"]
-        yield answers[value]["text"] if 0 <= value < len(answers) else f"answer number {value}"
+        yield numbered_text(value)
     elif isinstance(value, dict):
         # A list's choice has a text for people and perhaps a hash for machines.
         found = next((value[key] for key in ("choice", "label", "value") if value.get(key)), None)
@@ -382,28 +403,36 @@ def _texts(value: Any, kind: str) -> Iterator[str]:
         yield "a value without a text"
 
 
-def _question_tasks(given: Sequence[_Given], words: Mapping[str, int]) -> frozenset[str]:
-    """The tasks that ask our question.
+def _question_tasks(given: Sequence[_Given], question: Question) -> frozenset[tuple[str, str]]:
+    """The tasks that ask the question, each with its workflow.
 
     By their wording, where the export has it; else those that are answered in the question's own
-    full words; else the one with most answers that are names of classes. None where nothing is
+    full words; else the one with most answers that are names of outputs. None where nothing is
     understood: then all are looked at, and what they say is told.
     """
-    wording = _compact(_question()["question"])
-    asked = {one.task for one in given if wording in _compact(one.label)}
-    full = {_compact(answer["text"]) for answer in _question()["answers"]}
-    named: Counter[str] = Counter()
+    asked: set[tuple[str, str]] = set()
+    named: Counter[tuple[str, str]] = Counter()
     for one in given:
+        task = (one.workflow, one.task)
+        if any(wording in compact(one.label) for wording in question.wording):
+            asked.add(task)
         if one.kind in _TYPED:
             continue
-        if any(_compact(text) in full for text in one.texts):
-            asked.add(one.task)
-        named[one.task] += sum(_output(text, words) is not None for text in one.texts)
+        if any(_is_full(text, question) for text in one.texts):
+            asked.add(task)
+        named[task] += sum(question.output(text) is not None for text in one.texts)
     if asked:
         return frozenset(asked)
     if named and max(named.values()) > 0:
         return frozenset(task for task, n in named.most_common(1))
-    return frozenset(one.task for one in given)
+    return frozenset((one.workflow, one.task) for one in given)
+
+
+def _is_full(text: str, question: Question) -> bool:
+    """Whether it is one of the question's own answers, word for word or by number."""
+    return compact(text) in question.full or (
+        text.startswith(numbered_text(0)[:-1]) and question.output(text) is not None
+    )
 
 
 def _name(about: Mapping[str, Any], subject_id: str) -> str:
@@ -411,44 +440,35 @@ def _name(about: Mapping[str, Any], subject_id: str) -> str:
     return next((str(by_key[key]) for key in _NAME_KEYS if by_key.get(key)), subject_id)
 
 
-def _gold(about: Mapping[str, Any], words: Mapping[str, int]) -> int | None:
-    """The truth of a training subject, as text or as the number of an answer."""
+def _gold(about: Mapping[str, Any], question: Question, with_unresolved: bool) -> int | None:
+    """The truth of a training subject: as a class, as an answer's text, or as its number."""
     by_key = {str(key).lstrip("#"): str(value) for key, value in about.items()}
+    told = question.of_class(by_key.get("truth", "").strip())
+    if told is not None:
+        return told
     text = by_key.get("feedback_1_answer", "")
     # In ASCII: "²" is a digit too, and no number.
-    if re.fullmatch("[0-9]", text) and int(text) < len(_OUTPUTS):
-        return int(text)
-    return _output(text, words)
+    if re.fullmatch("[0-9]{1,2}", text):
+        return question.numbered(int(text), with_unresolved=with_unresolved)
+    return question.output(text, with_unresolved=with_unresolved)
 
 
-@functools.cache
-def _question() -> dict[str, Any]:
-    """The question as it is exported: its words, and its answers with the class of each."""
-    text = (resources.files("streaks.labelling") / "texts" / "question.json").read_text("utf-8")
-    question: dict[str, Any] = json.loads(text)
-    return question
+def _model_said(about: Mapping[str, Any]) -> ModelSaid | None:
+    by_key = {str(key).lstrip("#"): str(value).strip() for key, value in about.items()}
+    label = by_key.get("label", "")
+    if label not in LABELS:
+        return None
+    known = {name: _share(by_key.get(f"p_{name}", "")) for name in (*CLASSES, UNRESOLVED)}
+    p = {name: value for name, value in known.items() if value is not None}
+    if set(CLASSES) <= set(p):
+        p[SKIP] = max(1.0 - sum(p.values()), 0.0)
+    return ModelSaid(label, p)
 
 
-def _words() -> dict[str, int]:
-    """What an answer's text stands for: whole, without its bracket, and the class's own name."""
-    words = {name.replace("_", " "): name for name in _OUTPUTS} | _OTHER_WORDS
-    for answer in _question()["answers"]:
-        words[answer["text"]] = words[_plain(answer["text"])] = answer["label"]
-    return {_compact(key): _OUTPUTS.index(label) for key, label in words.items()}
-
-
-def _output(text: str, words: Mapping[str, int]) -> int | None:
-    """The output that a text names; None for a text that names none."""
-    found = words.get(_compact(text))
-    return words.get(_compact(_plain(text))) if found is None else found
-
-
-def _plain(text: str) -> str:
-    """Without brackets, pictures or markup: wordings drift."""
-    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text[:_MAX_TEXT])
-    return re.sub(r"\([^)]*\)?", "", text)
-
-
-def _compact(text: str) -> str:
-    """Small letters and digits only, as surveys write their choices (in capitals)."""
-    return re.sub(r"[^a-z0-9]+", "", text[:_MAX_TEXT].lower())
+def _share(text: str) -> float | None:
+    """A probability; None for what is none (ZTF's -999)."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None

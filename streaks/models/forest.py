@@ -32,6 +32,7 @@ def train_forest(
     n_trees: int = 120,
     max_leaves: int = 400,
     workers: int = 1,
+    weight: NDArray[Any] | None = None,
 ) -> TrainedModel:
     """A random forest on the features of labelled cutouts.
 
@@ -45,6 +46,8 @@ def train_forest(
         Their product bounds the size of the file: 120 trees of 400 leaves are about 5 MB.
     workers
         Threads that grow trees; the forest is the same for any number.
+    weight : (n,), optional
+        Of each cutout; equal when not given.
 
     Returns
     -------
@@ -63,6 +66,7 @@ def train_forest(
         n_trees=n_trees,
         max_leaves=max_leaves,
         workers=workers,
+        weight=weight,
     )
 
 
@@ -74,6 +78,7 @@ def train_forest_on_features(
     n_trees: int,
     max_leaves: int,
     workers: int,
+    weight: NDArray[Any] | None = None,
 ) -> TrainedModel:
     """`train_forest` on features that were measured before."""
     from sklearn.ensemble import RandomForestClassifier
@@ -91,7 +96,7 @@ def train_forest_on_features(
     with warnings.catch_warnings():
         # A cutout that every tree saw has no votes; such are left out below.
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
-        forest.fit(features, truth)
+        forest.fit(features, truth, sample_weight=weight)
     judged = np.isfinite(forest.oob_decision_function_).all(axis=1)
     votes = _all_outputs(forest.oob_decision_function_[judged], forest.classes_)
     scores = np.log(votes + _FLOOR)

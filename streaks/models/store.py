@@ -30,6 +30,7 @@ from streaks.models.inputs import input_description
 __all__ = [
     "KINDS",
     "TrainedModel",
+    "check_model_folder",
     "library_versions",
     "member_folder",
     "read_card",
@@ -254,6 +255,25 @@ def read_weights(folder: Path, card: Mapping[str, Any]) -> bytes:
     return data
 
 
+def check_model_folder(folder: Path) -> None:
+    """That a model may be written there.
+
+    Parameters
+    ----------
+    folder
+        New, or of a model.
+
+    Raises
+    ------
+    ModelError
+        If it is a file, or holds anything but a model.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ModelError(f"{folder} is a file; give a new folder for the model")
+    if folder.exists() and not set(os.listdir(folder)) <= {_CARD, _MODEL}:
+        raise ModelError(f"{folder} holds other files; give a new folder for the model")
+
+
 def save_model(
     model: TrainedModel, folder: Path, *, name: str, recipe: str, created: str, limits: list[str]
 ) -> None:
@@ -273,8 +293,7 @@ def save_model(
     ModelError
         If the folder is there and holds anything but a model.
     """
-    if folder.exists() and not set(os.listdir(folder)) <= {_CARD, _MODEL}:
-        raise ModelError(f"{folder} holds other files; give a new folder for the model")
+    check_model_folder(folder)
     card = {
         "format": _FORMAT,
         "name": name,

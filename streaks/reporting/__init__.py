@@ -7,6 +7,7 @@ from streaks.reporting.ades import (
     split_submittable,
     with_station,
 )
+from streaks.reporting.campaign_page import write_campaign_page
 from streaks.reporting.masks import streak_plane, write_streak_mask
 from streaks.reporting.page import NightSummary, PagePictures, select_rows, write_report
 from streaks.reporting.regions import ds9_regions
@@ -25,6 +26,7 @@ __all__ = [
     "streak_plane",
     "table_suffix",
     "with_station",
+    "write_campaign_page",
     "write_report",
     "write_streak_mask",
     "write_table",

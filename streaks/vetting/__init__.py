@@ -1,6 +1,6 @@
 """A local page on which people judge a night's candidates by keyboard, and what comes of it."""
 
-from streaks.vetting.agreement import Agreement, PairAgreement, agreement_of
+from streaks.labelling.agreement import Agreement, PairAgreement, agreement_of
 from streaks.vetting.candidates import Candidates, read_candidates
 from streaks.vetting.gate import Gate, is_loopback, make_gate
 from streaks.vetting.journal import Journal, Judgement, open_journal
