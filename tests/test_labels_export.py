@@ -812,6 +812,36 @@ def test_the_answer_in_words_names_the_next_step(
     assert "README.md" in told
 
 
+@pytest.mark.parametrize("workflow", ["kind", "real-or-bogus"])
+def test_answers_to_an_exported_set_come_back_to_their_streaks(
+    tmp_path: Path, workflow: str
+) -> None:
+    from streaks.labelling import read_answers
+
+    night = spread_night(tmp_path / "night")
+    run(night, "-o", tmp_path / "set", "--gold", 0.4, "--workflow", workflow)
+    question = json.loads((tmp_path / "set" / "question.json").read_text())
+    told = manifest(tmp_path / "set")
+    with (tmp_path / "export.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["user_name", "annotations", "subject_data", "subject_ids"])
+        for number, line in enumerate(told, start=1):
+            # Whoever is shown a subject of known truth is right; of the others all say the third.
+            right = line["#feedback_1_answer"]
+            answer = question["answers"][2 if right == "none" else int(right)]["text"]
+            given = [{"task": "T0", "task_label": question["question"], "value": answer}]
+            table.writerow(["someone", json.dumps(given), json.dumps({str(number): line}), number])
+    answers = read_answers(tmp_path / "export.csv", question=workflow)
+    assert dict(answers.not_understood) == {}
+    assert answers.names == tuple(line["#streak_id"] for line in told)
+    labels = [answer["label"] for answer in question["answers"]]
+    assert len(answers.gold) == 8
+    for place, truth in answers.gold.items():
+        right = labels[int(told[place]["#feedback_1_answer"])]
+        assert answers.outputs[truth] == right
+        assert answers.outputs[answers.answer[list(answers.subject).index(place)]] == right
+
+
 def test_any_number_of_workers_makes_the_same_set(tmp_path: Path) -> None:
     night = spread_night(tmp_path / "night")
     for n in (1, 3):
