@@ -388,7 +388,7 @@ def test_kills_at_any_moment_leave_no_thing_in_two_sets_and_none_lost(tmp_path: 
 
 
 def test_what_a_killed_export_left_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
-    night = spread_night(tmp_path / "night")
+    night = spread_night(tmp_path / "night", n_frames=40)
     words = [sys.executable, "-c", "from streaks.cli import main; main()", "labels", "export"]
     process = subprocess.Popen([*words, str(night), "-o", str(tmp_path / "set"), *PLAIN])
     while process.poll() is None and not list(tmp_path.glob(".set-*/*.png")):
@@ -399,7 +399,7 @@ def test_what_a_killed_export_left_is_cleared_away_and_nothing_else(tmp_path: Pa
     (tmp_path / ".set-mine.part").mkdir()
     (tmp_path / ".set-mine.part" / "thesis.tex").write_text("years of work")
     run(night, "-o", tmp_path / "set")
-    assert len(manifest(tmp_path / "set")) == 12
+    assert len(manifest(tmp_path / "set")) == 160
     assert [path.name for path in tmp_path.glob(".set-*")] == [".set-mine.part"]
     assert not [name for name in os.listdir(tmp_path / "set") if name.startswith(".")]
 
