@@ -27,7 +27,7 @@ types: .venv-dev/done
 
 # Tests of the working tree, training included.
 unit: .venv-dev/done
-	.venv-dev/bin/python -m pytest -m "not slow" -q -n 2
+	OMP_NUM_THREADS=1 .venv-dev/bin/python -m pytest -m "not slow" -q -n 2
 
 # Tests of the built wheel, without extras, outside the clone; then the demo night with it.
 wheel-test: .venv-dev/done

@@ -491,6 +491,7 @@ def classify_cutouts(
     mix: Mapping[str, float] | None = None,
     details: bool = False,
     lengths_px: NDArray[Any] | None = None,
+    sure_trails: NDArray[np.bool_] | None = None,
 ) -> QTable:
     """Label, probabilities and real/bogus score of each cutout.
 
@@ -512,6 +513,8 @@ def classify_cutouts(
     lengths_px : (n,) or None
         Of the trails, where a finder has fitted them in the whole image: what is longer than a few
         PSFs is not asked again.
+    sure_trails : (n,) bool or None
+        Which are known to be longer than a point, so that it is not measured again.
     details
         Add ``candidates`` (the outputs that cannot be ruled out, likeliest first; only with a
         rule) and ``novelty``.
@@ -536,9 +539,10 @@ def classify_cutouts(
     columns = {"candidates": _candidate_names(rule, p), "novelty": novelty} if details else {}
     if mix is not None:
         p = correct_mix(p, mix)
-    trailed = _trailed(shown, p)
+    sure = np.zeros(len(p), bool) if sure_trails is None else np.asarray(sure_trails, bool).copy()
     if lengths_px is not None and cutouts.fwhm_px is not None:
-        trailed[np.asarray(lengths_px) > _LONG_WIDTHS * cutouts.fwhm_px] = 1.0
+        sure |= np.asarray(lengths_px) > _LONG_WIDTHS * cutouts.fwhm_px
+    trailed = _trailed(shown, p, sure)
     values: dict[str, Any] = _shared_with_points(p, trailed)
     values["label"] = np.where(np.isin(labels, _TRAILS) & (trailed < 0.5), UNRESOLVED, labels)
     table = build_table(CLASS_COLUMNS, values) if len(p) else empty_table(CLASS_COLUMNS)
@@ -548,9 +552,11 @@ def classify_cutouts(
     return table
 
 
-def _trailed(shown: Sequence[Cutouts], p: NDArray[np.float64]) -> NDArray[np.float64]:
+def _trailed(
+    shown: Sequence[Cutouts], p: NDArray[np.float64], sure: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Probability that what may be a trail is longer than a point, (n,); 1 where nothing tells."""
-    likely = p[:, _REAL].sum(axis=1) > _MAY_BE_TRAIL
+    likely = (p[:, _REAL].sum(axis=1) > _MAY_BE_TRAIL) & ~sure
     trailed, first = np.ones(len(p)), 0
     for part in shown:
         rows = np.flatnonzero(likely[first : first + len(part)])

@@ -108,7 +108,15 @@ _RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
         "share_weight": (0, 1e9),
         "min_p_real": (0, 1),
     },
-    "label": {"limit": (0, 10_000_000), "panel_px": (128, 1024)},
+    "label": {
+        "limit": (0, 10_000_000),
+        "panel_px": (128, 1024),
+        "min_detections": (1, 100_000),
+        "min_minutes": (0, 1e7),
+        "near_px": (0, 1000),
+        "gold": (0, 0.5),
+        "seed": (0, 2**31 - 1),
+    },
 }
 
 
@@ -323,29 +331,86 @@ class SatelliteConfig:
 class LabelConfig:
     """Which streaks become Zooniverse subjects, and how they are drawn."""
 
-    #: `t` only, unless asked otherwise.
+    #: `kind` asks what kind of streak it is, `real-or-bogus` whether it is one.
+    workflow: str = "kind"
+    #: Whether the question has the answer "skip".
+    skip: bool = True
+    #: Science, reference and difference as one picture (`strip`) or as one each (`frames`).
+    layout: str = "strip"
+    #: `t` only, unless asked otherwise: `f`, or `any`.
+    isdiffpos: str = "t"
+    #: As `isdiffpos = "any"`.
     include_negative: bool = False
     min_rb: float = 0.0
     max_rb: float = 1.0
+    #: Bands (least, largest) of rb and S/N, of which one must hold; all where empty.
+    rb_bands: tuple[tuple[float, float], ...] = ()
+    snr_bands: tuple[tuple[float, float], ...] = ()
+    #: Ranges of the midpoint on the chip, px.
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
     #: Classes to take; all where empty.
     labels: tuple[str, ...] = ()
-    #: CCD numbers to take; all where empty.
+    #: CCD numbers and survey fields to take; all where empty.
     ccds: tuple[int, ...] = ()
-    #: Most subjects, those of highest score; 0 for all.
+    fields: tuple[int, ...] = ()
+    #: Least number of detections of the object, and minutes from first to last.
+    min_detections: int = 1
+    min_minutes: float = 0.0
+    #: A condition on columns (`streaks.expressions`); none where empty.
+    where: str = ""
+    #: Shares of the classes among the subjects; as they come where empty.
+    mix: Mapping[str, float] = field(default_factory=dict)
+    #: Whom the models know least about first: `disagreement`, `entropy` or `novelty`; by score
+    #: where empty.
+    active: str = ""
+    #: Most subjects, the first by `active` or score; 0 for all.
     limit: int = 0
+    #: Streaks of one image whose midpoints are nearer are one thing, px: 24 of 107 subjects of a
+    #: real campaign lay within this of another.
+    near_px: float = 40.0
     #: Side of a drawn panel, screen px.
     panel_px: int = 384
+    #: Share of the set that is of known truth, made by the injector.
+    gold: float = 0.0
+    #: Of gold, and of the order of subjects.
+    seed: int = 1
 
     def __post_init__(self) -> None:
+        for name, choices in _LABEL_CHOICES.items():
+            value = getattr(self, name)
+            _require(
+                value in choices,
+                f"{name} is {value!r}; it must be one of {', '.join(filter(None, choices))}",
+            )
         _require(
             0 <= self.min_rb <= self.max_rb <= 1,
             f"rb range is {self.min_rb} to {self.max_rb}; it must lie in 0 to 1",
         )
+        for low, high in self.rb_bands:
+            _require(0 <= low <= high <= 1, f"rb band {low}:{high}; it must lie in 0 to 1")
+        ranges = (self.x_range, self.y_range)
+        for low, high in (*self.snr_bands, *(one for one in ranges if one is not None)):
+            _require(low <= high, f"range {low}:{high} is empty; give the lower end first")
         _require(
             128 <= self.panel_px <= 1024, f"panel_px is {self.panel_px}; it must be 128 to 1024"
         )
         _require(self.limit >= 0, f"limit is {self.limit}; it must be 0 (all) or more")
+        _require(
+            all(math.isfinite(v) and v >= 0 for v in self.mix.values())
+            and (not self.mix or sum(self.mix.values()) > 0),
+            f"mix is {dict(self.mix)}; shares are numbers from 0 on, and not all 0",
+        )
         _check_ranges(self, "label")
+
+
+#: What a word of the labels' settings may be.
+_LABEL_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "workflow": ("kind", "real-or-bogus"),
+    "layout": ("strip", "frames"),
+    "isdiffpos": ("t", "f", "any"),
+    "active": ("", "disagreement", "entropy", "novelty"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,11 @@ __all__ = [
     "empty_table",
     "flag_names",
     "order_columns",
+    "without_formula",
 ]
+
+#: Spreadsheets run a cell that begins with one of these as a formula (also in their wide forms).
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 #: What a streak can be, in the order of the ``p_*`` columns and of every classifier's output.
 CLASSES = (
@@ -321,3 +325,19 @@ def order_columns(table: QTable) -> QTable:
     leading = list(takewhile(lambda c: c not in _ORDER, table.colnames))
     behind = [c for c in table.colnames if c not in _ORDER and c not in leading]
     return table[leading + known + behind]
+
+
+def without_formula(text: str) -> str:
+    """Text for a cell of a CSV file, which no spreadsheet runs as a formula.
+
+    Parameters
+    ----------
+    text
+        Of any origin; numbers are none of this function's business.
+
+    Returns
+    -------
+    str
+        With an apostrophe before a text that would be run.
+    """
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -25,7 +25,7 @@ ROOT = Path(streaks.__file__).parent
 
 #: docs/architecture.md: a room imports only from the rows above its own.
 ROWS = (
-    {"geometry", "disk"},
+    {"geometry", "disk", "expressions"},
     {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail", "sky"},
     {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
@@ -33,10 +33,10 @@ ROWS = (
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
     {"search"},
     {"night_folder", "compiling"},
-    {"night", "vetting"},
+    {"night", "streams", "vetting"},
 )
 #: What only the command line stands above.
-HIGHEST = {"search", "night_folder", "night", "vetting", "cli"}
+HIGHEST = {"search", "night_folder", "night", "streams", "vetting", "cli"}
 #: `errors` lies under all of them: one tree for what any room may raise.
 ROW = {room: number for number, rooms in enumerate(ROWS) for room in rooms} | {"errors": -1}
 #: Rooms beside the rows, and what they must never import.
@@ -50,7 +50,7 @@ FRAMEWORKS = {"sklearn", "tensorflow", "keras", "onnxruntime", "onnx", "skops", 
 WAITING = (
     "tensorflow", "keras", "onnxruntime", "skops", "sklearn", "skimage", "cv2", "photutils",
     "sbpy", "jplephem", "matplotlib", "dask", "panoptes_client", "pyarrow", "fastavro", "regions",
-    "pandas", "fastapi", "starlette", "uvicorn",
+    "pandas", "fastapi", "starlette", "uvicorn", "confluent_kafka",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,6 +178,26 @@ def test_lone_wrong_distances_are_no_spell() -> None:
     checked = _checked({"2021-07-30": quiet, "2021-07-31": [*quiet, 7.0], "2021-08-01": quiet})
     assert len(stale_spells(checked)) == 0
     assert stale_spells(checked[:0]).colnames[:2] == ["start", "end"]
+
+
+def test_alerts_of_one_instant_all_over_the_sky_are_looked_at_in_parts(
+    orbits: Orbits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streaks.known.index import NightIndex
+
+    reached = []
+    near = NightIndex.near
+
+    def watched(self: NightIndex, ra: float, dec: float, radius: float, *args: Any, **more: Any):
+        reached.append(radius)
+        return near(self, ra, dec, radius, *args, **more)
+
+    monkeypatch.setattr(NightIndex, "near", watched)
+    claims = vstack([_claim(orbits, 2), _claim(orbits, 0), _claim(orbits, 2), _claim(orbits, 2)])
+    claims["ra"][2], claims["dec"][3] = 220.0, -70.0
+    checked = check_alerts(claims, orbits)
+    assert checked["verdict"].tolist() == ["agree", "agree", "not_there", "not_there"]
+    assert max(reached) < 7 * 3600
 
 
 def test_null_and_masked_fields_never_stop_a_check(orbits: Orbits) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streaks.config import LabelConfig
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError, InputError, TableError
+from streaks.geometry import Segment
 from streaks.labelling import (
     HIDDEN_COLUMNS,
     VISIBLE_COLUMNS,
@@ -24,8 +25,8 @@ from streaks.labelling import (
 )
 from streaks.labelling.manifest import centre_counts
 from streaks.labelling.subjects import subject_filename
-from streaks.plotting import decode_picture, subject_png
-from streaks.tables import CLASSES, SKIP, StreakFlag, empty_streaks
+from streaks.plotting import decode_picture, subject_pictures
+from streaks.tables import CLASSES, SKIP, UNRESOLVED, StreakFlag, empty_streaks
 from tests.made_streaks import SEGMENTS, made_night, made_streaks
 
 #: What issue and project ask volunteers to see, by name.
@@ -39,9 +40,14 @@ def night():
     return streaks, cutouts
 
 
+def pictures_of(picture: bytes):
+    """A `Draw` that draws nothing."""
+    return lambda cutouts, panel_px, ends: {"filename": picture}
+
+
 def export(night, out, config=None, **options):
     streaks, cutouts = night
-    return export_subjects(streaks, cutouts, out, config, draw=subject_png, **options)
+    return export_subjects(streaks, cutouts, out, config, draw=subject_pictures, **options)
 
 
 def manifest(folder):
@@ -91,6 +97,7 @@ def test_volunteers_see_what_was_asked_and_no_more(night, tmp_path):
     export(night, tmp_path / "set")
     headings = list(manifest(tmp_path / "set")[0])
     assert [h for h in headings if not h.startswith("#")] == ["filename", *ASKED]
+    assert "#streaks_key" in headings
     assert tuple(ASKED) == VISIBLE_COLUMNS
     assert all(heading.startswith("#") for heading in HIDDEN_COLUMNS)
 
@@ -131,7 +138,9 @@ def test_science_and_reference_stand_beside_the_difference(night, tmp_path):
     streaks, cutouts = night
     export((streaks, replace(cutouts, science=None, reference=None)), tmp_path / "one")
     widths = [
-        decode_picture((tmp_path / which / "made_frame-0001.png").read_bytes()).shape[1]
+        decode_picture(
+            (tmp_path / which / manifest(tmp_path / which)[0]["filename"]).read_bytes()
+        ).shape[1]
         for which in ("three", "one")
     ]
     assert widths[0] > 3 * widths[1]
@@ -217,8 +226,8 @@ def test_the_set_holds_the_question_with_every_class(night, tmp_path):
     export(night, tmp_path / "set")
     question = json.loads((tmp_path / "set" / "question.json").read_text())
     assert question["question"] == "What kind of streak do you see?"
-    assert [answer["label"] for answer in question["answers"]] == [*CLASSES, SKIP]
-    words = (tmp_path / "set" / "question.md").read_text()
+    assert [answer["label"] for answer in question["answers"]] == [*CLASSES, UNRESOLVED, SKIP]
+    words = (tmp_path / "set" / "project_builder.md").read_text()
     assert all(answer["text"] in words for answer in question["answers"])
     assert "Step 6" in (tmp_path / "set" / "tutorial.md").read_text()
 
@@ -226,9 +235,9 @@ def test_the_set_holds_the_question_with_every_class(night, tmp_path):
 def test_a_picture_over_a_megabyte_is_drawn_smaller(tmp_path):
     asked = []
 
-    def draw(cutouts: Cutouts, panel_px: int) -> bytes:
+    def draw(cutouts: Cutouts, panel_px: int, ends: Segment | None) -> dict[str, bytes]:
         asked.append(panel_px)
-        return b"x" * (panel_px**2 * 10)
+        return {"filename": b"x" * (panel_px**2 * 10)}
 
     streaks = made_streaks(SEGMENTS[:1])
     export_subjects(streaks, blank(1, ("made_frame-0001",)), tmp_path / "set", draw=draw)
@@ -242,7 +251,7 @@ def test_a_picture_that_never_fits_is_an_error_and_leaves_nothing(tmp_path):
             streaks,
             blank(1, ("made_frame-0001",)),
             tmp_path / "set",
-            draw=lambda cutouts, panel_px: b"x" * 2_000_000,
+            draw=pictures_of(b"x" * 2_000_000),
         )
     assert not list(tmp_path.iterdir())
 

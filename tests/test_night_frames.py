@@ -40,7 +40,7 @@ def test_a_trail_is_found_named_and_measured(tmp_path: Path) -> None:
     assert result.cutouts.names == (str(row["streak_id"]),)
     assert result.cutouts.science is not None
     assert result.overview is not None
-    assert set(result.seconds) == {"read", "find", "cutouts", "classify", "draw"}
+    assert set(result.seconds) == {"read", "find", "cutouts", "classify", "evidence", "draw"}
 
 
 def test_without_classifier_or_catalogue_their_columns_are_not_there(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from astropy.io import fits
 from PIL import Image
 
 from streaks.errors import ReadError
-from streaks.readers import alerts as alerts_module
 from streaks.readers import avro, read_alerts, read_cutouts
+from streaks.readers.alerts import reading as alerts_module
 from streaks.readers.images import read_image
 from streaks.readers.pictures import read_picture
 from tests.frame_files import shared_case

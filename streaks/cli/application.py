@@ -20,6 +20,7 @@ def build_app() -> typer.Typer:
     typer.Typer
     """
     from streaks.cli import (
+        alerts,
         demo,
         detect,
         evaluation,
@@ -51,6 +52,7 @@ def build_app() -> typer.Typer:
     app.command("night")(night.night)
     app.command("classify")(models.classify)
     app.add_typer(known.app, name="known")
+    app.add_typer(alerts.app, name="alerts")
     app.add_typer(synth.app, name="synth")
     training.train_app.command("verdict")(verdict_training.train_verdict_command)
     app.add_typer(training.train_app, name="train")

@@ -216,7 +216,12 @@ def check(
     ],
     orbits: OrbitFile = None,
     exposure: Annotated[float, typer.Option(min=0.0, help="Length of an exposure, s.")] = 30.0,
-    observatory: Site = "I41",
+    observatory: Annotated[
+        str | None,
+        typer.Option(
+            "--observatory", help="MPC code; by default that of each packet's survey, else I41."
+        ),
+    ] = None,
     obscodes: SiteFile = None,
     ephemeris: EphemerisFile = None,
     two_body: TwoBody = False,
@@ -229,10 +234,10 @@ def check(
 ) -> None:
     """Recompute what alerts say of known asteroids, and name each claim that is wrong."""
     from streaks.errors import InputError
-    from streaks.known import check_alerts, stale_spells
+    from streaks.known import stale_spells
     from streaks.reporting import write_table
 
-    site = _site(observatory, obscodes)
+    site = None if observatory is None else _site(observatory, obscodes)
     claims, failures = _read_claims(alerts)
     for failure in failures:
         typer.echo(f"cannot read {failure}", err=True)
@@ -240,14 +245,8 @@ def check(
         raise InputError("no alert could be read; give Avro packets or a table of alerts")
     catalogue = _read_orbits(orbits, quiet=quiet or as_json)
     bodies = _ephemeris(ephemeris)
-    checked = check_alerts(
-        claims,
-        catalogue,
-        exposure_s=exposure,
-        observatory=site,
-        dynamics=_dynamics(bodies, two_body=two_body),
-        ephemeris=bodies,
-    )
+    dynamics = _dynamics(bodies, two_body=two_body)
+    checked = _check_by_site(claims, catalogue, exposure, site, dynamics, bodies)
     write_table(checked, output)
     found = stale_spells(checked)
     if spells is not None:
@@ -255,6 +254,43 @@ def check(
     _summarise(checked, found, failures, output, as_json=as_json, quiet=quiet)
     if failures:
         raise typer.Exit(1)
+
+
+def _check_by_site(
+    claims: QTable,
+    orbits: Orbits,
+    exposure_s: float,
+    site: Observatory | None,
+    dynamics: Dynamics,
+    ephemeris: Ephemeris,
+) -> QTable:
+    """Verdicts, each as seen from where the alert was taken."""
+    import numpy as np
+    from astropy.table import vstack
+
+    from streaks.known import check_alerts, find_observatory
+
+    codes = np.full(len(claims), "I41", dtype="U8")
+    if site is None and "observatory" in claims.colnames:
+        codes = np.array([str(code) or "I41" for code in claims["observatory"]], dtype="U8")
+    parts, places = [], []
+    for code in sorted(set(codes.tolist())):
+        rows = np.flatnonzero(codes == code)
+        parts.append(
+            check_alerts(
+                claims[rows],
+                orbits,
+                exposure_s=exposure_s,
+                observatory=find_observatory(code) if site is None else site,
+                dynamics=dynamics,
+                ephemeris=ephemeris,
+            )
+        )
+        places.append(rows)
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate(places), kind="stable")
+    return vstack(parts, metadata_conflicts="silent")[order]
 
 
 def _read_orbits(path: Path | None, *, quiet: bool) -> Orbits:
@@ -458,7 +494,14 @@ def _claims_of(alerts: list[Any]) -> QTable:
     table["jd"] = [alert.jd for alert in alerts]
     table["ra"] = [alert.ra for alert in alerts]
     table["dec"] = [alert.dec for alert in alerts]
-    table["magpsf"] = [float(alert.candidate.get("magpsf") or "nan") for alert in alerts]
+    if any(alert.survey != "ztf" for alert in alerts):
+        # ZTF's middle is told by --exposure, the others' by their packets.
+        told = [alert.mid_jd() if alert.survey != "ztf" else float("nan") for alert in alerts]
+        table["mid_jd"] = told
+        table["survey"] = [alert.survey for alert in alerts]
+        table["ssothernames"] = ["|".join(alert.other_names) for alert in alerts]
+        table["observatory"] = [alert.observatory for alert in alerts]
+    table["magpsf"] = [alert.mag for alert in alerts]
     table["ssdistnr"] = [or_none(alert.ssdistnr) for alert in alerts]
     table["ssmagnr"] = [or_none(alert.ssmagnr) for alert in alerts]
     table["ssnamenr"] = [alert.ssnamenr or NO_NAME for alert in alerts]

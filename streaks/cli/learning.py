@@ -316,8 +316,8 @@ def _answers(classifier: Classifier, cutouts: Cutouts) -> tuple[list[str], Any]:
     """Labels and (n, 8) probabilities as users see them; unresolved goes with skip."""
     import numpy as np
 
-    from streaks.classification import PROBABILITY_COLUMNS, classify_cutouts
-    from streaks.tables import SKIP, UNRESOLVED
+    from streaks.classification import classify_cutouts
+    from streaks.tables import PROBABILITY_COLUMNS, SKIP, UNRESOLVED
 
     table = classify_cutouts(classifier, cutouts)
     p = np.stack([np.asarray(table[name], dtype=float) for name in PROBABILITY_COLUMNS], axis=1)

@@ -39,6 +39,7 @@ __all__ = [
     "Verdict",
     "ZeroPoint",
     "build_search",
+    "named_classifier",
     "read_settings",
     "read_toml",
     "verdict_loader",
@@ -167,7 +168,7 @@ def build_search(
     if overrides.get("observatory") is not None:
         # It goes into reports to the MPC.
         overrides["observatory"] = check_code(overrides["observatory"])
-    loader, name = _classifier(model)
+    loader, name = named_classifier(model)
     return Search(
         settings=settings,
         overrides=FrameOverrides(**overrides),
@@ -181,8 +182,26 @@ def build_search(
     )
 
 
-def _classifier(name: str) -> tuple[Callable[[], Any] | None, str]:
-    """What each process calls, and the name with a hash of the card: other weights, other run."""
+def named_classifier(name: str) -> tuple[Callable[[], Any] | None, str]:
+    """What each process calls, and the name with a hash of the card: other weights, other run.
+
+    Parameters
+    ----------
+    name
+        Of a classifier, or its folder; ``none`` for none.
+
+    Returns
+    -------
+    loader : callable or None
+        Picklable.
+    name : str
+        Empty for none.
+
+    Raises
+    ------
+    ModelError
+        If there is no such classifier.
+    """
     if name == "none":
         return None, ""
     from streaks.models import load_classifier

@@ -143,7 +143,7 @@ def train_forest_command(
         _save(model, output, f"streaks train forest {options} -o DIR", about, quiet)
         return
 
-    def train(learner: _Learner) -> TrainedModel:
+    def train(learner: _Learner) -> Any:
         return train_forest(
             learner.cutouts,
             learner.labels,
@@ -228,7 +228,7 @@ def train_cnn_command(
         return
     weights = _weights(start or "cnn")
 
-    def tune(learner: _Learner) -> TrainedModel:
+    def tune(learner: _Learner) -> Any:
         return train_cnn(
             learner.cutouts,
             learner.labels,

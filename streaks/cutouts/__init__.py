@@ -2,6 +2,7 @@
 
 from streaks.cutouts.elongation import Elongation, measure_elongation, resolved_probability
 from streaks.cutouts.resampling import KNOWN_FWHM_PX, USUAL_FWHM_PX, brought_to_usual_fwhm
+from streaks.cutouts.shapes import Shapes, measure_shapes, psf_moments
 from streaks.cutouts.stacks import (
     Cutouts,
     extract_cutouts,
@@ -15,10 +16,13 @@ __all__ = [
     "USUAL_FWHM_PX",
     "Cutouts",
     "Elongation",
+    "Shapes",
     "brought_to_usual_fwhm",
     "extract_cutouts",
     "fit_to_size",
     "measure_elongation",
+    "measure_shapes",
+    "psf_moments",
     "resolved_probability",
     "scale_cutouts",
     "stack_cutouts",

@@ -23,6 +23,11 @@ these rules in this order:
 ``agree``
     all of it is right, or about (see `CheckConfig`).
 
+A name is the object's own where the catalogue has it under any of the names that the alert gives
+it. Surveys differ in what they call a numbered object: ZTF by its number, Rubin by its provisional
+designation, for good. Where the catalogue gives neither (it has the number and a name), such a
+designation may be that of the object that is there, and is not called wrong.
+
 Distance goes before magnitude. Where a prediction is uncertain, a claim may differ from it by
 three times its error, but never by more than what separates prediction and detection: an object
 that is found where the alert is shows by itself that its orbit is good.
@@ -48,12 +53,25 @@ from streaks.known.names import normalise_name, same_object
 from streaks.known.nbody import with_ephemeris
 from streaks.known.observatories import Observatory
 from streaks.known.orbits import Orbits
-from streaks.known.places import as_observatory, near, single_jd_tdb, unit_vector
+from streaks.known.places import as_observatory, single_jd_tdb, unit_vector
 from streaks.known.solar_system import Ephemeris
 from streaks.matching import separation_arcsec
 from streaks.tables import ColumnSpec, build_table
 
-__all__ = ["CHECK_COLUMNS", "CLAIM_COLUMNS", "VERDICTS", "CheckConfig", "check_alerts"]
+__all__ = [
+    "CHECK_COLUMNS",
+    "CLAIM_COLUMNS",
+    "MORE_CLAIM_COLUMNS",
+    "VERDICTS",
+    "Answer",
+    "CheckConfig",
+    "by_value",
+    "check_alerts",
+    "check_exposure",
+    "read_claims",
+    "unanswered",
+    "with_answers",
+]
 
 Floats = NDArray[np.float64]
 
@@ -68,6 +86,9 @@ VERDICTS = (
 )
 #: What a table of claims must have.
 CLAIM_COLUMNS = ("jd", "ra", "dec", "ssdistnr", "ssmagnr", "ssnamenr")
+#: What it may have besides: mid-exposure (UTC, goes before ``jd``), other names of what the alert
+#: names (separated by |), and the survey.
+MORE_CLAIM_COLUMNS = ("mid_jd", "ssothernames", "survey")
 #: What a check adds.
 CHECK_COLUMNS = (
     ColumnSpec("sep", float, "arcsec", "distance of the nearest known object; NaN for none"),
@@ -86,6 +107,10 @@ _SAME_DISTANCE = 1.0
 #: Asteroids with lower numbers had them before ZTF's first alerts (2018): it never calls them by a
 #: provisional designation.
 _NUMBERED_BEFORE = 500_000
+#: Sides of cells, deg, and what none of them reaches, arcsec: the widest cameras see 10 degrees.
+_CELL_DEG, _LARGEST_PATCH = 4.0, 9.0 * 3600.0
+#: Surveys that call numbered objects by their principal provisional designation.
+_BY_DESIGNATION = frozenset({"rubin"})
 #: A claim of nothing.
 _NO_NAMES = frozenset({"", "null", "none", "nan"})
 
@@ -142,11 +167,23 @@ class _Claim:
     distance_arcsec: float
     magnitude: float
     name: str
+    other_names: tuple[str, ...] = ()
+    survey: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the object may be called in a catalogue."""
+        names = (normalise_name(name) for name in (self.name, *self.other_names))
+        return tuple(dict.fromkeys(name for name in names if name))
 
     @property
     def is_none(self) -> bool:
         """Whether the alert names nothing and claims no distance."""
         return not self.name and not math.isfinite(self.distance_arcsec)
+
+
+#: The nearest known object, the verdict, and a note.
+Answer = tuple[_Object | None, str, str]
 
 
 def check_alerts(
@@ -166,11 +203,12 @@ def check_alerts(
     claims
         ``jd`` (START of the exposure, UTC), ``ra, dec`` (deg), ``ssdistnr`` (arcsec),
         ``ssmagnr`` and ``ssnamenr``, -999, NaN, null or masked for none; any other columns are
-        kept.
+        kept. ``mid_jd`` (mid-exposure, UTC), ``ssothernames`` (other names of what is named,
+        separated by |) and ``survey`` are used where they are there.
     orbits
         The catalogue. An object that is not in it cannot be judged.
     exposure_s
-        Its middle is the time of the prediction.
+        Its middle is the time of the prediction, where no ``mid_jd`` tells it.
     observatory
         MPC code, or a site of the user's own.
     config
@@ -196,11 +234,38 @@ def check_alerts(
     site = as_observatory(observatory)
     model, ephemeris = with_ephemeris(dynamics, ephemeris)
     config = CheckConfig() if config is None else config
-    given = _read_claims(claims)
-    mid_jd = given["jd"] + 0.5 * exposure_s / 86_400.0
-    answers: list[tuple[_Object | None, str, str]] = [
-        (None, "none", "the alert has no time or place")
-    ] * len(claims)
+    given = read_claims(claims, exposure_s)
+    mid_jd = given["mid_jd"]
+    answers, usable = unanswered(given, ephemeris)
+    index = MultiNightIndex(orbits, model, site, ephemeris)
+    named = _rows_of_names(orbits, given["claims"])
+    for rows in _nights(mid_jd, np.flatnonzero(usable), orbits):
+        night = _night(index, given, mid_jd, rows, named, config)
+        for exposure in by_value(mid_jd, rows):
+            check_exposure(night, given, exposure, config, answers, site)
+    return with_answers(claims, answers)
+
+
+def unanswered(
+    given: dict[str, Any], ephemeris: Ephemeris
+) -> tuple[list[Answer], NDArray[np.bool_]]:
+    """What is answered to alerts without time or place, and which of them can be looked at.
+
+    Parameters
+    ----------
+    given
+        Of `read_claims`.
+    ephemeris
+        Dates outside it cannot.
+
+    Returns
+    -------
+    answers
+        One an alert.
+    usable : (n,) bool
+    """
+    mid_jd = given["mid_jd"]
+    answers: list[Answer] = [(None, "none", "the alert has no time or place")] * len(mid_jd)
     usable = np.isfinite(mid_jd) & np.isfinite(given["ra"]) & np.isfinite(given["dec"])
     usable &= np.abs(np.where(usable, given["dec"], 0.0)) <= 90.0
     low, high = ephemeris.span_jd
@@ -208,25 +273,26 @@ def check_alerts(
     beyond = usable & ~((mid_jd > low + _SPAN_ROOM_DAYS) & (mid_jd < high - _SPAN_ROOM_DAYS))
     for i in np.flatnonzero(beyond):
         answers[i] = (None, "none", f"its date is outside the ephemeris ({ephemeris.name})")
-    usable &= ~beyond
-    index = MultiNightIndex(orbits, model, site, ephemeris)
-    named = _rows_of_names(orbits, given["ssnamenr"])
-    for rows in _nights(mid_jd, np.flatnonzero(usable), orbits):
-        night = _night(index, given, mid_jd, rows, named, config)
-        for exposure in _by_value(mid_jd, rows):
-            _check_exposure(night, given, mid_jd, exposure, config, answers)
-    return _with_answers(claims, answers)
+    return answers, usable & ~beyond
 
 
-def _rows_of_names(orbits: Orbits, names: list[str]) -> dict[str, NDArray[np.intp]]:
-    """Where each name of the alerts is in the catalogue."""
+def _rows_of_names(orbits: Orbits, claims: list[_Claim]) -> dict[str, NDArray[np.intp]]:
+    """Where what each alert names is in the catalogue."""
+    keys = {key for claim in claims for key in claim.keys}
+    if not keys:
+        return {}
     rows = {str(key): i for i, key in enumerate(orbits.designation.tolist())}
+    missing = {key.casefold() for key in keys - rows.keys()}
+    behind = {}
+    if missing:
+        for i, name in enumerate(orbits.name.tolist()):
+            other = (name.partition(")")[2].strip() or name).casefold()
+            if other in missing:
+                behind[other] = i
     found = {}
-    for name in set(names):
-        row = rows.get(normalise_name(name)) if name else None
-        found[name] = np.array([] if row is None else [row], dtype=np.intp)
-        if name and row is None:
-            found[name] = orbits.find(name)
+    for key in keys:
+        row = rows.get(key, behind.get(key.casefold()))
+        found[key] = np.array([] if row is None else [row], dtype=np.intp)
     return found
 
 
@@ -241,16 +307,37 @@ def _night(
     """An index of what may be near the alerts of a night, and of what they name."""
     middle = Time(0.5 * (mid_jd[rows].min() + mid_jd[rows].max()), format="jd", scale="utc")
     places = np.stack([unit_vector(given["ra"][i], given["dec"][i]) for i in rows])
-    wanted = [named[name] for name in sorted({given["ssnamenr"][i] for i in rows})]
+    keys = {key for i in rows for key in given["claims"][i].keys}
+    wanted = [named[key] for key in sorted(keys)]
     return index.night(
         single_jd_tdb(middle),
         places,
         config.radius_arcsec,
-        np.concatenate(wanted).astype(np.intp),
+        np.concatenate([np.zeros(0, np.intp), *wanted]).astype(np.intp),
     )
 
 
-def _read_claims(claims: QTable) -> dict[str, Any]:
+def read_claims(claims: QTable, exposure_s: float = 30.0) -> dict[str, Any]:
+    """What alerts say, as bare arrays, and each claim.
+
+    Parameters
+    ----------
+    claims
+        As `check_alerts` takes it.
+    exposure_s
+        Its half comes on top of ``jd`` where no ``mid_jd`` is told.
+
+    Returns
+    -------
+    dict
+        ``jd, ra, dec, ssdistnr, ssmagnr, mid_jd`` as (n,) floats; ``ssnamenr``, a list of names;
+        ``claims``, a list with all that the alert says of a known object.
+
+    Raises
+    ------
+    TableError
+        If a column is missing, or no numbers.
+    """
     missing = [name for name in CLAIM_COLUMNS if name not in claims.colnames]
     if missing:
         raise TableError(
@@ -260,15 +347,34 @@ def _read_claims(claims: QTable) -> dict[str, Any]:
     given: dict[str, Any] = {name: _numbers(claims, name) for name in CLAIM_COLUMNS[:-1]}
     for name in ("ssdistnr", "ssmagnr"):
         given[name] = np.where(given[name] <= -99.0, np.nan, given[name])
-    names = np.ma.filled(np.ma.asarray(claims["ssnamenr"]).astype(object), "")
-    given["ssnamenr"] = ["" if str(n).strip().lower() in _NO_NAMES else str(n) for n in names]
+    names = _texts(claims, "ssnamenr")
+    given["ssnamenr"] = ["" if n.strip().lower() in _NO_NAMES else n for n in names]
+    given["mid_jd"] = given["jd"] + 0.5 * exposure_s / 86_400.0
+    if "mid_jd" in claims.colnames:
+        told = _numbers(claims, "mid_jd")
+        given["mid_jd"] = np.where(np.isfinite(told), told, given["mid_jd"])
+    others, surveys = _texts(claims, "ssothernames"), _texts(claims, "survey")
+    given["claims"] = [
+        _Claim(
+            float(given["ssdistnr"][i]), float(given["ssmagnr"][i]), given["ssnamenr"][i],
+            tuple(filter(None, others[i].split("|"))), surveys[i],
+        )
+        for i in range(len(claims))
+    ]  # fmt: skip
     return given
+
+
+def _texts(claims: QTable, name: str) -> list[str]:
+    if name not in claims.colnames:
+        return [""] * len(claims)
+    filled = np.ma.filled(np.ma.asarray(claims[name]).astype(object), "")
+    return [str(value) for value in filled]
 
 
 def _numbers(claims: QTable, name: str) -> Floats:
     """A column as bare numbers in the unit we expect; NaN where it is masked."""
     column = claims[name]
-    unit = {"ra": "deg", "dec": "deg", "ssdistnr": "arcsec", "jd": "day"}.get(name)
+    unit = {"ra": "deg", "dec": "deg", "ssdistnr": "arcsec", "jd": "day", "mid_jd": "day"}.get(name)
     try:
         if getattr(column, "unit", None) is not None and unit is not None:
             column = column.to_value(unit)
@@ -295,61 +401,145 @@ def _nights(mid_jd: Floats, rows: NDArray[np.intp], orbits: Orbits) -> Iterator[
     yield from sorted(nights, key=lambda night: abs(mid_jd[night[0]] - epoch))
 
 
-def _by_value(values: Floats, rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+def by_value(values: Floats, rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Rows of each value.
+
+    Parameters
+    ----------
+    values : (n,)
+        Times, for instance.
+    rows
+        To be grouped.
+
+    Yields
+    ------
+    (k,) int
+    """
     for value in np.unique(values[rows]):
         yield rows[values[rows] == value]
 
 
-def _check_exposure(
+def check_exposure(
     night: NightIndex,
     given: dict[str, Any],
-    mid_jd: Floats,
     rows: NDArray[np.intp],
     config: CheckConfig,
-    answers: list[tuple[_Object | None, str, str]],
+    answers: list[Answer],
+    site: Observatory,
 ) -> None:
-    """Answer the alerts of one instant, from one look at their part of the sky."""
+    """Answer the alerts of one instant, from one look at their part of the sky.
+
+    Parameters
+    ----------
+    night
+        Known objects of that night.
+    given
+        Of `read_claims`.
+    rows
+        Alerts of one ``mid_jd``.
+    config
+        When a claim counts as right.
+    answers
+        One an alert of ``given``; those of the rows are put in.
+    site
+        Where the alerts were taken.
+    """
     ra, dec = given["ra"][rows], given["dec"][rows]
     reach = float(separation_arcsec(ra, dec, ra[0], dec[0]).max()) + config.radius_arcsec
-    time = Time(mid_jd[rows[0]], format="jd", scale="utc")
-    around = night.near(ra[0], dec[0], reach + 1.0, time)
+    if reach > _LARGEST_PATCH:
+        for patch in _patches(ra, dec):
+            check_exposure(night, given, rows[patch], config, answers, site)
+        return
+    time = Time(given["mid_jd"][rows[0]], format="jd", scale="utc")
+    found = _Around(night.near(ra[0], dec[0], reach + 1.0, time, observatory=site))
     # What an alert names counts, however faint; what it does not name must be visible.
-    claimed = {normalise_name(given["ssnamenr"][i]) for i in rows}
-    visible = ~(around["vmag"].to_value("mag") > config.limiting_mag)
-    named_here = [normalise_name(str(d)) in claimed for d in around["designation"]]
-    around = around[visible | np.array(named_here, dtype=bool)]
-    for i in rows:
-        here = near(around, given["ra"][i], given["dec"][i], config.radius_arcsec)
-        nearest = _object(here, 0) if len(here) else None
-        claim = _Claim(given["ssdistnr"][i], given["ssmagnr"][i], given["ssnamenr"][i])
-        named = _named(night, claim.name, given["ra"][i], given["dec"][i], time, here)
+    claimed = {key for i in rows for key in given["claims"][i].keys}
+    around = found.kept(~(found.vmag > config.limiting_mag) | found.is_any_of(claimed))
+    nearest_of = around.nearest(ra, dec, config.radius_arcsec)
+    for i, nearest in zip(rows, nearest_of, strict=True):
+        claim: _Claim = given["claims"][i]
+        if nearest is None and claim.is_none:
+            answers[i] = (None, "none", "")
+            continue
+        place = float(given["ra"][i]), float(given["dec"][i])
+        named = _named(night, claim, place, time, around, site)
         verdict, note = _judge(claim, nearest, named, config)
         answers[i] = (nearest, verdict, note)
 
 
-def _object(predictions: QTable, row: int) -> _Object:
-    line = predictions[row]
-    return _Object(
-        str(line["name"]),
-        normalise_name(str(line["designation"])) or str(line["name"]),
-        float(line["sep"].to_value("arcsec")),
-        float(line["vmag"].to_value("mag")),
-        float(line["pos_err"].to_value("arcsec")),
-    )
+def _patches(ra: Floats, dec: Floats) -> Iterator[NDArray[np.intp]]:
+    """Places in cells of the sky: what no telescope sees at once is looked at in parts."""
+    cells = np.stack([np.floor(ra / _CELL_DEG), np.floor(dec / _CELL_DEG)], axis=1)
+    _, cell = np.unique(cells, axis=0, return_inverse=True)
+    for number in range(int(cell.max()) + 1):
+        yield np.flatnonzero(cell.ravel() == number)
+
+
+class _Around:
+    """Predictions as bare arrays: a stream asks for a thousand alerts a second."""
+
+    def __init__(self, predictions: QTable) -> None:
+        self.name = [str(name) for name in predictions["name"]]
+        self.key = [
+            normalise_name(str(d)) or name
+            for d, name in zip(predictions["designation"], self.name, strict=True)
+        ]
+        self.ra = np.asarray(predictions["ra"].to_value("deg"))
+        self.dec = np.asarray(predictions["dec"].to_value("deg"))
+        self.vmag = np.asarray(predictions["vmag"].to_value("mag"))
+        self.error = np.asarray(predictions["pos_err"].to_value("arcsec"))
+
+    def is_any_of(self, keys: set[str]) -> NDArray[np.bool_]:
+        return np.array([key in keys for key in self.key], dtype=bool)
+
+    def kept(self, chosen: NDArray[np.bool_]) -> _Around:
+        """Those chosen only."""
+        if chosen.all():
+            return self
+        few = object.__new__(_Around)
+        rows = np.flatnonzero(chosen)
+        few.name, few.key = [self.name[k] for k in rows], [self.key[k] for k in rows]
+        few.ra, few.dec = self.ra[rows], self.dec[rows]
+        few.vmag, few.error = self.vmag[rows], self.error[rows]
+        return few
+
+    def nearest(self, ra: Floats, dec: Floats, radius_arcsec: float) -> list[_Object | None]:
+        """The nearest within a radius of each of some places."""
+        if not self.name:
+            return [None] * len(ra)
+        answers: list[_Object | None] = []
+        for k in range(len(ra)):
+            sep = separation_arcsec(self.ra, self.dec, ra[k], dec[k])
+            best = int(np.argmin(sep))
+            answers.append(self.object(best, float(sep[best])) if sep[best] <= radius_arcsec
+                           else None)  # fmt: skip
+        return answers
+
+    def object(self, row: int, sep_arcsec: float) -> _Object:
+        """One of them, as seen from a place."""
+        return _Object(self.name[row], self.key[row], sep_arcsec, float(self.vmag[row]),
+                       float(self.error[row]))  # fmt: skip
 
 
 def _named(
-    night: NightIndex, name: str, ra: float, dec: float, time: Time, here: QTable
+    night: NightIndex,
+    claim: _Claim,
+    place: tuple[float, float],
+    time: Time,
+    around: _Around,
+    site: Observatory,
 ) -> _Object | None:
     """The object that an alert names, wherever it is; None where the catalogue lacks it."""
-    if not name:
-        return None
-    key = normalise_name(name)
-    for row in range(len(here)):
-        if same_object(str(here["designation"][row]), key):
-            return _object(here, row)
-    found = night.place_of(name, time)
-    return _object(near(found, ra, dec, math.inf), 0) if len(found) else None
+    for key in claim.keys:
+        if key in around.key:
+            found, row = around, around.key.index(key)
+        elif len(night.rows_of(key)):
+            found, row = _Around(night.place_of(key, time, observatory=site)), 0
+        else:
+            continue
+        sep = separation_arcsec(found.ra[row : row + 1], found.dec[row : row + 1], *place)
+        return found.object(row, float(sep[0]))
+    return None
 
 
 def _judge(
@@ -371,7 +561,7 @@ def _judge(
         if named.sep_arcsec - nearest.sep_arcsec > _SAME_DISTANCE:
             return _unless_unsure("wrong_name", _where(named), named, config)
         nearest = named
-    if claim.name and named is None and not _former_name(claim.name, nearest):
+    if claim.name and named is None and not _former_name(claim, nearest):
         return "wrong_name", f"{claim.name} is not in the catalogue"
     return _judge_numbers(claim, nearest, config, known_name=named is not None)
 
@@ -392,20 +582,22 @@ def _where(named: _Object) -> str:
     return f"{named.name} is {named.sep_arcsec:.1f} arcsec away"
 
 
-def _former_name(name: str, nearest: _Object) -> bool:
-    """Whether a provisional designation may be what the nearest object was called.
+def _former_name(claim: _Claim, nearest: _Object) -> bool:
+    """Whether a provisional designation may be what the nearest object was, or is, called.
 
-    The catalogue tells where it gives the designation beside the number; where it gives a name
-    instead, only for objects that had no number when the survey began: one that had is called by
-    it.
+    The catalogue tells where it gives the designation beside the number. Where it gives a name
+    instead: of any object for a survey that calls all by designation; of others only for objects
+    that had no number when the survey began, for one that had is called by it.
     """
-    key = normalise_name(name)
+    key = normalise_name(claim.name)
     if key.isdigit() or not nearest.designation.isdigit():
         return False
     behind = nearest.name.partition(")")[2].strip()
     if behind and any(c.isdigit() for c in behind):
-        return same_object(behind, key)
-    return int(nearest.designation) > _NUMBERED_BEFORE
+        return any(same_object(behind, key) for key in claim.keys)
+    if any(key.isdigit() for key in claim.keys):
+        return False  # it tells the number, which is another
+    return claim.survey in _BY_DESIGNATION or int(nearest.designation) > _NUMBERED_BEFORE
 
 
 def _judge_numbers(
@@ -423,7 +615,20 @@ def _judge_numbers(
     return "agree", ""
 
 
-def _with_answers(claims: QTable, answers: list[tuple[_Object | None, str, str]]) -> QTable:
+def with_answers(claims: QTable, answers: list[Answer]) -> QTable:
+    """The claims with `CHECK_COLUMNS`.
+
+    Parameters
+    ----------
+    claims
+        n of them.
+    answers
+        One each.
+
+    Returns
+    -------
+    QTable
+    """
     objects = [known for known, _, _ in answers]
     added = build_table(
         CHECK_COLUMNS,

@@ -24,6 +24,7 @@ from streaks.frame import Frame
 from streaks.known.cache import states_of_night
 from streaks.known.dynamics import Dynamics, TwoBody
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
+from streaks.known.names import normalise_name
 from streaks.known.nbody import with_ephemeris
 from streaks.known.observatories import Observatory
 from streaks.known.orbits import Orbits
@@ -159,17 +160,26 @@ class NightIndex:
             return found
         return found[~(found["vmag"].to_value("mag") > limiting_mag)]
 
-    def place_of(self, name: str, time: Time, *, exposure_s: float = 0.0) -> QTable:
+    def place_of(
+        self,
+        name: str,
+        time: Time,
+        *,
+        exposure_s: float = 0.0,
+        observatory: str | Observatory | None = None,
+    ) -> QTable:
         """Where one object is at a time.
 
         Parameters
         ----------
         name
-            In any spelling.
+            In any spelling; a former designation where the catalogue gives it beside the number.
         time
             MID-exposure.
         exposure_s
             Length of the exposure.
+        observatory
+            Where from; the night's own by default.
 
         Returns
         -------
@@ -181,8 +191,42 @@ class NightIndex:
         CatalogueError
             For a time more than half a day from the night's.
         """
-        few = self.orbits.find(name)
-        return self._predict(few, self._reachable_jd(time), self.observatory, exposure_s)
+        site = self.observatory if observatory is None else as_observatory(observatory)
+        few = self.rows_of(name)
+        return self._predict(few, self._reachable_jd(time), site, exposure_s)
+
+    def rows_of(self, name: str) -> NDArray[np.intp]:
+        """Rows of the object of a name.
+
+        Parameters
+        ----------
+        name
+            In any spelling.
+
+        Returns
+        -------
+        (k,) int
+            Empty where it is not here.
+        """
+        key = normalise_name(name)
+        row = self._by_designation.get(key)
+        if row is None:
+            row = self._by_other_name.get(key.casefold())
+        return np.array([] if row is None else [row], dtype=np.intp)
+
+    @cached_property
+    def _by_designation(self) -> dict[str, int]:
+        return {str(key): row for row, key in enumerate(self.orbits.designation.tolist())}
+
+    @cached_property
+    def _by_other_name(self) -> dict[str, int]:
+        """By what stands behind the number: ``(50159) 2000 AE144``, ``(24421) Djorgovski``."""
+        found = {}
+        for row, name in enumerate(self.orbits.name.tolist()):
+            behind = name.partition(")")[2].strip()
+            if behind:
+                found[behind.casefold()] = row
+        return found
 
     def near_frame(
         self, frame: Frame, *, margin_arcsec: float = 60.0, limiting_mag: float = math.inf

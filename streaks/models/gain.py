@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,10 +65,10 @@ def measure_gain(
     ]
 
     def macro(which: int, rows: NDArray[np.int64]) -> float:
-        f1 = f1_scores(confusion_matrix(names[rows], said[which][rows]))[scored]
+        f1 = f1_scores(confusion_matrix(names[rows].tolist(), said[which][rows].tolist()))[scored]
         return float(np.nanmean(f1)) if np.isfinite(f1).any() else float("nan")
 
-    figures = {
+    figures: dict[str, Callable[[int, NDArray[np.int64]], float]] = {
         "accuracy": lambda k, rows: float(right[k][rows].mean()),
         "macro_f1": macro,
         "log_score": lambda k, rows: float(log_p[k][rows].mean()),
@@ -81,11 +81,7 @@ def measure_gain(
     }
     for name, figure in figures.items():
         old, new = figure(0, everything), figure(1, everything)
-        low, high = bootstrap_interval(
-            lambda rows, figure=figure: figure(1, rows) - figure(0, rows),  # type: ignore[misc]
-            groups,
-            n_draws=_N_DRAWS,
-        )
+        low, high = bootstrap_interval(_gain_of(figure), groups, n_draws=_N_DRAWS)
         # One frame drawn again is the same frame: that is no interval.
         known = len(set(groups)) > 1 and np.isfinite(low)
         found[name] = {
@@ -100,3 +96,10 @@ def measure_gain(
 
 def _rounded(value: float) -> float | None:
     return round(value, 4) if np.isfinite(value) else None
+
+
+def _gain_of(
+    figure: Callable[[int, NDArray[np.int64]], float],
+) -> Callable[[NDArray[np.int64]], float]:
+    """What a figure grows by, on some rows."""
+    return lambda rows: figure(1, rows) - figure(0, rows)

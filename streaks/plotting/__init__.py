@@ -25,8 +25,10 @@ from streaks.plotting.drawing import (
 )
 from streaks.plotting.grey import stretch
 from streaks.plotting.overview import frame_overview, mark_truth
+from streaks.plotting.subjects import LAYOUTS, examples_picture, subject_pictures
 
 __all__ = [
+    "LAYOUTS",
     "STRETCHES",
     "Picture",
     "cutout_picture",
@@ -35,10 +37,12 @@ __all__ = [
     "decode_picture",
     "encode_jpeg",
     "encode_png",
+    "examples_picture",
     "frame_overview",
     "mark_truth",
     "shrink_picture",
     "stretch",
+    "subject_pictures",
     "subject_png",
     "triplet_panel",
 ]

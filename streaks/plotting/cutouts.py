@@ -31,6 +31,7 @@ __all__ = [
     "cutout_picture",
     "cutout_segment",
     "cutout_strip",
+    "sky_picture",
     "subject_png",
     "triplet_panel",
 ]
@@ -64,6 +65,25 @@ def cutout_picture(
     if ends is not None:
         _mark_ends(panel, ends, size)
     return panel
+
+
+def sky_picture(image: Image, *, panel_px: int) -> Picture:
+    """A science or reference cutout, stretched for itself, places without data tinted.
+
+    Parameters
+    ----------
+    image : (size, size)
+        Counts; NaN where there is nothing.
+    panel_px
+        Side of the picture, screen px.
+
+    Returns
+    -------
+    (panel_px, panel_px, 3) uint8
+    """
+    nothing = ~np.isfinite(image)
+    grey = tinted(stretch(image, nothing, low=-3.0, high=60.0), nothing)
+    return _resized(np.ascontiguousarray(grey[::-1]), panel_px)
 
 
 def triplet_panel(
@@ -103,9 +123,7 @@ def triplet_panel(
     panels, names = [], []
     for name, image in (("science", science), ("reference", reference)):
         if image is not None:
-            nothing = ~np.isfinite(image)
-            grey = tinted(stretch(image, nothing, low=-3.0, high=60.0), nothing)
-            panels.append(_resized(np.ascontiguousarray(grey[::-1]), panel_px))
+            panels.append(sky_picture(image, panel_px=panel_px))
             names.append(name)
     panels.append(cutout_picture(difference, mask, panel_px=panel_px, ends=ends))
     names.append("difference")

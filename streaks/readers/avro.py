@@ -27,7 +27,16 @@ import numpy as np
 from streaks.disk import Limits, parse_json
 from streaks.errors import ReadError
 
-__all__ = ["AVRO_MAGIC", "avro_packets"]
+__all__ = [
+    "AVRO_MAGIC",
+    "AvroBlock",
+    "AvroRecord",
+    "avro_blocks",
+    "avro_message",
+    "avro_packets",
+    "avro_records",
+    "block_records",
+]
 
 AVRO_MAGIC = b"Obj\x01"
 #: Real schemas have 10 to 30 kB.
@@ -73,11 +82,130 @@ def avro_packets(stream: IO[bytes], name: str, *, size: int | None = None) -> It
         If the file is damaged, its schema contains itself or describes values without bytes, or
         it unpacks to more than alerts do.
     """
+    for record in avro_records(stream, name, size=size):
+        yield record.value
+
+
+@dataclass(frozen=True, eq=False)
+class AvroRecord:
+    """A packet as decoded, and as it was written.
+
+    Parameters
+    ----------
+    value
+        Of the schema.
+    raw
+        Its bytes without schema or container.
+    schema
+        The text of the schema they were written with.
+    schema_name
+        Of the schema, with its namespace; empty where it has none.
+    """
+
+    value: Any
+    raw: bytes
+    schema: bytes
+    schema_name: str
+
+
+def avro_message(content: bytes, schema: bytes, name: str) -> AvroRecord:
+    """A packet that stands alone, without its schema.
+
+    Parameters
+    ----------
+    content
+        The packet's bytes and nothing else.
+    schema
+        The text of its schema.
+    name
+        What errors call it.
+
+    Returns
+    -------
+    AvroRecord
+
+    Raises
+    ------
+    ReadError
+        If the schema is none, or the bytes are not one packet of it.
+    """
+    if len(content) > _MAX_BLOCK_BYTES:
+        raise ReadError(f"{name} has more than {_MAX_BLOCK_BYTES >> 20} MB; no alert has")
+    read = _schema(schema)
+    if read.least_bytes > len(content):
+        raise ReadError(f"{name} has {len(content)} bytes, its schema's packets more")
+    ((value, raw),) = _packets(content, 1, read, name)
+    if len(raw) != len(content):
+        raise ReadError(
+            f"{name} has {len(content) - len(raw)} bytes more than a packet of its schema: it is "
+            "of another schema"
+        )
+    return AvroRecord(value, raw, schema, read.name)
+
+
+def avro_records(stream: IO[bytes], name: str, *, size: int | None = None) -> Iterator[AvroRecord]:
+    """The packets of an Avro container file with their bytes.
+
+    Parameters
+    ----------
+    stream, name, size
+        As of `avro_packets`.
+
+    Yields
+    ------
+    AvroRecord
+
+    Raises
+    ------
+    ReadError
+        As `avro_packets` does.
+    """
+    for block in avro_blocks(stream, name, size=size):
+        yield from block_records(block, name)
+
+
+@dataclass(frozen=True, eq=False)
+class AvroBlock:
+    """Some packets of a container file, not decoded yet.
+
+    Parameters
+    ----------
+    count
+        How many.
+    data
+        Their bytes, unpacked.
+    schema
+        The text of their schema.
+    """
+
+    count: int
+    data: bytes
+    schema: bytes
+
+
+def avro_blocks(stream: IO[bytes], name: str, *, size: int | None = None) -> Iterator[AvroBlock]:
+    """The blocks of an Avro container file, checked and unpacked; nothing is decoded.
+
+    Parameters
+    ----------
+    stream, name, size
+        As of `avro_packets`.
+
+    Yields
+    ------
+    AvroBlock
+
+    Raises
+    ------
+    ReadError
+        As `avro_packets` does, but for what only decoding finds.
+    """
     reader = _Reader(stream, name, size)
     if reader.take(4) != AVRO_MAGIC:
         raise ReadError(f"{name} is no Avro file; it does not begin with 'Obj' and a 1")
     meta = _metadata(reader)
-    schema = _schema(meta.get("avro.schema", b""))
+    text = meta.get("avro.schema", b"")
+    schema = _schema(text)
     codec = meta.get("avro.codec", b"null").decode("ascii", "replace")
     sync = reader.take(_SYNC_BYTES)
     unpacked = 0
@@ -90,9 +218,33 @@ def avro_packets(stream: IO[bytes], name: str, *, size: int | None = None) -> It
         _LIMITS.check(unpacked, reader.taken, name)
         if count * schema.least_bytes > len(block):
             raise ReadError(f"{name} has a block of {count} packets in {len(block)} bytes: damaged")
-        yield from _packets(block, count, schema, name)
+        yield AvroBlock(count, block, text)
         if reader.take(_SYNC_BYTES) != sync:
             raise ReadError(f"{name} is damaged: a block does not end where it should")
+
+
+def block_records(block: AvroBlock, name: str) -> Iterator[AvroRecord]:
+    """The packets of a block.
+
+    Parameters
+    ----------
+    block
+        Of `avro_blocks`.
+    name
+        What errors call its file.
+
+    Yields
+    ------
+    AvroRecord
+
+    Raises
+    ------
+    ReadError
+        If it is damaged.
+    """
+    schema = _schema(block.schema)
+    for value, raw in _packets(block.data, block.count, schema, name):
+        yield AvroRecord(value, raw, block.schema, schema.name)
 
 
 class _Reader:
@@ -216,8 +368,8 @@ def _or_value_error(call: Any, *arguments: Any) -> Any:
         raise ValueError(str(error)[:160]) from None
 
 
-def _packets(block: bytes, count: int, schema: _Schema, name: str) -> Iterator[Any]:
-    """The packets of a block, from windows that hold no more than a packet may be.
+def _packets(block: bytes, count: int, schema: _Schema, name: str) -> Iterator[tuple[Any, bytes]]:
+    """The packets of a block and their bytes, from windows of no more than a packet may be.
 
     Where a window ends within a packet, the next one begins with it.
     """
@@ -244,7 +396,7 @@ def _packets(block: bytes, count: int, schema: _Schema, name: str) -> Iterator[A
                     f"{' '.join(str(error).split())[:160]})"
                 ) from None
             done += 1
-            yield packet
+            yield packet, block[at + start : at + window.tell()]
         if done == first:
             raise ReadError(
                 f"{name} has a packet that is cut short, damaged, or larger than any alert"
@@ -267,12 +419,15 @@ class _Schema:
     has_empty_items
         Whether it has lists of values that take no bytes. (Tables turned into packets have, where
         a list was empty in all rows.)
+    name
+        Of the outermost type, with its namespace.
     """
 
     parsed: Any
     least_bytes: int
     window_bytes: int
     has_empty_items: bool
+    name: str
 
 
 @functools.lru_cache(maxsize=_SCHEMAS_KEPT)
@@ -295,6 +450,7 @@ def _schema(text: bytes) -> _Schema:
         top.least_bytes,
         max(1, min(_MAX_BLOCK_BYTES, int(_MAX_OBJECTS / max(walk.objects_per_byte, 1e-9)))),
         walk.has_empty_items,
+        str(parsed.get("name", "")) if isinstance(parsed, dict) else "",
     )
 
 

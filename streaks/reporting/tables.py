@@ -21,12 +21,9 @@ from streaks.errors import ConfigError
 from streaks.reporting.ades import AdesContext, ades_psv
 from streaks.reporting.regions import ds9_regions
 from streaks.reporting.ucds import UCDS
-from streaks.tables import order_columns
+from streaks.tables import order_columns, without_formula
 
 __all__ = ["TABLE_SUFFIXES", "table_suffix", "write_table"]
-
-#: Spreadsheets run a cell that begins with one of these as a formula (also in their wide forms).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def table_suffix(path: str | os.PathLike[str]) -> str:
@@ -258,8 +255,8 @@ def _csv_cell(value: Any) -> Any:
         return ""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
+    if isinstance(value, str):
+        return without_formula(value)
     # repr of numpy's float64 names its type; that of Python's float is the shortest exact text.
     return value.item() if isinstance(value, np.generic) else value
 

@@ -23,6 +23,7 @@ _FACE = {
     "load_set": "cutout_sets.storage",
     "make_cutouts": "cutout_sets.making",
     "make_night": "nights.making",
+    "make_subjects": "cutout_sets.gold",
     "render_trail": "drawing.psf",
     "write_montage": "cutout_sets.montage",
     "write_pictures": "cutout_sets.storage",

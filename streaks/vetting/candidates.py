@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import numpy as np
-
-from streaks.labelling import ccd_of_image
+from streaks.labelling import ccd_of_image, model_disagreement, plain_columns
 from streaks.night_folder import Night
 from streaks.palette import class_colour
 from streaks.reporting.rows import (
@@ -210,7 +208,7 @@ def read_candidates(night: Night) -> Candidates:
         by=by,
         row_of={text(columns, i, "streak_id"): i for i in range(n)},
         ccds=_ccds(night, columns, n),
-        disagreement=_disagreement(columns, n),
+        disagreement=model_disagreement(plain_columns(night.streaks)).tolist(),
         sightings=Sightings(night, columns, tracklets),
         motions={
             text(tracklets, i, "tracklet"): {
@@ -264,24 +262,6 @@ def _ccds(night: Night, columns: Columns, n: int) -> list[int]:
         named = ccd_of_image(image)
         found.append(int(told) if math.isfinite(told) else -1 if named is None else named)
     return found
-
-
-def _disagreement(columns: Columns, n: int) -> list[float]:
-    """How far the models differ, where columns tell it; NaN else.
-
-    Of a column of that name, of labels by model (``label_*``), or of probabilities by model
-    (``p_asteroid_*``).
-    """
-    if "disagreement" in columns:
-        return [number(columns, i, "disagreement") for i in range(n)]
-    said = [name for name in columns if name.startswith("label_")]
-    if len(said) > 1:
-        return [float(len({text(columns, i, name) for name in said}) > 1) for i in range(n)]
-    given = [name for name in columns if name.startswith("p_asteroid_")]
-    if len(given) > 1:
-        values = np.array([[number(columns, i, name) for name in given] for i in range(n)])
-        return [float(v) for v in np.ptp(values, axis=1)] if n else []
-    return [math.nan] * n
 
 
 def _reasons(told: str) -> list[str]:

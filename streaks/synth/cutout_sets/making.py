@@ -20,6 +20,7 @@ from streaks.errors import ConfigError
 from streaks.synth.cutout_sets.recipes import RECIPES, Sky, conditions_for, expose, render
 from streaks.synth.cutout_sets.rendering import (
     RENDERINGS,
+    Rendering,
     apply_rendering,
     draw_picture_rendering,
     draw_rendering,
@@ -31,9 +32,13 @@ from streaks.tables import ColumnSpec, build_table
 
 __all__ = [
     "TRUTH_COLUMNS",
+    "check_set",
+    "clean_sky",
+    "draw_labels",
     "iter_cutouts",
     "iter_pictures",
     "make_cutouts",
+    "truth_of_sky",
     "truth_table",
 ]
 
@@ -68,6 +73,7 @@ TRUTH_COLUMNS = (
 )
 
 
+Rendered = NDArray[np.float32]
 Made = TypeVar("Made")
 Row = dict[str, float | str | int]
 
@@ -253,15 +259,27 @@ def _plan(
     workers: int,
     doubtful: bool = False,
 ) -> list[_Job]:
-    _check(n, seed, size_px, rendering, workers)
-    labels = _draw_labels(n, parse_mix(mix), seed)
+    check_set(n, seed, size_px, rendering, workers)
+    labels = draw_labels(n, parse_mix(mix), seed)
     return [
         _Job(seed, size_px, start, tuple(labels[start : start + _CHUNK]), rendering, doubtful)
         for start in range(0, n, _CHUNK)
     ]
 
 
-def _check(n: int, seed: int, size_px: int, rendering: str, workers: int) -> None:
+def check_set(n: int, seed: int, size_px: int, rendering: str, workers: int) -> None:
+    """Raise for a set that cannot be made.
+
+    Parameters
+    ----------
+    n, seed, size_px, rendering, workers
+        As `make_cutouts` takes them.
+
+    Raises
+    ------
+    ConfigError
+        With what may be.
+    """
     if n < 1:
         raise ConfigError(f"n is {n}; ask for at least one cutout")
     if seed < 0:
@@ -274,8 +292,22 @@ def _check(n: int, seed: int, size_px: int, rendering: str, workers: int) -> Non
         raise ConfigError(f"workers is {workers}; at least 1")
 
 
-def _draw_labels(n: int, mix: Mapping[str, float], seed: int) -> list[str]:
-    """Each class by its share, to the nearest whole number, in random order."""
+def draw_labels(n: int, mix: Mapping[str, float], seed: int) -> list[str]:
+    """Each class by its share, to the nearest whole number, in random order.
+
+    Parameters
+    ----------
+    n
+        How many.
+    mix
+        Shares that sum to 1.
+    seed
+        Of the set.
+
+    Returns
+    -------
+    list of str
+    """
     names = sorted(mix)
     shares = np.array([mix[name] for name in names]) * n
     counts = np.floor(shares).astype(int)
@@ -326,7 +358,7 @@ def _draw_chunk(job: _Job) -> list[tuple[bytes, Row]]:
     inner = _inner(job.size_px)
     drawn = []
     for index, sky, image, snr in _skies(job):
-        row = _truth(sky, job.seed, index, snr)
+        row = truth_of_sky(sky, job.seed, index, snr)
         row["streak_id"] = f"{row['streak_id']}.jpg"  # its file's name, by which readers call it
         coded = encode_picture(image[inner], sky.mask[inner], sky.sigma, sky.rendering)
         drawn.append((coded, row))
@@ -352,13 +384,56 @@ def _draw_sky(
         job.size_px,
         draw_rendering if job.rendering == "mixed" else draw_picture_rendering,
     )
+    sky, rendered, snr = clean_sky(
+        rng, label, size_px, lambda: draw(rng, size_px), doubtful=job.doubtful
+    )
+    return sky, expose(sky, *rendered), snr
+
+
+def clean_sky(
+    rng: np.random.Generator,
+    label: str,
+    size_px: int,
+    rendering: Rendering | Callable[[], Rendering],
+    *,
+    doubtful: bool = False,
+) -> tuple[Sky, tuple[Rendered, Rendered, Rendered], float]:
+    """A sky whose picture can tell its class.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    label
+        The class.
+    size_px
+        Side of the cutout, px.
+    rendering
+        How it is stored, or what draws that anew for each try.
+    doubtful
+        Whether it may be one whose picture can not.
+
+    Returns
+    -------
+    sky : Sky
+        With its class's recipe carried out.
+    rendered : tuple of (ny, nx) float32
+        As `streaks.synth.cutout_sets.recipes.render` gives them.
+    snr : float
+        Of the subject where it is seen.
+
+    Raises
+    ------
+    ConfigError
+        When none came up in many tries: the cutout is too small for the class.
+    """
     for _ in range(_MOST_DRAWS):
-        drawn = draw(rng, size_px)
+        drawn = rendering if isinstance(rendering, Rendering) else rendering()
         sky = Sky(rng, size_px, _MARGIN_PX, label, drawn, conditions_for(rng, label))
         RECIPES[label](sky)
         rendered = render(sky)
-        if job.doubtful or not doubt(sky, rendered[-1]):
-            return sky, expose(sky, *rendered), seen_snr(sky, rendered[-1])
+        if doubtful or not doubt(sky, rendered[-1]):
+            return sky, rendered, seen_snr(sky, rendered[-1])
     raise ConfigError(
         f"no {label} that can be told from others came up in {_MOST_DRAWS} draws of {size_px} px; "
         f"ask for larger cutouts"
@@ -372,10 +447,26 @@ def _inner(size_px: int) -> tuple[slice, slice]:
 def _make_one(job: _Job, index: int, sky: Sky, image: NDArray[np.float32], snr: float) -> _One:
     inner = _inner(job.size_px)
     difference, mask = apply_rendering(image[inner], sky.mask[inner], sky.sigma, sky.rendering)
-    return _One(difference, mask, _truth(sky, job.seed, index, snr))
+    return _One(difference, mask, truth_of_sky(sky, job.seed, index, snr))
 
 
-def _truth(sky: Sky, seed: int, index: int, snr: float) -> Row:
+def truth_of_sky(sky: Sky, seed: int, index: int, snr: float) -> Row:
+    """What is true of a sky, by name.
+
+    Parameters
+    ----------
+    sky
+        With its class's recipe carried out.
+    seed, index
+        Of the set, and of the cutout in it.
+    snr
+        Of the subject.
+
+    Returns
+    -------
+    dict
+        Values of `TRUTH_COLUMNS`, bare numbers in the columns' units.
+    """
     segment = sky.segment
     dx, dy = shift_of_rendering(sky.rendering)
     nan = math.nan
