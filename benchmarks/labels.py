@@ -1,7 +1,7 @@
 """How right pooled votes are, on simulated volunteers.
 
     python -m benchmarks.labels [--seeds 20] [--first-seed 0] [--subjects 2000] [--volunteers 100]
-        [-o out.json] [--docs docs/labelling.md]
+        [-o out.json] [--docs docs/labels_import.md]
 
 Subjects come in the mix of the AStreaks project's own answers. Each volunteer has a skill (mean
 0.70, standard deviation 0.15 from one to the next) that differs a little by class; three quarters
@@ -235,8 +235,8 @@ def _text(
     head = "| votes | wanted | whole campaign | untold, 10 % gold | untold, no gold | majority | "
     lines = [
         f"{n_subjects} subjects, {n_volunteers} volunteers, seeds {seeds[0]} to {seeds[-1]}: mean "
-        "accuracy (95 % interval of the mean; worst seed). The whole campaign counts the told tenth "
-        "too; all other columns are of the subjects of untold truth.",
+        "accuracy (95 % interval of the mean; worst seed). The whole campaign counts the told "
+        "tenth too; all other columns are of the subjects of untold truth.",
         "",
         head + "least lead over it | best possible | calibration error |",
         "|---|---|---|---|---|---|---|---|---|",
