@@ -67,9 +67,9 @@ def sky_map(streaks: QTable, candidates: Sequence[int]) -> str:
     is_candidate = np.zeros(len(streaks), bool)
     is_candidate[list(candidates)] = True
     parts = [_open(_SKY_WIDTH, _SKY_HEIGHT, "sky map of the night's streaks")]
-    for value in _ticks(x_low, x_high):
-        at = _MARGIN + (x_high - value) / (x_high - x_low) * wide
-        hours = ((middle + value) % 360) / 15
+    for value in _ticks(middle + x_low, middle + x_high):
+        at = _MARGIN + (middle + x_high - value) / (x_high - x_low) * wide
+        hours = (value % 360) / 15
         parts.append(_grid_line(at, _MARGIN, at, _SKY_HEIGHT - _MARGIN))
         parts.append(_word(at, _SKY_HEIGHT - _MARGIN + 16, _hours(hours), "middle"))
     for value in _ticks(y_low, y_high):
