@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 #: What JPEG and PNG files begin with.
 _PICTURES = (b"\xff\xd8", b"\x89PNG")
 _MAX_MISSED = 200
-_MAX_ROWS = 2000
+_MAX_ROWS = 20_000
 
 
 def write_night_report(

@@ -10,7 +10,7 @@ import base64
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from streaks.disk import written_whole
 from streaks.palette import CLASS_COLOURS, class_colour
+from streaks.reporting.night_figures import focal_plane, frame_trends, sky_map
 from streaks.reporting.rows import bare_columns, finite, frame_row, number, streak_row, text
 from streaks.reporting.truth import truth_section
 from streaks.tables import CLASSES, LABELS, PROBABILITY_COLUMNS, SKIP, UNRESOLVED
@@ -28,6 +29,12 @@ from streaks.verdict import LINES_AT, candidates_in_words, expected_false
 __all__ = ["NightSummary", "PagePictures", "select_rows", "write_report"]
 
 
+#: Rows that stand in the page as markup, and how many are shown at a time; the others are data
+#: from which the page makes them.
+_PAGE_ROWS, _MARKUP_ROWS = 200, 2000
+#: Bytes of pictures, in all and for the large ones of candidates and of frames: with the data of
+#: 10,000 streaks the page stays under 15 MB.
+_PICTURE_BYTES, _PANEL_BYTES, _OVERVIEW_BYTES = 8_500_000, 3_500_000, 2_500_000
 #: Of a night whose table does not say from which probability on there are candidates.
 _USUAL_P_REAL = 0.5
 
@@ -102,7 +109,7 @@ def write_report(
     truth: QTable | None = None,
     found: Sequence[int] | NDArray[np.int64] | None = None,
     max_cards: int = 100,
-    max_rows: int = 2000,
+    max_rows: int = 20_000,
     max_overviews: int = 100,
 ) -> None:
     """Write the page, whole or not at all.
@@ -190,9 +197,15 @@ def _view(
     labels = _texts(streaks, "label")
     unknown, known = _candidates(streaks, labels)
     checked = bool(summary.orbits)
+    held = _Held(pictures)
+    pictures = held.pictures
     chosen = select_rows(streaks, max_rows)
     frame_rows = _frame_rows(frames, streaks, labels)
+    view_of_unknown = _cards(streaks, unknown[:max_cards], pictures)
+    view_of_known = _cards(streaks, known[: max(0, max_cards - len(unknown))], pictures)
     overviews = _overviews(frame_rows, pictures, max_overviews)
+    rows = _table_rows(streaks, chosen, pictures)
+    n_markup = len(rows) if len(rows) <= _MARKUP_ROWS else _PAGE_ROWS
     return {
         "summary": summary,
         "settings": json.dumps(_plain(summary.settings), indent=2, sort_keys=True),
@@ -200,8 +213,14 @@ def _view(
         "counts": _class_counts(labels),
         "n_streaks": len(streaks),
         "weighed": candidates_in_words(*_n_candidates(streaks), len(frame_rows)),
-        "unknown": _cards(streaks, unknown[:max_cards], pictures),
-        "known": _cards(streaks, known[: max(0, max_cards - len(unknown))], pictures),
+        "unknown": view_of_unknown,
+        "known": view_of_known,
+        "sky": _markup(sky_map(streaks, unknown + known)),
+        "chips": _markup(focal_plane(streaks, frames, unknown + known)),
+        "trends": [
+            {"title": one["title"], "svg": _markup(one["svg"])}
+            for one in frame_trends(frames, streaks)
+        ],
         "n_unknown": len(unknown),
         "n_known": len(known),
         "n_cards_left_out": max(0, len(unknown) + len(known) - max_cards),
@@ -210,14 +229,100 @@ def _view(
         "failed": [row for row in frame_rows if row["state"] != "done"],
         "overviews": overviews,
         "n_overviews_left_out": len(frame_rows) - len(overviews),
-        "rows": _table_rows(streaks, chosen, pictures),
+        "rows": rows[:n_markup],
+        "rest": [_as_data(row) for row in rows[n_markup:]],
+        "page_rows": _PAGE_ROWS,
+        "n_rows": len(rows),
         "n_things": _n_things(streaks),
         "n_rows_left_out": _n_things(streaks) - len(chosen),
+        "n_pictures_left_out": held.n_left_out,
         "images": sorted({str(streaks["image"][i]) for i in chosen}) if len(streaks) else [],
         "classes": list(LABELS),
         "colours": dict(CLASS_COLOURS),
         "truth": _truth(streaks, truth, found, pictures, unknown + known),
     }
+
+
+class _Held:
+    """Pictures up to so many bytes, those that are asked for first; others count as left out."""
+
+    def __init__(self, pictures: PagePictures) -> None:
+        self.n_left_out, self._left = 0, _PICTURE_BYTES
+        self.pictures = PagePictures(
+            cutouts=_Budgeted(self, pictures.cutouts, _PICTURE_BYTES),
+            panels=_Budgeted(self, pictures.panels, _PANEL_BYTES),
+            overviews=_Budgeted(self, pictures.overviews, _OVERVIEW_BYTES),
+            missed=_Budgeted(self, pictures.missed, _PICTURE_BYTES),
+        )
+
+    @property
+    def full(self) -> bool:
+        return self._left <= 0
+
+    def take(self, n_bytes: int) -> bool:
+        if n_bytes > self._left:
+            self._left = 0
+            return False
+        self._left -= n_bytes
+        return True
+
+
+class _Budgeted(Mapping[str, bytes]):
+    """Pictures by name; none any more once its own bytes or those of the page are used up."""
+
+    def __init__(self, held: _Held, pictures: Mapping[str, bytes], n_bytes: int) -> None:
+        self._held, self._pictures, self._left = held, pictures, n_bytes
+        self._given: set[str] = set()
+
+    def __getitem__(self, name: str) -> bytes:
+        if self._left <= 0 or self._held.full:
+            if name not in self._pictures:
+                raise KeyError(name)
+            self._held.n_left_out += 1
+            return b""
+        picture = self._pictures.get(name) or b""
+        # In base 64 three bytes are four letters.
+        n_bytes = len(picture) * 4 // 3
+        if n_bytes > self._left or not self._held.take(n_bytes):
+            self._left = 0
+            self._held.n_left_out += 1
+            return b""
+        self._left -= n_bytes
+        return picture
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pictures)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._pictures
+
+
+def _as_data(row: Mapping[str, Any]) -> list[Any]:
+    """A row of the long table as the page's script takes it: texts and rounded numbers."""
+    flags = ", ".join(filter(None, [row["flags"], f"{row['n_lines']} lines"])) if (
+        row["n_lines"] > 1
+    ) else row["flags"]  # fmt: skip
+    return [
+        row["streak_id"], row["label"], _cut(row["p_real"], 8), row["reasons"],
+        _cut(row["p_asteroid"], 6), _cut(row["snr"], 4), _cut(row["score"], 6),
+        _cut(row["length"], 4), row["length_text"], _cut(row["theta"], 4), _cut(row["mag"], 4),
+        row["mag_text"], _cut(row["rate"], 6), _cut(row["ra"], 6), row["radec"],
+        _cut(row["x"], 3), _cut(row["y"], 3), row["known"], flags, row["image"], row["picture"],
+    ]  # fmt: skip
+
+
+def _cut(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _markup(svg: str) -> Any:
+    """Markup of our own making; its words are escaped where it is made."""
+    from markupsafe import Markup
+
+    return Markup(svg)
 
 
 def _candidates(streaks: QTable, labels: list[str]) -> tuple[list[int], list[int]]:

@@ -9,12 +9,13 @@ from typing import Any
 from astropy.table import QTable
 
 from streaks.palette import class_colour
-from streaks.tables import StreakFlag, flag_names
+from streaks.tables import StreakFlag
 
 __all__ = [
     "Columns",
     "bare_columns",
     "finite",
+    "flags_in_words",
     "frame_row",
     "number",
     "sexagesimal",
@@ -27,6 +28,44 @@ Columns = Mapping[str, Sequence[Any]]
 
 _ARCSEC_PER_S_IN_DEG_PER_DAY = 86400.0 / 3600.0
 _CUT = StreakFlag.EDGE_0 | StreakFlag.EDGE_1 | StreakFlag.MASKED_0 | StreakFlag.MASKED_1
+
+
+#: What each flag says, for people; in the order of the bits.
+_FLAG_WORDS = {
+    StreakFlag.PARTLY_MASKED: "partly masked",
+    StreakFlag.SPIKE: "along a star's spike or bleed",
+    StreakFlag.DASHED: "in pieces on one line",
+    StreakFlag.TRACK: "on a track in the survey's mask",
+    StreakFlag.WIDE: "wider than the PSF",
+    StreakFlag.FIT_FAILED: "no trail fit",
+    StreakFlag.NEGATIVE: "fainter than the reference",
+    StreakFlag.BLENDED: "crosses or touches another",
+    StreakFlag.REPEAT: "comes back in one place of the chip",
+}
+
+
+def flags_in_words(flags: int) -> list[str]:
+    """What the flags of a streak say.
+
+    Parameters
+    ----------
+    flags
+        Bits of `StreakFlag`.
+
+    Returns
+    -------
+    list of str
+        Empty where no bit is set; the two ends are told together.
+    """
+    words = []
+    for what, first, second in (
+        ("leaves the image", StreakFlag.EDGE_0, StreakFlag.EDGE_1),
+        ("ends at a mask", StreakFlag.MASKED_0, StreakFlag.MASKED_1),
+    ):
+        n = bool(flags & first) + bool(flags & second)
+        if n:
+            words.append(what + (" at both ends" if n == 2 else ""))
+    return words + [said for bit, said in _FLAG_WORDS.items() if flags & bit]
 
 
 def bare_columns(table: QTable) -> Columns:
@@ -81,7 +120,7 @@ def streak_row(streaks: Columns, row: int) -> dict[str, Any]:
         "satellite": text(streaks, row, "sat_name"),
         "reasons": text(streaks, row, "reasons"),
         "group": text(streaks, row, "group"),
-        "flags": ", ".join(name.replace("_", " ") for name in flag_names(flags).split()),
+        "flags": ", ".join(flags_in_words(flags)),
         "length_text": ("≥ " if flags & int(_CUT) else "")
         + _with_error(value["length"], value["length_err"], 1),
         "mag_text": _with_error(value["mag"], value["mag_err"], 2),
