@@ -139,7 +139,7 @@ def test_details_tell_why(tmp_path: Path) -> None:
     candidates = read_candidates(read_night(make_night(tmp_path / "night", more=more)))
     about = candidates.details(0)
     assert about["reasons"] == ["fits a trail", "seen twice"]
-    assert about["flags"] == "spike, blended"
+    assert about["flags"] == "along a star's spike or bleed, crosses or touches another"
     assert about["known"].startswith("2024 AB, 1.5")
     assert candidates.details(1)["satellite"] == "STARLINK-1"
     assert about["bars"][0] == {"name": "asteroid", "p": 0.99, "colour": "#ee8866"}
