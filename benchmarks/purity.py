@@ -113,6 +113,7 @@ def measure(nights: Sequence[Path], verdict: str = "default") -> dict[str, Any]:
         "labels": _labels(three, found, resolved, truth, streaks, abouts),
         "groups": _groups(three, clutter),
         "candidates": _candidates(three, kind),
+        "evidence_share": _evidence_share(nights),
     }
 
 
@@ -277,6 +278,16 @@ def _groups(judged: QTable, clutter: QTable) -> dict[str, Any]:
     }
 
 
+def _evidence_share(nights: Sequence[Path]) -> float:
+    """Of the CPU time of all stages of all frames, by the nights' own logs."""
+    seconds: dict[str, float] = {}
+    for night in nights:
+        for line in (night / "log.jsonl").read_text().splitlines():
+            for stage, cpu_s in (json.loads(line).get("cpu_stages") or {}).items():
+                seconds[stage] = seconds.get(stage, 0.0) + cpu_s
+    return seconds.get("evidence", 0.0) / sum(seconds.values()) if seconds else math.nan
+
+
 def _candidates(judged: QTable, kind: NDArray[np.int64]) -> dict[str, int]:
     above = np.nan_to_num(np.asarray(judged["p_real"], float)) >= 0.5
     return {
@@ -335,6 +346,8 @@ def _text(figures: dict[str, Any], fields: int, seed: int) -> str:
         f"{groups['most_groups_of_a_ghost']} groups ({groups['ghosts_of_more_than_three']} of "
         f"{groups['ghosts']} more than 3); {groups['groups_of_two_ghosts']} groups hold lines of "
         "two ghosts.",
+        "",
+        f"Evidence takes {100 * figures['evidence_share']:.1f} % of the CPU time of a frame.",
         "",
         f"Verdict: {figures['verdict']}.",
     ]  # fmt: skip

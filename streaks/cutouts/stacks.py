@@ -73,7 +73,18 @@ class Cutouts:
         return int(self.difference.shape[1])
 
     def select(self, index: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Cutouts:
-        """Those cutouts that a slice, a boolean mask or integers pick."""
+        """Some of the cutouts.
+
+        Parameters
+        ----------
+        index
+            What picks them: a slice, a boolean mask of n, or integers.
+
+        Returns
+        -------
+        Cutouts
+            In the order in which they were picked.
+        """
         picked = np.arange(len(self))[index]
         return Cutouts(
             self.difference[picked],
@@ -85,7 +96,18 @@ class Cutouts:
         )
 
     def batches(self, n: int) -> Iterator[Cutouts]:
-        """The stack in pieces of at most n."""
+        """The stack in pieces.
+
+        Parameters
+        ----------
+        n
+            Most cutouts in a piece.
+
+        Yields
+        ------
+        Cutouts
+            One piece after the other, in order.
+        """
         for start in range(0, len(self), n):
             yield self.select(slice(start, start + n))
 
@@ -139,7 +161,23 @@ def extract_cutouts(frame: Frame, streaks: QTable, config: CutoutConfig | None =
 
 
 def stack_cutouts(parts: Sequence[Cutouts]) -> Cutouts:
-    """Several stacks of one size as one; science and reference where all have them."""
+    """Several stacks of one size as one; science and reference where all have them.
+
+    Parameters
+    ----------
+    parts
+        Stacks; none gives a stack of none.
+
+    Returns
+    -------
+    Cutouts
+        In the order of the parts.
+
+    Raises
+    ------
+    FrameError
+        If they are of different sizes.
+    """
     if not parts:
         empty = np.zeros((0, CutoutConfig().size_px, CutoutConfig().size_px), np.float32)
         return Cutouts(empty, empty.astype(bool), ())
@@ -164,7 +202,20 @@ def stack_cutouts(parts: Sequence[Cutouts]) -> Cutouts:
 
 
 def fit_to_size(cutouts: Cutouts, size_px: int) -> Cutouts:
-    """Cropped or padded about the centre; what is padded is masked."""
+    """Cropped or padded about the centre; what is padded is masked.
+
+    Parameters
+    ----------
+    cutouts
+        Of any size.
+    size_px
+        That is wanted.
+
+    Returns
+    -------
+    Cutouts
+        The same stack where it has that size.
+    """
     if cutouts.size_px == size_px:
         return cutouts
     offset = cutouts.size_px // 2 - size_px // 2
@@ -185,6 +236,11 @@ def scale_cutouts(cutouts: Cutouts) -> NDArray[np.float32]:
 
     Median and sigma (1.4826 times the median absolute deviation) come from the unmasked pixels
     of each cutout; a cutout of no spread or no pixels comes out as zeros.
+
+    Parameters
+    ----------
+    cutouts
+        n of them.
 
     Returns
     -------

@@ -33,7 +33,15 @@ _TWO_BODY_DAYS = 3.0
 
 
 class KnownSky:
-    """An orbit catalogue, followed to each night that a frame asks for."""
+    """An orbit catalogue, followed to each night that a frame asks for.
+
+    Parameters
+    ----------
+    orbits
+        The catalogue.
+    ephemeris
+        Of the planets; None for positions that come with the package.
+    """
 
     def __init__(self, orbits: Orbits, ephemeris: Ephemeris | None = None) -> None:
         self._orbits = orbits
@@ -41,7 +49,18 @@ class KnownSky:
         self._nights: dict[float, NightIndex] = {}
 
     def near_frame(self, frame: Frame) -> QTable:
-        """Predictions in and around a frame; no rows without a place and a time."""
+        """Predictions in and around a frame.
+
+        Parameters
+        ----------
+        frame
+            With coordinates, time and observatory.
+
+        Returns
+        -------
+        QTable
+            As `streaks.known.predict` gives them; no rows without a place and a time.
+        """
         if frame.wcs is None or frame.time is None:
             missing = "sky coordinates" if frame.wcs is None else "a time"
             _log.warning("%s: not matched with known objects: no %s", frame.name, missing)
@@ -94,6 +113,10 @@ def load_sky(
         A JPL kernel, or a folder of them; else what ``STREAKS_EPHEMERIS`` names, else that of
         the package.
 
+    Returns
+    -------
+    KnownSky
+
     Raises
     ------
     CatalogueError
@@ -106,14 +129,35 @@ def load_sky(
 
 
 class SatelliteSky:
-    """Satellites of a file of two-line elements, for frames of any night."""
+    """Satellites of a file of two-line elements, for frames of any night.
+
+    Parameters
+    ----------
+    satellites
+        Of the file.
+    config
+        How far from a prediction a streak may lie.
+    """
 
     def __init__(self, satellites: Satellites, config: SatelliteConfig | None = None) -> None:
         self._satellites = satellites
         self._config = config or SatelliteConfig()
 
     def name_streaks(self, frame: Frame, streaks: QTable) -> QTable:
-        """Columns ``sat_name, sat_norad`` and what stands behind them, a row a streak."""
+        """The satellite that each streak may be.
+
+        Parameters
+        ----------
+        frame
+            That was searched.
+        streaks
+            Found in it.
+
+        Returns
+        -------
+        QTable
+            ``streak_id, sat_name, sat_norad`` and what stands behind them, a row a streak.
+        """
         from streaks.known import find_observatory
         from streaks.satellites import CANDIDATE_COLUMNS, best_satellites, match_satellites
 
@@ -158,6 +202,17 @@ def load_satellites(
     tle: str | os.PathLike[str], config: SatelliteConfig | None = None
 ) -> SatelliteSky:
     """The satellites of a file of two-line elements.
+
+    Parameters
+    ----------
+    tle
+        The file.
+    config
+        How far from a prediction a streak may lie.
+
+    Returns
+    -------
+    SatelliteSky
 
     Raises
     ------

@@ -18,7 +18,18 @@ _CHUNK = 1 << 18
 
 
 def signature(files: FrameFiles) -> str:
-    """Names, sizes and modification times of a frame's files; those missing have size -1."""
+    """Names, sizes and modification times of a frame's files; those missing have size -1.
+
+    Parameters
+    ----------
+    files
+        Of the frame.
+
+    Returns
+    -------
+    str
+        A JSON list.
+    """
     seen = []
     for path in files.paths:
         try:
@@ -35,6 +46,16 @@ def content_digest(files: FrameFiles) -> str:
     SHA-256, which processors have built in: two thirds of the time of BLAKE2. Hashing science and
     reference images too would read three times as much as the search itself does; one that was
     written anew has another modification time.
+
+    Parameters
+    ----------
+    files
+        Of the frame.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for path in files.paths:
@@ -48,7 +69,18 @@ def content_digest(files: FrameFiles) -> str:
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
-    """Hash of one file's content."""
+    """Hash of one file's content.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits of its SHA-256.
+    """
     digest = hashlib.sha256()
     _feed(digest, Path(path))
     return digest.hexdigest()[:32]

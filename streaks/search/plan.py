@@ -88,6 +88,11 @@ class Search:
 
         Files count by name and content. The version of this program is not among it: it stands
         with each frame that it did.
+
+        Returns
+        -------
+        dict
+            Nested plain values, as JSON knows them.
         """
         values = dataclasses.asdict(self.settings)
         for name in _LATER:
@@ -107,6 +112,10 @@ class Search:
 
     def prepare(self) -> Searcher:
         """Load classifier and catalogues: what searches frames in this process.
+
+        Returns
+        -------
+        Searcher
 
         Raises
         ------

@@ -40,7 +40,18 @@ class KnownObjects(Protocol):
     """What tells where known objects are in a frame."""
 
     def near_frame(self, frame: Frame) -> QTable:
-        """Predictions in and around a frame at its mid-exposure."""
+        """Predictions in and around a frame at its mid-exposure.
+
+        Parameters
+        ----------
+        frame
+            With coordinates, time and observatory.
+
+        Returns
+        -------
+        QTable
+            As `streaks.known.predict` gives them.
+        """
         ...
 
 
@@ -48,7 +59,20 @@ class SatelliteNames(Protocol):
     """What tells which satellite a streak may be."""
 
     def name_streaks(self, frame: Frame, streaks: QTable) -> QTable:
-        """``streak_id, sat_name, sat_norad`` and more, a row a streak in its order."""
+        """The satellite that each streak may be.
+
+        Parameters
+        ----------
+        frame
+            That was searched.
+        streaks
+            Found in it.
+
+        Returns
+        -------
+        QTable
+            ``streak_id, sat_name, sat_norad`` and more, a row a streak in its order.
+        """
         ...
 
 
@@ -126,6 +150,10 @@ class Searcher:
         overview_px
             Its longest side.
 
+        Returns
+        -------
+        FrameResult
+
         Raises
         ------
         ReadError, FrameError
@@ -156,7 +184,23 @@ class Searcher:
         overview_px: int = 1000,
         watch: Stopwatch | None = None,
     ) -> FrameResult:
-        """As `search_files`, for a frame in memory."""
+        """As `search_files`, for a frame in memory.
+
+        Parameters
+        ----------
+        frame
+            To be searched.
+        draw
+            Make the overview.
+        overview_px
+            Its longest side.
+        watch
+            That counts the seconds of each stage; by default a new one.
+
+        Returns
+        -------
+        FrameResult
+        """
         from streaks.detection import detect_lines, with_fwhm
         from streaks.matching import match_known
         from streaks.plotting import frame_overview
@@ -220,6 +264,16 @@ class Searcher:
 
 def join_columns(streaks: QTable, more: QTable) -> QTable:
     """The streaks with the columns of another table of the same rows.
+
+    Parameters
+    ----------
+    streaks, more
+        Tables with ``streak_id``.
+
+    Returns
+    -------
+    QTable
+        The first table's columns, then the other's; both stay as they are.
 
     Raises
     ------
