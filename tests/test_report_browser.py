@@ -13,9 +13,12 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 
 from playwright.sync_api import expect, sync_playwright
 
+from benchmarks.labels import NAMES, simulate
+from streaks.cli import main
 from streaks.plotting import encode_jpeg
 from streaks.reporting import NightSummary, PagePictures, write_report
 from streaks.tables import StreakFlag
+from tests.campaigns import simulated_rows, write_export
 from tests.made_streaks import SEGMENTS, made_streaks
 
 CHROMIUM = next(
@@ -35,6 +38,15 @@ def browser():
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+def serious(page):
+    """What axe-core calls serious or critical."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core here")
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        (v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
+    ]
 
 
 def _night(n_frames=N_FRAMES, copies=10):
@@ -170,6 +182,29 @@ def test_candidates_are_judged_by_key_undone_and_saved_to_a_file(browser, large,
 def test_no_sideways_scrolling(browser, large, width):
     page = _opened(browser, large, viewport={"width": width, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, large, scheme):
+    # Its own script is not the page's: the page's policy would refuse it.
+    page = _opened(browser, large, bypass_csp=True, color_scheme=scheme)
+    assert serious(page) == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", [400, 1100])
+def test_a_campaigns_page_is_sound_at_any_width(browser, tmp_path, width):
+    rows = simulated_rows(simulate(200, 5, seed=904, n_volunteers=30), NAMES)
+    export = write_export(tmp_path / "export.csv", rows)
+    assert main(["labels", "status", str(export), "-o", str(tmp_path / "c.html"), "-q"]) == 0
+    view = {"width": width, "height": 900}
+    page = _opened(browser, tmp_path / "c.html", viewport=view)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.said == []
+    page.close()
+    page = _opened(browser, tmp_path / "c.html", viewport=view, bypass_csp=True)
+    assert serious(page) == []
     page.close()
 
 

@@ -133,6 +133,6 @@ def test_labels_export_says_in_one_line_what_is_wrong(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_is_no_night_is_named(tmp_path, capsys):
+def test_a_folder_of_nothing_is_named(tmp_path, capsys):
     assert main(["labels", "export", str(tmp_path), "-o", str(tmp_path / "set")]) == 2
-    assert "is no night" in capsys.readouterr().err
+    assert "holds no cutouts" in capsys.readouterr().err

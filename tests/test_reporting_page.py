@@ -11,6 +11,7 @@ from streaks.completeness import match_truth
 from streaks.errors import InputError
 from streaks.plotting import encode_jpeg, encode_png
 from streaks.reporting import NightSummary, PagePictures, select_rows, write_report
+from streaks.reporting.page import short_names
 from streaks.reporting.rows import sexagesimal
 from streaks.tables import StreakFlag, empty_streaks
 from tests.made_streaks import SEGMENTS, made_streaks
@@ -308,3 +309,28 @@ def test_streaks_of_one_tracklet_stand_together_under_its_motion(tmp_path):
     heading = html.index('id="t-TABCDEF0"')
     assert heading < min(places[0], places[2])
     assert not places[0] < places[1] < places[2]
+
+
+def test_long_names_are_short_with_the_whole_on_hover(page):
+    names = ["ztf_2018a_000700_zr_c01", "ztf_2018b_000700_zr_c02"]
+    streaks = vstack([made_streaks(SEGMENTS[:1], ["asteroid"], image=name) for name in names])
+    made = page(streaks, frames_of(*names))
+    words = made.words()
+    assert "2018a_c01-0001" in words
+    assert "ztf_2018a_000700_zr_c01-0001" not in words.split("Run")[0]
+    assert "ztf_2018a_000700_zr_c01-0001" in made.attributes("title")
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["a_1_x", "a_2_x"], ["1", "2"]),
+        (["a_1", "b_1"], ["a", "b"]),
+        (["a_1_x"], ["a_1_x"]),
+        (["a_1", "a_1_2"], ["a_1", "a_1_2"]),
+        (["same", "same"], ["same", "same"]),
+    ],
+)
+def test_short_names_keep_frames_apart(names, short):
+    found = short_names(names)
+    assert [found[name] for name in names] == short

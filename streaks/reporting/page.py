@@ -210,6 +210,7 @@ def _view(
         "summary": summary,
         "settings": json.dumps(_plain(summary.settings), indent=2, sort_keys=True),
         "checked": checked,
+        "shorts": short_names([row["image"] for row in frame_rows]),
         "counts": _class_counts(labels),
         "n_streaks": len(streaks),
         "weighed": candidates_in_words(*_n_candidates(streaks), len(frame_rows)),
@@ -298,6 +299,39 @@ class _Budgeted(Mapping[str, bytes]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._pictures
+
+
+def short_names(images: Sequence[str]) -> dict[str, str]:
+    """Names of frames without the words that all of them have.
+
+    Parameters
+    ----------
+    images
+        Names whose words are parted by ``_``.
+
+    Returns
+    -------
+    dict
+        Short by long, all different; the names themselves where there is one only, or where they
+        have not as many words each.
+    """
+    words = [image.split("_") for image in images]
+    if len(set(images)) < 2 or len({len(one) for one in words}) > 1:
+        return {image: image for image in images}
+    telling = [k for k, column in enumerate(zip(*words, strict=True)) if len(set(column)) > 1]
+    return {
+        image: "_".join(one[k] for k in telling) for image, one in zip(images, words, strict=True)
+    }
+
+
+def _shortened(name: str, shorts: Mapping[str, str]) -> str:
+    """A frame's name, or a streak's that begins with it, in short."""
+    if name in shorts:
+        return shorts[name]
+    image, line, number = name.rpartition("_")
+    if image not in shorts:
+        image, line, number = name.rpartition("-")
+    return f"{shorts[image]}{line}{number}" if image in shorts else name
 
 
 def _as_data(row: Mapping[str, Any]) -> list[Any]:
@@ -560,6 +594,7 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.globals["num"] = _fixed
+    environment.globals["shortened"] = _shortened
     return environment.get_template("report.html.jinja")
 
 
