@@ -269,7 +269,7 @@ def _say_result(
     print(f"{len(table)} of {n_subjects} subjects: {listed or 'none with enough votes'}")
     if answers is not None:
         if about["unresolved_is_skip"]:
-            print("the campaign has no answer for unresolved: what is unresolved goes with skip")
+            print("the export has no answer for unresolved: what is unresolved goes with skip")
         print(f"{about['retire']} subjects may be retired (column advice says why)")
         if "disagreements" in about:
             where = about.get("disagreements_in", "--disagreements FILE lists them")

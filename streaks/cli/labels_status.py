@@ -113,5 +113,5 @@ def _say(found: dict[str, Any], out: Path | None) -> None:
     if kappa is not None:
         print(f"Fleiss' kappa {kappa:.2f}")
     if found["unresolved_is_skip"]:
-        print("the campaign has no answer for unresolved: what is unresolved goes with skip")
+        print("the export has no answer for unresolved: what is unresolved goes with skip")
     print(f"written to {out}")
