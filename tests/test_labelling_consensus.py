@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from benchmarks.labels import NAMES, measure, simulate
-from benchmarks.labels import main as benchmark
 from streaks.cli import main
 from streaks.errors import ConfigError, InputError, TableError
 from streaks.labelling import (
@@ -22,6 +20,12 @@ from streaks.labelling import (
     with_model,
 )
 from tests.campaigns import simulated_rows, vote, write_export
+
+_made = pytest.importorskip("benchmarks.labels", reason="benchmarks are not beside")
+NAMES = _made.NAMES
+measure = _made.measure
+simulate = _made.simulate
+benchmark = _made.main
 
 
 @pytest.fixture

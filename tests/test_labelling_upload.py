@@ -482,6 +482,24 @@ def test_an_empty_cell_or_a_key_twice_is_named_by_its_line(tmp_path: Path) -> No
         read_set(folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (b"filename,#streaks_key\n\xff\xfe,a\n", ReadError, "is no UTF-8"),
+        (b"filename,#streaks_key\n" + b"x" * 10_100_000 + b",a\n", ReadError, "is no CSV"),
+        (b"picture,key\na,b\n", TableError, "has no column filename, #streaks_key"),
+        (b"filename,#streaks_key\n", TableError, "has no line"),
+    ],
+)
+def test_a_manifest_that_is_none_is_an_error(
+    tmp_path: Path, content: bytes, error: type[Exception], message: str
+) -> None:
+    folder = make_set(tmp_path / "set", 2)
+    (folder / "manifest.csv").write_bytes(content)
+    with pytest.raises(error, match=message):
+        read_set(folder)
+
+
 def test_a_picture_that_is_too_large_is_named(tmp_path: Path) -> None:
     folder = make_set(tmp_path / "set", 2)
     name = read_set(folder).pictures[1][0]

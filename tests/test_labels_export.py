@@ -388,7 +388,7 @@ def test_kills_at_any_moment_leave_no_thing_in_two_sets_and_none_lost(tmp_path: 
 
 
 def test_what_a_killed_export_left_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
-    night = spread_night(tmp_path / "night")
+    night = spread_night(tmp_path / "night", n_frames=40)
     words = [sys.executable, "-c", "from streaks.cli import main; main()", "labels", "export"]
     process = subprocess.Popen([*words, str(night), "-o", str(tmp_path / "set"), *PLAIN])
     while process.poll() is None and not list(tmp_path.glob(".set-*/*.png")):
@@ -399,7 +399,7 @@ def test_what_a_killed_export_left_is_cleared_away_and_nothing_else(tmp_path: Pa
     (tmp_path / ".set-mine.part").mkdir()
     (tmp_path / ".set-mine.part" / "thesis.tex").write_text("years of work")
     run(night, "-o", tmp_path / "set")
-    assert len(manifest(tmp_path / "set")) == 12
+    assert len(manifest(tmp_path / "set")) == 160
     assert [path.name for path in tmp_path.glob(".set-*")] == [".set-mine.part"]
     assert not [name for name in os.listdir(tmp_path / "set") if name.startswith(".")]
 
@@ -810,6 +810,71 @@ def test_the_answer_in_words_names_the_next_step(
     assert "5 subjects in" in told
     assert "left out: 7 beyond the limit" in told
     assert "README.md" in told
+
+
+@pytest.mark.parametrize("workflow", ["kind", "real-or-bogus"])
+def test_answers_to_an_exported_set_come_back_to_their_streaks(
+    tmp_path: Path, workflow: str
+) -> None:
+    from streaks.labelling import read_answers
+
+    night = spread_night(tmp_path / "night")
+    run(night, "-o", tmp_path / "set", "--gold", 0.4, "--workflow", workflow)
+    question = json.loads((tmp_path / "set" / "question.json").read_text())
+    told = manifest(tmp_path / "set")
+    with (tmp_path / "export.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["user_name", "annotations", "subject_data", "subject_ids"])
+        for number, line in enumerate(told, start=1):
+            # Whoever is shown a subject of known truth is right; of the others all say the third.
+            right = line["#feedback_1_answer"]
+            answer = question["answers"][2 if right == "none" else int(right)]["text"]
+            given = [{"task": "T0", "task_label": question["question"], "value": answer}]
+            table.writerow(["someone", json.dumps(given), json.dumps({str(number): line}), number])
+    answers = read_answers(tmp_path / "export.csv", question=workflow)
+    assert dict(answers.not_understood) == {}
+    assert answers.names == tuple(line["#streak_id"] for line in told)
+    labels = [answer["label"] for answer in question["answers"]]
+    assert len(answers.gold) == 8
+    for place, truth in answers.gold.items():
+        right = labels[int(told[place]["#feedback_1_answer"])]
+        assert answers.outputs[truth] == right
+        assert answers.outputs[answers.answer[list(answers.subject).index(place)]] == right
+
+
+def test_any_number_of_workers_makes_the_same_set(tmp_path: Path) -> None:
+    night = spread_night(tmp_path / "night")
+    for n in (1, 3):
+        run(night, "-o", tmp_path / f"set-{n}", "--gold", 0.2, "--workers", n)
+    one, three = (tmp_path / f"set-{n}" for n in (1, 3))
+    assert (one / "manifest.csv").read_bytes() == (three / "manifest.csv").read_bytes()
+    for line in manifest(one):
+        name = line["filename"]
+        assert (one / name).read_bytes() == (three / name).read_bytes()
+    run(night, "-o", tmp_path / "none", "--workers", 0, code=2)
+
+
+def test_an_alert_and_a_nights_streak_at_one_place_are_one_thing(tmp_path: Path) -> None:
+    image = "ztf_20180607123456_000530_zr_c09_o_q2_scimrefdiffimg"
+    schema: dict[str, Any] = json.loads(json.dumps(_schema()))
+    schema["fields"][2]["type"][1]["fields"] += [
+        {"name": "xpos", "type": "double"},
+        {"name": "ypos", "type": "double"},
+        {"name": "pdiffimfilename", "type": "string"},
+    ]
+    stamp = np.random.default_rng(4).normal(0, 10, (63, 63)).astype(np.float32)
+    # Of the first streak of the night, and of nothing.
+    told = [
+        _record(k, stamp + k, xpos=x, ypos=201.0, pdiffimfilename=f"/ztf/{image}.fits.fz")
+        for k, x in ((1, 201.0), (2, 2500.0))
+    ]
+    with (tmp_path / "a.avro").open("wb") as stream:
+        fastavro.writer(stream, schema, told)
+    night = spread_night(tmp_path / "night", n_frames=1, more={"image": [image] * 4})
+    cutouts = NightFolder(night).cutouts("ztf_night_c01")
+    cutouts.rename(NightFolder(night).cutouts(image))
+    run(night, tmp_path / "a.avro", "-o", tmp_path / "set", "--model", "none")
+    assert len(manifest(tmp_path / "set")) == 5
 
 
 @pytest.mark.parametrize("command", ["export", "upload"])

@@ -29,7 +29,7 @@ _BATCH = 512
 #: Fields of an alert's candidate that have another name here.
 _ALERT_NAMES = {
     "magpsf": "mag", "sigmapsf": "mag_err", "sgscore1": "sgscore", "ndethist": "ndet",
-    "psfFlux": "flux", "psfFluxErr": "flux_err", "reliability": "rb", "trailLength": "length",
+    "psfFlux": "flux", "psfFluxErr": "flux_err",
 }  # fmt: skip
 
 
@@ -343,36 +343,42 @@ def _alert_row(alert: Alert) -> dict[str, Any]:
 
     told = alert.candidate
     jd = alert.mid_jd()
-    chip = told.get("rcid", told.get("detector"))
-    field = _number(told.get("field"))
-    exposure = told.get("pid", told.get("visit"))
-    # An exposure's images are told apart by its chip; without either, each alert is its own.
-    where = f"{alert.jd:.6f}" if exposure is None else str(exposure)
-    image = f"{where}_{chip}" if chip is not None or exposure is not None else ""
-    mag_err = _number(told.get("sigmapsf"))
-    snr = _number(told.get("snr"))
-    if not math.isfinite(snr) and mag_err > 0:
-        snr = 2.5 / math.log(10) / mag_err
+    x, y = _place(alert)
     first, last = _number(told.get("jdstarthist")), _number(told.get("jdendhist"))
     rcid = _number(told.get("rcid"))
+    rb = _number(told.get("rb"))
     return {
-        "image": image,
-        "x": _number(told.get("xpos", told.get("x"))),
-        "y": _number(told.get("ypos", told.get("y"))),
+        "image": alert.image,
+        "x": x,
+        "y": y,
         "ra": alert.ra,
         "dec": alert.dec,
         "time": Time(jd, format="jd").isot if math.isfinite(jd) else "",
         "flags": int(StreakFlag.NEGATIVE) if alert.is_positive is False else 0,
+        "mag": alert.mag,
+        "mag_err": alert.mag_err,
         "ssdistnr": -999.0 if math.isnan(alert.ssdistnr) else alert.ssdistnr,
         "ssmagnr": -999.0 if math.isnan(alert.ssmagnr) else alert.ssmagnr,
         "ssnamenr": alert.ssnamenr or "null",
-        "snr": snr,
-        "score": snr,
-        "field": field,
+        "snr": alert.snr,
+        "score": alert.snr,
+        "rb": rb if math.isfinite(rb) else alert.reliability,
+        "field": _number(told.get("field")),
         # ZTF's readout channels are four a CCD.
         "ccd": rcid // 4 + 1 if math.isfinite(rcid) else _number(told.get("detector")),
         "delta_t": (last - first) * 1440 if math.isfinite(last - first) else math.nan,
     }
+
+
+def _place(alert: Alert) -> tuple[float, float]:
+    """Pixel in the image, from 0; unknown of surveys whose image's name does not tell the chip."""
+    told = alert.candidate
+    if alert.survey == "ztf":
+        # As in FITS, the first pixel is 1.
+        return _number(told.get("xpos")) - 1, _number(told.get("ypos")) - 1
+    if alert.survey == "rubin":
+        return _number(told.get("x")), _number(told.get("y"))
+    return math.nan, math.nan
 
 
 def _alert_stack(group: Sequence[Alert], size: int) -> Cutouts:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import io
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -176,17 +177,27 @@ def read_set(folder: str | os.PathLike[str]) -> SetToUpload:
 
 
 def _lines(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    text = read_bytes(path, Limits(max_bytes=1 << 31)).decode("utf-8-sig", "strict")
-    reader = csv.DictReader(text.splitlines())
+    try:
+        text = read_bytes(path, Limits(max_bytes=1 << 31)).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path} is no UTF-8 ({error}); export the set again") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = [name for name in needed if name not in (reader.fieldnames or ())]
     if missing:
         raise TableError(f"{path} has no column {', '.join(missing)}; export the set again")
-    for number, line in enumerate(reader, start=2):
+    for number, line in enumerate(_whole_lines(reader, path), start=2):
         if None in line or any(not (value or "").strip() for value in line.values()):
             raise TableError(f"{path}, line {number} has an empty cell, or one too many")
         if number > _MOST_SUBJECTS:
             raise TableError(f"{path} has more than {_MOST_SUBJECTS} lines; make smaller sets")
         yield number, line
+
+
+def _whole_lines(reader: Iterable[dict[str, str]], path: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ReadError(f"{path} is no CSV ({error}); export the set again") from None
 
 
 def _check_picture(folder: Path, name: str, where: str) -> None:

@@ -306,7 +306,7 @@ class Zooniverse:
         -------
         Quota
         """
-        user = self._get("/me", "tell the quota")["users"][0]
+        user = _first(self._get("/me", "tell the quota"), "users")
         most = user.get("max_subjects", user.get("subject_limit"))
         return Quota(
             int(user.get("uploaded_subjects_count") or 0), None if most is None else int(most)
@@ -324,7 +324,7 @@ class Zooniverse:
         -------
         str
         """
-        found = self._get(f"/projects/{project}", "show the project")["projects"][0]
+        found = _first(self._get(f"/projects/{project}", "show the project"), "projects")
         return str(found.get("display_name") or project)
 
     def check_subject_set(self, project: int, subject_set: str) -> None:
@@ -342,8 +342,8 @@ class Zooniverse:
         InputError
             If it is of another project.
         """
-        found = self._get(f"/subject_sets/{subject_set}", "show the subject set")
-        of = str(found["subject_sets"][0].get("links", {}).get("project"))
+        told = self._get(f"/subject_sets/{subject_set}", "show the subject set")
+        of = str((_first(told, "subject_sets").get("links") or {}).get("project"))
         if of != str(project):
             raise InputError(f"subject set {subject_set} is of project {of}, not {project}")
 
@@ -611,6 +611,15 @@ class Zooniverse:
             return response.json()
         except ValueError:
             raise LostAnswerError("the answer is cut short") from None
+
+
+def _first(told: Any, kind: str) -> Mapping[str, Any]:
+    """The one thing that was asked for."""
+    found = told.get(kind) if isinstance(told, dict) else None
+    if not found:
+        raise InputError(f"Zooniverse has no such {kind}; check the number")
+    one: Mapping[str, Any] = found[0]
+    return one
 
 
 def _addresses(subject: Mapping[str, Any]) -> list[str]:
