@@ -179,7 +179,7 @@ def test_without_tensorflow_the_extra_is_named(toy, monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(MissingExtraError, match=r"needs tensorflow.*streaks\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"needs tensorflow.*extra 'train'"):
         train_cnn(*toy, seed=1)
 
 
