@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection_frames import LEVEL, SIGMA, Recipe, line_template
+from streaks.completeness import least_resolved_fwhm
 
 __all__ = ["main"]
 
@@ -30,8 +31,6 @@ SHAPE = (2048, 2048)
 #: Of each kind on a frame; far enough apart that none is in another's cutout's middle.
 TRAILS, POINTS = 40, 40
 SNRS = (8.0, 60.0)
-#: Length in FWHM that is resolved, by S/N.
-_RESOLVED = ((8.0, 15.0, 20.0, 30.0), (2.5, 1.5, 1.25, 1.0))
 _LONGEST = 12.0
 #: A streak is the one drawn if its midpoint lies so near, in FWHM and px.
 _NEAR_FWHM, _NEAR_PX = 1.5, 3.0
@@ -123,7 +122,7 @@ def _draw(fwhm_px: float, rng: np.random.Generator) -> tuple[NDArray[np.float32]
         kind = "trail" if k < TRAILS else "point"
         length = 1e-2
         if kind == "trail":
-            least = float(np.interp(snr, *_RESOLVED))
+            least = float(least_resolved_fwhm(snr))
             length = fwhm_px * math.exp(rng.uniform(math.log(least), math.log(_LONGEST)))
         turn = rng.uniform(0.0, math.pi)
         dx, dy = 0.5 * length * math.cos(turn), 0.5 * length * math.sin(turn)

@@ -17,7 +17,6 @@ import argparse
 import itertools
 import json
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,6 @@ __all__ = ["main"]
 VISITS = 3
 KEPT = (0.8, 0.9, 0.95)
 SNR_EDGES = (8.0, 10.0, 15.0, 30.0, 1000.0)
-#: What is this near to a true asteroid's line is of it.
-NEAR_PX = 5.0
 #: A streak is of an artifact whose centre is this near, px; ghosts are larger.
 GHOST_PX = 120.0
 DECADES = ((0.9, 1.0), (0.1, 0.9), (0.01, 0.1), (0.001, 0.01))
@@ -51,9 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--docs", type=Path, help="document whose marked block is written anew")
     given = parser.parse_args(argv)
+    from streaks.cli.verdict_training import simulated_night
+
     nights = []
     for k in range(given.fields):
-        nights.append(_searched(given.work, given.seed + k, given.workers))
+        nights.append(
+            simulated_night(given.work, given.seed + k, frames=VISITS, workers=given.workers)
+        )
         print(f"field {k + 1} of {given.fields}", flush=True)
     if given.only_make:
         return 0
@@ -67,25 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         rewrite_block(given.docs, "benchmarks.purity", text)
     return 0
-
-
-def _searched(work: Path, seed: int, workers: int) -> Path:
-    """The folder of one field's night, searched, with its truth."""
-    from streaks.cli.searching import build_search
-    from streaks.night import run_night
-    from streaks.synth.nights.making import make_night
-
-    images, night = work / str(seed), work / f"{seed}-night"
-    if (night / "truth.ecsv").is_file():
-        return night
-    if not (images / "truth.ecsv").is_file():
-        work.mkdir(parents=True, exist_ok=True)
-        make_night(images, frames=VISITS, seed=seed, workers=workers)
-    run_night(images, night, build_search(verdict="none"), workers=workers)
-    for name in ("clutter.ecsv", "truth.ecsv"):
-        shutil.copyfile(images / name, night / name)
-    shutil.rmtree(images)
-    return night
 
 
 def measure(nights: Sequence[Path], verdict: str = "default") -> dict[str, Any]:
@@ -146,24 +128,10 @@ def _matched(
     streaks: QTable, abouts: dict[str, Any], asteroids: QTable
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Kind of each row (1 true, 0 false, -1 neither), row of each asteroid, and which count."""
-    from streaks.completeness import is_resolved, match_truth
-    from streaks.geometry import Segment, distance_to_segment
+    from streaks.completeness import true_and_false
 
     fwhm = np.array([float(abouts[str(i)]["fwhm_px"]) for i in asteroids["image"]])
-    length = asteroids["length"].to_value("pix")
-    resolved = is_resolved(np.asarray(asteroids["snr"]), length, fwhm)
-    found = match_truth(streaks, asteroids)
-    kind = np.zeros(len(streaks), np.int64)
-    x, y = (streaks[name].to_value("pix") for name in ("x", "y"))
-    images = np.asarray(streaks["image"]).astype(str)
-    for row in asteroids:
-        line = Segment(*(float(row[name].to_value("pix")) for name in ("x0", "y0", "x1", "y1")))
-        own = np.flatnonzero(images == str(row["image"]))
-        kind[own[np.asarray(distance_to_segment(x[own], y[own], line)) < NEAR_PX]] = -1
-    for row, true in zip(found, resolved, strict=True):
-        if row >= 0:
-            kind[row] = 1 if true else -1
-    return kind, found, resolved
+    return true_and_false(streaks, asteroids, fwhm)
 
 
 def _curve(

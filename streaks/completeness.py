@@ -16,7 +16,9 @@ __all__ = [
     "SNR_EDGES",
     "completeness_by_snr",
     "is_resolved",
+    "least_resolved_fwhm",
     "match_truth",
+    "true_and_false",
     "wilson_interval",
 ]
 
@@ -25,6 +27,8 @@ SNR_EDGES = (0.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 30.0, 100.0, np.inf)
 
 #: Length in FWHM at which a trail can be told from a point (4.5 sigma), by S/N.
 _RESOLVED = ((8.0, 15.0, 20.0, 30.0), (2.5, 1.5, 1.25, 1.0))
+#: A streak this near to a true one's line, px, may be of its light.
+_OF_A_LINE_PX = 5.0
 #: A trail shorter than this has no direction worth comparing, px.
 _DIRECTED_PX = 8.0
 
@@ -46,8 +50,64 @@ def is_resolved(snr: NDArray[Any], length_px: NDArray[Any], fwhm_px: Any) -> NDA
         False below S/N 8.
     """
     snr = np.asarray(snr, float)
-    least = np.interp(snr, *_RESOLVED) * fwhm_px
+    least = least_resolved_fwhm(snr) * fwhm_px
     return np.asarray((snr >= _RESOLVED[0][0]) & (np.asarray(length_px, float) >= least))
+
+
+def least_resolved_fwhm(snr: NDArray[Any] | float) -> NDArray[np.float64]:
+    """Length from which on a trail can be told from a point.
+
+    Parameters
+    ----------
+    snr
+        Matched-filter S/N.
+
+    Returns
+    -------
+    float64, of its shape
+        In FWHM of the PSF.
+    """
+    return np.asarray(np.interp(snr, *_RESOLVED))
+
+
+def true_and_false(
+    streaks: QTable, asteroids: QTable, fwhm_px: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Which streaks are true asteroids, which are none, and which are neither.
+
+    Parameters
+    ----------
+    streaks
+        That were found.
+    asteroids : n
+        All that are really there, with ``snr`` and ``length``.
+    fwhm_px : (n,)
+        Of the PSF of each one's image.
+
+    Returns
+    -------
+    kind : (n_streaks,) int
+        1 for the best match of an asteroid that can be told from a point, 0 for what lies on no
+        asteroid's line, -1 for what nobody can say of: the best match of one that cannot, and
+        whatever else lies on a true one's line.
+    found : (n,) int
+        Row in `streaks` of each asteroid, -1 for missed.
+    resolved : (n,) bool
+        Which asteroids can be told from points.
+    """
+    length = asteroids["length"].to_value("pix")
+    resolved = is_resolved(np.asarray(asteroids["snr"]), length, fwhm_px)
+    found = match_truth(streaks, asteroids)
+    kind = np.zeros(len(streaks), np.int64)
+    x, y = (streaks[name].to_value("pix") for name in ("x", "y"))
+    images = np.asarray(streaks["image"]).astype(str)
+    for row in asteroids:
+        own = np.flatnonzero(images == str(row["image"]))
+        kind[own[distance_to_segment(x[own], y[own], _ends(row)) < _OF_A_LINE_PX]] = -1
+    for i, told in zip(found, resolved, strict=True):
+        if i >= 0:
+            kind[i] = 1 if told else -1
+    return kind, found, resolved
 
 
 def match_truth(streaks: QTable, truth: QTable, *, tolerance_px: float = 5.0) -> NDArray[np.int64]:

@@ -168,15 +168,9 @@ def _write(
 
 def _candidates(table: QTable, n_images: int, min_p_real: float) -> str:
     """One line on a run's candidates; empty where nothing was weighed."""
-    if "p_real" not in table.colnames:
-        return ""
-    import numpy as np
+    from streaks.verdict import candidates_in_words, count_candidates
 
-    from streaks.verdict import candidates_in_words
-
-    p_real = np.asarray(table["p_real"], float)
-    above = p_real[p_real >= min_p_real]
-    return candidates_in_words(len(above), float((1.0 - above).sum()), n_images)
+    return candidates_in_words(*count_candidates(table, min_p_real), n_images)
 
 
 def _frames(

@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from streaks.models.verdict_training import VerdictExamples
     from streaks.synth.nights.frames import NightConfig
 
-__all__ = ["examples_of_night", "train_verdict_command"]
+__all__ = ["examples_of_night", "simulated_night", "train_verdict_command"]
 
 #: Frames of a simulated night: three visits of a field, two of another, one of a third.
 _FRAMES = 6
 #: Seeds of nights of the second kind follow so far behind those of the first.
 _SEEDS_APART = 1000
-#: What a streak within so many px of a true one's line is, nobody can say: it teaches nothing.
-_NEAR_PX = 5.0
 
 _LIMITS = [
     "Trained on simulated frames of one survey's size, pixels and cadence; train your own with "
@@ -161,28 +159,13 @@ def _kinds(streaks: QTable, abouts: dict[str, Any], truth: QTable | None) -> NDA
     """1 for asteroids that can be told from points, 0 for what is none, -1 for what is neither."""
     import numpy as np
 
-    from streaks.completeness import is_resolved, match_truth
-    from streaks.geometry import Segment, distance_to_segment
+    from streaks.completeness import true_and_false
 
-    kind = np.zeros(len(streaks), np.int64)
-    if truth is None or not len(truth):
-        return kind
+    if truth is None or not len(truth) or not len(streaks):
+        return np.zeros(len(streaks), np.int64)
     asteroids = truth[np.asarray(truth["label"]).astype(str) == "asteroid"]
-    if not len(asteroids) or not len(streaks):
-        return kind
-    x, y = (streaks[name].to_value("pix") for name in ("x", "y"))
-    images = np.asarray(streaks["image"]).astype(str)
-    for row in asteroids:
-        line = Segment(*(float(row[name].to_value("pix")) for name in ("x0", "y0", "x1", "y1")))
-        near = np.asarray(distance_to_segment(x, y, line)) < _NEAR_PX
-        kind[near & (images == str(row["image"]))] = -1
     fwhm = np.array([_number(abouts.get(str(i), {}), "fwhm_px") for i in asteroids["image"]])
-    snr, length = np.asarray(asteroids["snr"], float), asteroids["length"].to_value("pix")
-    resolved = is_resolved(snr, length, fwhm)
-    for found, true in zip(match_truth(streaks, asteroids), resolved, strict=True):
-        if found >= 0:
-            kind[found] = 1 if true else -1
-    return kind
+    return true_and_false(streaks, asteroids, fwhm)[0]
 
 
 def _number(about: dict[str, Any], name: str) -> float:
@@ -227,10 +210,15 @@ def _simulated(
     found = []
     for k in range(n):
         for kind, first in (("plain", seed), ("rich", seed + _SEEDS_APART)):
-            night = _simulated_night(
-                work / kind, _config(kind), first + k, workers, keep_images=keep_images
+            night = simulated_night(
+                work / kind,
+                first + k,
+                frames=_FRAMES,
+                config=_config(kind),
+                workers=workers,
+                keep_images=keep_images,
             )
-            found.append(night)
+            found.append((night, night / "truth.ecsv"))
             if not quiet:
                 typer.echo(f"{kind} {first + k}")
     return found
@@ -254,9 +242,31 @@ def _config(kind: str) -> NightConfig:
     )
 
 
-def _simulated_night(
-    folder: Path, config: NightConfig, seed: int, workers: int, *, keep_images: bool
-) -> tuple[Path, Path]:
+def simulated_night(
+    folder: Path,
+    seed: int,
+    *,
+    frames: int,
+    config: NightConfig | None = None,
+    workers: int = 1,
+    keep_images: bool = False,
+) -> Path:
+    """A simulated night that was searched; one that is there already is used again.
+
+    Parameters
+    ----------
+    folder
+        In which its images and its results have folders named by the seed.
+    seed, frames, config, workers
+        As of `streaks.synth.nights.making.make_night`.
+    keep_images
+        Leave them there once they are searched.
+
+    Returns
+    -------
+    Path
+        Of the night, with ``truth.ecsv`` and ``clutter.ecsv`` in it.
+    """
     from streaks.cli.searching import build_search
     from streaks.night import run_night
     from streaks.synth.nights.making import make_night
@@ -264,13 +274,14 @@ def _simulated_night(
     images, night = folder / str(seed), folder / f"{seed}-night"
     truth = night / "truth.ecsv"
     if truth.is_file():
-        return night, truth
+        return night
     if not (images / truth.name).is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        make_night(images, frames=_FRAMES, seed=seed, config=config, workers=workers)
+        make_night(images, frames=frames, seed=seed, config=config, workers=workers)
     run_night(images, night, build_search(verdict="none"), workers=workers)
+    shutil.copyfile(images / "clutter.ecsv", night / "clutter.ecsv")
     # Last: a night with its truth is whole.
     shutil.copyfile(images / truth.name, truth)
     if not keep_images:
         shutil.rmtree(images)
-    return night, truth
+    return night

@@ -24,7 +24,7 @@ from streaks.reporting import AdesContext, split_submittable, write_table
 from streaks.search.judging import judge_linked
 from streaks.tables import StreakFlag, empty_streaks, order_columns
 from streaks.tracklets import find_repeats
-from streaks.verdict import VerdictModel
+from streaks.verdict import VerdictModel, count_candidates
 
 __all__ = [
     "NightCounts",
@@ -247,7 +247,7 @@ def write_night_tables(
         write_table(table, path)
     _write_ades(folder, streaks, done, ades, settings.verdict.min_p_real)
     labels = streaks["label"] if "label" in streaks.colnames else [""] * len(streaks)
-    n_candidates, expected = _candidates(streaks, settings.verdict.min_p_real)
+    n_candidates, expected = count_candidates(streaks, settings.verdict.min_p_real)
     return NightCounts(
         n_streaks=len(streaks),
         by_class=dict(Counter(str(label) for label in labels)),
@@ -255,15 +255,6 @@ def write_night_tables(
         n_candidates=n_candidates,
         expected_false=expected,
     )
-
-
-def _candidates(streaks: QTable, min_p_real: float) -> tuple[int, float]:
-    """How many there are, and how many of them are expected to be false."""
-    if "p_real" not in streaks.colnames:
-        return 0, math.nan
-    p_real = np.asarray(streaks["p_real"], float)
-    above = p_real[p_real >= min_p_real]
-    return len(above), float((1.0 - above).sum())
 
 
 def searched_streaks(folder: NightFolder) -> tuple[QTable, dict[str, dict[str, Any]]]:

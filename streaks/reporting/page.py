@@ -24,7 +24,7 @@ from streaks.reporting.night_figures import focal_plane, frame_trends, sky_map
 from streaks.reporting.rows import bare_columns, finite, frame_row, number, streak_row, text
 from streaks.reporting.truth import truth_section
 from streaks.tables import CLASSES, LABELS, PROBABILITY_COLUMNS, SKIP, UNRESOLVED
-from streaks.verdict import LINES_AT, candidates_in_words, expected_false
+from streaks.verdict import LINES_AT, candidates_in_words, count_candidates, expected_false
 
 __all__ = ["NightSummary", "PagePictures", "select_rows", "write_report"]
 
@@ -387,11 +387,9 @@ def _least_p_real(streaks: QTable) -> float:
 
 
 def _n_candidates(streaks: QTable) -> tuple[int, float]:
-    p_real = _values(streaks, "p_real")
-    if not np.isfinite(p_real).any():
+    if not np.isfinite(_values(streaks, "p_real")).any():
         return 0, float("nan")
-    above = p_real[p_real >= _least_p_real(streaks)]
-    return len(above), float((1.0 - above).sum())
+    return count_candidates(streaks, _least_p_real(streaks))
 
 
 def _n_things(streaks: QTable) -> int:

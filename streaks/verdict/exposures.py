@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streaks.sky import separation_and_angle
 from streaks.tables import StreakFlag
 from streaks.tracklets.sightings import MOTION
-from streaks.verdict.numbers import rows_by_image
+from streaks.verdict.numbers import bare_column, rows_by_image
 
 __all__ = ["STATES", "Exposure", "Seen", "kinds_of", "look_elsewhere"]
 
@@ -186,15 +186,13 @@ class _Places:
     """Where streaks are and how they move, as bare numbers."""
 
     def __init__(self, streaks: QTable) -> None:
-        def bare(name: str) -> Floats:
-            column: Any = streaks[name]
-            return np.asarray(getattr(column, "value", column), dtype=np.float64)
-
-        self.ra, self.dec, self.pa, self.rate = (bare(k) for k in ("ra", "dec", "pa", "rate"))
-        length, error = bare("length"), bare("length_err")
+        self.ra, self.dec, self.pa, self.rate = (
+            bare_column(streaks, name) for name in ("ra", "dec", "pa", "rate")
+        )
+        length, error = bare_column(streaks, "length"), bare_column(streaks, "length_err")
         share = np.where(length > 0, error / np.where(length > 0, length, 1.0), 1.0)
         self.rate_error = np.maximum(np.nan_to_num(share, nan=1.0), _LEAST_RATE_ERROR)
-        self.sure = bare("snr") >= _SURE_SNR
+        self.sure = bare_column(streaks, "snr") >= _SURE_SNR
 
     def expected(self, rows: NDArray[np.intp], there: _Footprint, gap_s: float) -> Any:
         """Which of some streaks an exposure must show, whichever way they move."""

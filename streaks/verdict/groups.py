@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.geometry import segment_distances
 from streaks.verdict.lines import Lines
-from streaks.verdict.numbers import rows_by_image
+from streaks.verdict.numbers import bare_column, rows_by_image
 
 __all__ = ["find_groups"]
 
@@ -58,9 +56,9 @@ def find_groups(streaks: QTable, alone: NDArray[np.bool_]) -> NDArray[np.str_]:
 
 def _together(streaks: QTable) -> NDArray[np.bool_]:
     """Which pairs of one image's streaks are of one thing."""
-    ends = np.column_stack([_bare(streaks, name) for name in ("x0", "y0", "x1", "y1")])
+    ends = np.column_stack([bare_column(streaks, name) for name in ("x0", "y0", "x1", "y1")])
     apart = segment_distances(ends)
-    ghost, trail = (_bare(streaks, name) > _MAY_BE for name in ("p_ghost", "p_satellite"))
+    ghost, trail = (bare_column(streaks, name) > _MAY_BE for name in ("p_ghost", "p_satellite"))
     both_ghosts = ghost[:, None] & ghost[None, :]
     both_trails = trail[:, None] & trail[None, :]
     one = (apart < _NEAR_PX) | (both_ghosts & (apart < _GHOST_PX))
@@ -81,10 +79,3 @@ def _on_one_line(ends: Floats) -> NDArray[np.bool_]:
     turn = np.abs((lines.theta - lines.theta[:, None] + 90.0) % 180.0 - 90.0)
     allowed = _OFFSET_PX + _OFFSET_SHARE * np.hypot(dx, dy)
     return (turn < _TURN_DEG) & (offset < allowed) & (longer >= _LEAST_PX)
-
-
-def _bare(table: QTable, name: str) -> Floats:
-    if name not in table.colnames:
-        return np.zeros(len(table))
-    column: Any = table[name]
-    return np.nan_to_num(np.asarray(getattr(column, "value", column), dtype=np.float64))

@@ -29,6 +29,7 @@ __all__ = [
     "LINES_AT",
     "Line",
     "candidates_in_words",
+    "count_candidates",
     "expected_lines",
     "judge_streaks",
     "without_evidence",
@@ -165,6 +166,29 @@ def expected_lines(p_real: NDArray[Any]) -> tuple[Line, ...]:
             last = float(above.min()) if len(above) else math.nan
             lines.append(Line(most, len(above), last))
     return tuple(lines)
+
+
+def count_candidates(streaks: QTable, min_p_real: float) -> tuple[int, float]:
+    """How many candidates a run has, and how many of them are expected to be false.
+
+    Parameters
+    ----------
+    streaks
+        Of the run.
+    min_p_real
+        Of a candidate.
+
+    Returns
+    -------
+    n : int
+    expected_false : float
+        NaN where nothing was weighed.
+    """
+    if "p_real" not in streaks.colnames:
+        return 0, math.nan
+    p_real = np.asarray(streaks["p_real"], float)
+    above = p_real[p_real >= min_p_real]
+    return len(above), float((1.0 - above).sum())
 
 
 def candidates_in_words(n: int, expected_false: float, n_images: int) -> str:

@@ -13,7 +13,7 @@ from streaks.tables import CLASSES, PROBABILITY_COLUMNS, StreakFlag
 from streaks.verdict.evidence import EVIDENCE_COLUMNS
 from streaks.verdict.lines import Lines, collinear, neighbours_of
 
-__all__ = ["NUMBERS", "numbers_of", "rows_by_image"]
+__all__ = ["NUMBERS", "bare_column", "numbers_of", "rows_by_image"]
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def numbers_of(streaks: QTable) -> NDArray[np.float32]:
     values = np.full((n, len(NUMBERS)), np.nan)
     place = {name: i for i, name in enumerate(NUMBERS)}
     for name in (*_MEASURED, *_NAMED, *(spec.name for spec in EVIDENCE_COLUMNS)):
-        values[:, place[name]] = _bare(streaks, name)
+        values[:, place[name]] = bare_column(streaks, name)
     flags = np.asarray(streaks["flags"], dtype=np.int64)
     for flag in _FLAGS:
         values[:, place[f"flag_{str(flag.name).lower()}"]] = flags & int(flag) != 0
@@ -104,8 +104,21 @@ def rows_by_image(streaks: QTable) -> Iterator[NDArray[np.intp]]:
         yield np.flatnonzero(which == image)
 
 
-def _bare(table: QTable, name: str) -> Floats:
-    """Numbers without unit; NaN for a column that is not there."""
+def bare_column(table: QTable, name: str) -> Floats:
+    """A column's numbers without their unit.
+
+    Parameters
+    ----------
+    table
+        n rows.
+    name
+        Of the column.
+
+    Returns
+    -------
+    (n,) float64
+        NaN for a column that is not there.
+    """
     if name not in table.colnames:
         return np.full(len(table), np.nan)
     column: Any = table[name]
@@ -113,13 +126,13 @@ def _bare(table: QTable, name: str) -> Floats:
 
 
 def _made(streaks: QTable) -> dict[str, Floats]:
-    snr, fwhm = _bare(streaks, "snr"), _bare(streaks, "ev_fwhm_px")
-    asteroid, satellite = _bare(streaks, "p_asteroid"), _bare(streaks, "p_satellite")
+    snr, fwhm = bare_column(streaks, "snr"), bare_column(streaks, "ev_fwhm_px")
+    asteroid, satellite = bare_column(streaks, "p_asteroid"), bare_column(streaks, "p_satellite")
     tiny = _LEAST_PROBABILITY
     return {
-        "score_share": _bare(streaks, "score") / snr,
-        "length_fwhm": _bare(streaks, "length") / fwhm,
-        "width_fwhm": _bare(streaks, "width") / fwhm,
+        "score_share": bare_column(streaks, "score") / snr,
+        "length_fwhm": bare_column(streaks, "length") / fwhm,
+        "width_fwhm": bare_column(streaks, "width") / fwhm,
         "odds_asteroid": np.log((asteroid + tiny) / (1.0 - asteroid + tiny)),
         "asteroid_to_satellite": np.log((asteroid + tiny) / (satellite + tiny)),
     }
@@ -128,7 +141,7 @@ def _made(streaks: QTable) -> dict[str, Floats]:
 def _around(streaks: QTable) -> dict[str, Floats]:
     """What else was found in the same image."""
     n = len(streaks)
-    lines = Lines.from_ends(*(_bare(streaks, name) for name in ("x0", "y0", "x1", "y1")))
+    lines = Lines.from_ends(*(bare_column(streaks, name) for name in ("x0", "y0", "x1", "y1")))
     itself = np.eye(n, dtype=bool)
     found = neighbours_of(lines, lines, itself)
     on = collinear(lines, lines) & ~itself
@@ -136,7 +149,7 @@ def _around(streaks: QTable) -> dict[str, Floats]:
     near &= ~itself
 
     def largest(name: str) -> Floats:
-        there = np.nan_to_num(_bare(streaks, name))
+        there = np.nan_to_num(bare_column(streaks, name))
         return np.asarray(np.where(on, there, 0.0).max(axis=1, initial=0.0))
 
     return {
@@ -150,7 +163,7 @@ def _around(streaks: QTable) -> dict[str, Floats]:
         "others_collinear_satellite": largest("p_satellite"),
         "others_collinear_snr": largest("snr"),
         **{
-            f"near_by_{name}": near @ np.nan_to_num(_bare(streaks, f"p_{name}"))
+            f"near_by_{name}": near @ np.nan_to_num(bare_column(streaks, f"p_{name}"))
             for name in _SUMMED
             if name in CLASSES
         },
