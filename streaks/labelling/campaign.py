@@ -7,7 +7,6 @@ and as `done` after: where a kill falls between the two, the folder itself tells
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.disk import Limits, parse_json, read_bytes
-from streaks.errors import LedgerError, OutputError, ReadError
+from streaks.errors import OutputError, ReadError
 from streaks.labelling.columns import Columns, length_of, texts
+from streaks.labelling.ledgers import LedgerKind, held_ledger
 from streaks.labelling.things import Places, near_pairs, rows_of_images
 
 __all__ = ["SET_FILE", "Campaign", "Shown", "open_campaign", "set_at"]
@@ -268,6 +268,20 @@ def set_at(folder: Path) -> str:
     return found if isinstance(found, str) else ""
 
 
+_LEDGER = LedgerKind(
+    lock=_LOCK,
+    database=_DATABASE,
+    schema=_SCHEMA,
+    application=_APPLICATION,
+    version=_VERSION,
+    pragmas=("foreign_keys = ON", "synchronous = FULL"),
+    unwritable="cannot use {folder} for a campaign: {reason}; give a folder",
+    busy="another export is at work with the campaign {folder}; wait until it is done",
+    strange="{path} is no ledger of a campaign of this version; give another --campaign",
+    unusable="{path} cannot be used as a campaign's ledger ({reason}); give another --campaign",
+)
+
+
 @contextmanager
 def open_campaign(folder: str | os.PathLike[str]) -> Iterator[Campaign]:
     """A campaign's ledger, for one export at a time.
@@ -292,49 +306,13 @@ def open_campaign(folder: str | os.PathLike[str]) -> Iterator[Campaign]:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise OutputError(
-            f"cannot use {folder} for a campaign: {error.strerror or error}; give a folder"
-        ) from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise LedgerError(
-                f"another export is at work with the campaign {folder}; wait until it is done"
-            ) from None
-        database = _connected(folder / _DATABASE)
-        try:
-            campaign = Campaign(folder, database)
-            campaign.settle()
-            yield campaign
-        finally:
-            database.close()
-    finally:
-        os.close(lock)
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    try:
-        database = sqlite3.connect(path, timeout=20.0)
-        database.execute("PRAGMA foreign_keys = ON")
-        database.execute("PRAGMA synchronous = FULL")
-        application = int(database.execute("PRAGMA application_id").fetchone()[0])
-        version = int(database.execute("PRAGMA user_version").fetchone()[0])
-        empty = not database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        if not empty and (application, version) != (_APPLICATION, _VERSION):
-            raise LedgerError(
-                f"{path} is no ledger of a campaign of this version; give another --campaign"
-            )
-        database.executescript(_SCHEMA)
-        database.execute(f"PRAGMA application_id = {_APPLICATION}")
-        database.execute(f"PRAGMA user_version = {_VERSION}")
-    except sqlite3.Error as error:
-        raise LedgerError(
-            f"{path} cannot be used as a campaign's ledger ({error}); give another --campaign"
-        ) from None
-    return database
+        reason = error.strerror or error
+        raise OutputError(_LEDGER.unwritable.format(folder=folder, reason=reason)) from None
+    with held_ledger(folder, _LEDGER) as database:
+        campaign = Campaign(folder, database)
+        campaign.settle()
+        yield campaign
 
 
 def _plain(value: np.floating) -> float | None:

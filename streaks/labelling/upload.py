@@ -11,7 +11,6 @@ surplus subject is in no set, no volunteer sees it, and it is named at the end.
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import logging
 import os
@@ -30,11 +29,11 @@ from streaks.errors import (
     ConfigError,
     InputError,
     LedgerError,
-    OutputError,
     ReadError,
     TableError,
 )
 from streaks.labelling.campaign import SET_FILE
+from streaks.labelling.ledgers import LedgerKind, held_ledger
 from streaks.labelling.manifest import KEY_COLUMN, TRAINING_COLUMNS
 from streaks.labelling.subjects import MANIFEST
 from streaks.labelling.zooniverse import LostAnswerError, Quota, Zooniverse
@@ -304,48 +303,24 @@ class _Ledger:
             )
 
 
+_LEDGER = LedgerKind(
+    lock=_LOCK,
+    database=LEDGER,
+    schema=_SCHEMA,
+    application=_APPLICATION,
+    version=_VERSION,
+    pragmas=("journal_mode = WAL", "synchronous = FULL"),
+    unwritable="cannot keep a ledger in {folder}: {reason}; make it writable",
+    busy="another upload of {folder} is at work; wait until it is done",
+    strange="{path} is no ledger of an upload of this version; move it away",
+    unusable="{path} cannot be used ({reason}); move it away: what is uploaded is found again",
+)
+
+
 @contextmanager
 def _open_ledger(folder: Path) -> Iterator[_Ledger]:
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise OutputError(
-            f"cannot keep a ledger in {folder}: {error.strerror or error}; make it writable"
-        ) from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise LedgerError(
-                f"another upload of {folder} is at work; wait until it is done"
-            ) from None
-        database = _connected(folder / LEDGER)
-        try:
-            yield _Ledger(database)
-        finally:
-            database.close()
-    finally:
-        os.close(lock)
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    try:
-        database = sqlite3.connect(path, timeout=20.0)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        application = int(database.execute("PRAGMA application_id").fetchone()[0])
-        version = int(database.execute("PRAGMA user_version").fetchone()[0])
-        empty = not database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        if not empty and (application, version) != (_APPLICATION, _VERSION):
-            raise LedgerError(f"{path} is no ledger of an upload of this version; move it away")
-        database.executescript(_SCHEMA)
-        database.execute(f"PRAGMA application_id = {_APPLICATION}")
-        database.execute(f"PRAGMA user_version = {_VERSION}")
-    except sqlite3.Error as error:
-        raise LedgerError(
-            f"{path} cannot be used ({error}); move it away: what is uploaded is found again"
-        ) from None
-    return database
+    with held_ledger(folder, _LEDGER) as database:
+        yield _Ledger(database)
 
 
 def standing_of_upload(folder: str | os.PathLike[str]) -> Mapping[str, int]:

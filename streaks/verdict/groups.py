@@ -7,7 +7,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.geometry import segment_distances
-from streaks.verdict.lines import Lines
+from streaks.verdict.lines import Lines, offsets
 from streaks.verdict.numbers import bare_column, rows_by_image
 
 __all__ = ["find_groups"]
@@ -61,21 +61,17 @@ def _together(streaks: QTable) -> NDArray[np.bool_]:
     ghost, trail = (bare_column(streaks, name) > _MAY_BE for name in ("p_ghost", "p_satellite"))
     both_ghosts = ghost[:, None] & ghost[None, :]
     both_trails = trail[:, None] & trail[None, :]
+    on_one_line = _on_one_line(ends)
     one = (apart < _NEAR_PX) | (both_ghosts & (apart < _GHOST_PX))
     # Two trails that cross are two.
-    one &= ~(both_trails & ~_on_one_line(ends))
-    one |= both_trails & _on_one_line(ends)
+    one &= ~(both_trails & ~on_one_line)
+    one |= both_trails & on_one_line
     return one
 
 
 def _on_one_line(ends: Floats) -> NDArray[np.bool_]:
     lines = Lines.from_ends(*ends.T)
-    dx, dy = lines.x - lines.x[:, None], lines.y - lines.y[:, None]
+    offset, distance, turn = offsets(lines, lines)
     longer = np.maximum(lines.length, lines.length[:, None])
-    theta = np.radians(
-        np.where(lines.length > lines.length[:, None], lines.theta, lines.theta[:, None])
-    )
-    offset = np.abs(dy * np.cos(theta) - dx * np.sin(theta))
-    turn = np.abs((lines.theta - lines.theta[:, None] + 90.0) % 180.0 - 90.0)
-    allowed = _OFFSET_PX + _OFFSET_SHARE * np.hypot(dx, dy)
+    allowed = _OFFSET_PX + _OFFSET_SHARE * distance
     return (turn < _TURN_DEG) & (offset < allowed) & (longer >= _LEAST_PX)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streaks.geometry import Segment
 
-__all__ = ["Lines", "Neighbours", "collinear", "neighbours_of"]
+__all__ = ["Lines", "Neighbours", "collinear", "neighbours_of", "offsets"]
 
 Floats = NDArray[np.float64]
 
@@ -163,14 +163,35 @@ def collinear(lines: Lines, others: Lines) -> NDArray[np.bool_]:
     (n, m) bool
         True also for a line and itself.
     """
-    dx, dy = others.x - lines.x[:, None], others.y - lines.y[:, None]
-    longer = others.length > lines.length[:, None]
-    theta = np.radians(np.where(longer, others.theta, lines.theta[:, None]))
-    offset = np.abs(dy * np.cos(theta) - dx * np.sin(theta))
+    offset, distance, turn = offsets(lines, others)
     length = np.maximum(np.maximum(others.length, lines.length[:, None]), _LEAST_LENGTH_PX)
-    allowed = _OFFSET_PX + _OFFSET_PER_LENGTH * np.hypot(dx, dy) / length
-    turn = np.abs((others.theta - lines.theta[:, None] + 90.0) % 180.0 - 90.0)
+    allowed = _OFFSET_PX + _OFFSET_PER_LENGTH * distance / length
     result: NDArray[np.bool_] = (offset < np.minimum(allowed, _MOST_OFFSET_PX)) & (
         turn < _COLLINEAR_DEG
     )
     return result
+
+
+def offsets(lines: Lines, others: Lines) -> tuple[Floats, Floats, Floats]:
+    """How pairs of lines lie to each other.
+
+    Parameters
+    ----------
+    lines : n
+    others : m
+
+    Returns
+    -------
+    offset : (n, m)
+        Of the shorter one's midpoint from the longer one's line, px.
+    distance : (n, m)
+        Of the midpoints, px.
+    turn : (n, m)
+        Angle between them, 0 to 90 deg.
+    """
+    dx, dy = others.x - lines.x[:, None], others.y - lines.y[:, None]
+    longer = others.length > lines.length[:, None]
+    theta = np.radians(np.where(longer, others.theta, lines.theta[:, None]))
+    offset = np.abs(dy * np.cos(theta) - dx * np.sin(theta))
+    turn = np.abs((others.theta - lines.theta[:, None] + 90.0) % 180.0 - 90.0)
+    return offset, np.hypot(dx, dy), turn
