@@ -29,6 +29,7 @@ def build_app() -> typer.Typer:
         models,
         night,
         report,
+        sample,
         synth,
         training,
         verdict_training,
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("demo")(demo.demo)
+    app.command("sample")(sample.sample)
     app.command("detect")(detect.detect)
     app.command("night")(night.night)
     app.command("classify")(models.classify)
