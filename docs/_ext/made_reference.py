@@ -43,6 +43,9 @@ TABLES = (
      "streaks.streams", "WORD_COLUMNS"),
 )  # fmt: skip
 
+#: A line of stages.md, for pages that are newer than its list.
+FURTHER = "(further pages)"
+
 #: Rooms whose public names are in the API, with what they are for.
 ROOMS = (
     ("frame", "One image with all that is known of it"),
@@ -77,6 +80,7 @@ ROOMS = (
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx's door: the pages are written before the sources are read."""
     app.connect("builder-inited", lambda sphinx: write_pages(Path(sphinx.srcdir)))
+    app.connect("source-read", list_further_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -87,6 +91,17 @@ def write_pages(docs: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def list_further_pages(app: Any, name: str, source: list[str]) -> None:
+    """Put pages that no list of contents names in the place of `FURTHER`."""
+    if FURTHER in source[0]:
+        docs = Path(app.srcdir)
+        listed = set(re.findall(r"^(\w+)$", "\n".join(
+            (docs / f"{page}.md").read_text(encoding="utf-8") for page in ("index", "about", name)
+        ), re.MULTILINE))  # fmt: skip
+        found = {path.stem for path in docs.glob("*.md")} - {"index"} - listed
+        source[0] = source[0].replace(FURTHER, "\n".join(sorted(found)))
 
 
 def pages() -> Iterator[tuple[str, str]]:
