@@ -1,10 +1,10 @@
-"""Pictures of the classes for docs/gallery.md, and of one exposure for the first page.
+"""Pictures of the classes for docs/gallery.md, and of an exposure for the first page.
 
     python -m benchmarks.class_gallery [-o docs/images]
 
 Simulated cutouts of each class (`streaks.synth.make_subjects`), drawn as volunteers see them, and
-for *unresolved* points drawn with `streaks.synth.render_trail`. The exposure is the last one of the
-sample night with what is found in it. Fixed seeds: the same pictures each time.
+for *unresolved* points drawn with `streaks.synth.render_trail`. The exposure is the sample night's second,
+with what `streaks detect` finds in it. Fixed seeds: the same pictures each time.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from streaks import classify_cutouts, extract_cutouts, find_streaks, load_classifier, read_frame
+from streaks.cli import main as streaks
 from streaks.cutouts import Cutouts
 from streaks.geometry import Segment
-from streaks.plotting import encode_jpeg, examples_picture, frame_overview
+from streaks.plotting import examples_picture
 from streaks.synth import Psf, make_subjects, render_trail, write_sample
 from streaks.tables import CLASSES, SKIP
 
@@ -28,6 +28,7 @@ SEED = 41
 EACH = 4
 PANEL_PX = 144
 SIZE_PX = 128
+IMAGES = "*_scimrefdiffimg.fits.fz"
 
 
 def main() -> int:
@@ -35,7 +36,10 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
-    frame_picture(given.output / "one_file.jpg")
+    with tempfile.TemporaryDirectory() as folder:
+        write_sample(Path(folder) / "sky")
+        second = sorted((Path(folder) / "sky").glob(IMAGES))[1]
+        frame_picture(second, given.output / "one_file.jpg")
     for label in (*CLASSES, SKIP):
         cutouts, _ = make_subjects(EACH, seed=SEED, mix={label: 1.0})
         draw(given.output / f"class_{label}.png", cutouts)
@@ -43,15 +47,14 @@ def main() -> int:
     return 0
 
 
-def frame_picture(path: Path) -> None:
-    """The sample night's last exposure with its streaks."""
+def frame_picture(image: Path, path: Path) -> None:
+    """An exposure with what `streaks detect` finds and says of it."""
     with tempfile.TemporaryDirectory() as folder:
-        files = write_sample(Path(folder) / "sky")
-        frame = read_frame([f for f in files if "scimrefdiffimg" in f.name][-1])
-        found = find_streaks(frame)
-        named = classify_cutouts(load_classifier(), extract_cutouts(frame, found))
-    found["label"] = named["label"]
-    path.write_bytes(encode_jpeg(frame_overview(frame, found, max_px=760)))
+        plot = Path(folder) / "plot.png"
+        words = ["detect", str(image), "-o", str(plot.with_suffix(".csv")), "--plot", str(plot), "-q"]
+        if streaks(words):
+            raise SystemExit(f"{image} was not searched")
+        Image.open(plot).convert("RGB").save(path, quality=85)
 
 
 def draw(path: Path, cutouts: Cutouts) -> None:

@@ -32,15 +32,15 @@ from streaks.readers import read_frame, read_table
 from streaks.sky import to_icrs
 from streaks.synth import NightConfig, make_night
 
-SEED = 2
+SEED = 41
 SHAPE = (460, 512)
 CONFIG = NightConfig(
     asteroids=(4, 4),
     asteroid_snr=(12.0, 60.0),
     asteroid_length_px=(12.0, 60.0),
     satellites=1.0,
-    ghosts=8.0,
-    masked_stars=40.0,
+    ghosts=4.0,
+    masked_stars=30.0,
 )
 #: Side of a packet's stamp, px, as ZTF's.
 STAMP_PX = 63

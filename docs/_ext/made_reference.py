@@ -198,7 +198,7 @@ def default_of(parameter: Any) -> str:
     value = parameter.default
     if parameter.required:
         return "(needed)"
-    if value in (None, "", (), [], False) or callable(value) or "Sentinel" in repr(type(value)):
+    if value is None or value is False or value in ("", (), []) or callable(value) or "Sentinel" in repr(type(value)):
         return ""
     if "UNSET" in repr(value).upper():
         return ""
