@@ -3,8 +3,8 @@
     python -m benchmarks.class_gallery [-o docs/images]
 
 Simulated cutouts of each class (`streaks.synth.make_subjects`), drawn as volunteers see them, and
-for *unresolved* points drawn with `streaks.synth.render_trail`. The exposure is the sample night's second,
-with what `streaks detect` finds in it. Fixed seeds: the same pictures each time.
+for *unresolved* points drawn with `streaks.synth.render_trail`. The exposure is the sample night's
+second, with what `streaks detect` finds in it. Fixed seeds: the same pictures each time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,15 @@ def frame_picture(image: Path, path: Path) -> None:
     """An exposure with what `streaks detect` finds and says of it."""
     with tempfile.TemporaryDirectory() as folder:
         plot = Path(folder) / "plot.png"
-        words = ["detect", str(image), "-o", str(plot.with_suffix(".csv")), "--plot", str(plot), "-q"]
+        words = [
+            "detect",
+            str(image),
+            "-o",
+            str(plot.with_suffix(".csv")),
+            "--plot",
+            str(plot),
+            "-q",
+        ]
         if streaks(words):
             raise SystemExit(f"{image} was not searched")
         Image.open(plot).convert("RGB").save(path, quality=85)

@@ -86,9 +86,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, default=Path("streaks/synth/sample_night"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sky = make_night(
-            Path(folder) / "sky", frames=3, seed=SEED, shape=SHAPE, config=CONFIG
-        )
+        sky = make_night(Path(folder) / "sky", frames=3, seed=SEED, shape=SHAPE, config=CONFIG)
         for path in sorted(sky.glob("*img.fits")):
             compress(path)
         write_alerts(sky)

@@ -12,7 +12,7 @@ import streaks
 
 project = "Streaks"
 author = "The Streaks developers"
-copyright = "2026, The Streaks developers"  # noqa: A001
+copyright = "2026, The Streaks developers"
 release = version = streaks.__version__
 
 extensions = [

@@ -165,11 +165,14 @@ def leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 def command_text(name: str, command: Any) -> str:
     """A command's part of the page."""
     rows = [option_row(one) for one in command.params if not getattr(one, "hidden", False)]
-    usage = [name, "[OPTIONS]", *(argument_word(one) for one in command.params if not is_option(one))]
+    usage = [
+        name,
+        "[OPTIONS]",
+        *(argument_word(one) for one in command.params if not is_option(one)),
+    ]
     help_text = plain(command.help or "")
-    return (
-        f"## {name}\n\n```text\n{' '.join(usage)}\n```\n\n{help_text}\n\n"
-        + table(("option", "default", "meaning"), rows)
+    return f"## {name}\n\n```text\n{' '.join(usage)}\n```\n\n{help_text}\n\n" + table(
+        ("option", "default", "meaning"), rows
     )
 
 
@@ -198,7 +201,13 @@ def default_of(parameter: Any) -> str:
     value = parameter.default
     if parameter.required:
         return "(needed)"
-    if value is None or value is False or value in ("", (), []) or callable(value) or "Sentinel" in repr(type(value)):
+    if (
+        value is None
+        or value is False
+        or value in ("", (), [])
+        or callable(value)
+        or "Sentinel" in repr(type(value))
+    ):
         return ""
     if "UNSET" in repr(value).upper():
         return ""

@@ -11,9 +11,9 @@ __all__ = ["sample"]
 
 
 def sample(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="New or empty folder.")
-    ] = Path("sample-night"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder.")] = Path(
+        "sample-night"
+    ),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Write a small simulated night to try everything on: the tutorials' examples use it.
