@@ -88,7 +88,7 @@ def query(
     store: Store,
     where: Annotated[
         str,
-        typer.Argument(metavar="[CONDITION]", help="\"p_real > 0.5 and mag < 20\"."),
+        typer.Argument(metavar="[CONDITION]", help='"p_real > 0.5 and mag < 20".'),
     ] = "",
     at: Annotated[
         tuple[float, float, float] | None,
@@ -120,7 +120,8 @@ def query(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o",
+            "--output",
+            "-o",
             help="Table (.parquet .csv .ecsv .vot .fits ...), or NAME.hats: a HATS catalogue.",
         ),
     ] = None,
@@ -250,14 +251,14 @@ def _of_campaign(folder: Path | None) -> frozenset[tuple[str, str]] | None:
         return None
     # Opening makes what is not there: a folder that is no campaign stays as it is.
     if not (folder / "campaign.sqlite").is_file():
-        raise ReadError(f"{folder} is no campaign's folder; give that of `labels export --campaign`")
+        raise ReadError(
+            f"{folder} is no campaign's folder; give that of `labels export --campaign`"
+        )
     with open_campaign(folder) as campaign:
         return campaign.streaks()
 
 
-def _give(
-    rows: QTable, output: Path | None, is_quiet: bool, shown: Sequence[str] = _SHOWN
-) -> None:
+def _give(rows: QTable, output: Path | None, is_quiet: bool, shown: Sequence[str] = _SHOWN) -> None:
     from streaks.reporting import write_table
     from streaks.store import write_hats
 

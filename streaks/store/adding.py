@@ -253,7 +253,7 @@ def _night_names(night: Night, frames: QTable, name: str) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    return _UNSAFE.sub("-", text).lstrip("._+-")[:100] or "unknown"
+    return _UNSAFE.sub("-", text).strip("._+-")[:100] or "unknown"
 
 
 def _dates(frames: QTable) -> list[str]:
@@ -348,7 +348,7 @@ def _column(table: QTable, spec: ColumnSpec) -> Any:
     if spec.name not in table.colnames:
         unknown = {str: "", float: np.nan, bool: False}.get(spec.dtype, 0)
         # As an array of one first: asked for text of no length, `full` cuts it to a letter.
-        values = np.repeat(np.array([_NONE.get(spec.name, unknown)], spec.dtype), len(table))
+        values: Any = np.repeat(np.array([_NONE.get(spec.name, unknown)], spec.dtype), len(table))
     else:
         values = _in_unit(table[spec.name], unit, spec.name)
         try:
@@ -378,9 +378,7 @@ def _texts(table: QTable, name: str) -> NDArray[np.str_]:
     return np.asarray(table[name]).astype(str)
 
 
-def _write(
-    store: StoreFolder, name: str, part: _Part, sources: tuple[str, ...]
-) -> Manifest:
+def _write(store: StoreFolder, name: str, part: _Part, sources: tuple[str, ...]) -> Manifest:
     """A night's files, under names that none has yet; they do not count before the manifest."""
     mark = secrets.token_hex(6)
     streaks = table_to_arrow(part.streaks)

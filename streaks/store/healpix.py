@@ -11,6 +11,7 @@ Gorski et al. 2005, ApJ 622, 759 (the pixels); Calabretta & Roukema 2007, MNRAS 
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -146,7 +147,7 @@ def cone_ranges(ra_deg: float, dec_deg: float, radius_deg: float) -> list[tuple[
 
 def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Few ranges: those that touch become one, and then those with the smallest gaps."""
-    gaps = sorted((b[0] - a[1] for a, b in zip(ranges, ranges[1:], strict=False)), reverse=True)
+    gaps = sorted((b[0] - a[1] for a, b in itertools.pairwise(ranges)), reverse=True)
     least = max(gaps[_MOST_RANGES - 2], 0) if len(gaps) >= _MOST_RANGES else 0
     found: list[tuple[int, int]] = []
     for first, end in ranges:
@@ -165,7 +166,9 @@ def _reach_deg(order: int) -> float:
     n_side = 1 << order
     z, phi = 2.0 / 3.0, math.pi / (4 * n_side)
     top = 1.0 - (1.0 - 1.0 / n_side) ** 2 / 3.0
-    centre = np.array([math.sqrt(1 - z * z) * math.cos(phi), math.sqrt(1 - z * z) * math.sin(phi), z])
+    centre = np.array(
+        [math.sqrt(1 - z * z) * math.cos(phi), math.sqrt(1 - z * z) * math.sin(phi), z]
+    )
     corner = np.array([math.sqrt(max(1 - top * top, 0.0)), 0.0, top])
     return math.degrees(2.0 * math.asin(min(float(np.linalg.norm(centre - corner)) / 2.0, 1.0)))
 

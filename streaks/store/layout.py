@@ -29,7 +29,15 @@ from streaks.disk import Limits, parse_json, read_bytes, written_whole
 from streaks.errors import OutputError, ReadError
 from streaks.store.healpix import pixel_range
 
-__all__ = ["STORE_VERSION", "Manifest", "NewerStoreError", "StoreFile", "StoreFolder", "held_store", "is_store"]
+__all__ = [
+    "STORE_VERSION",
+    "Manifest",
+    "NewerStoreError",
+    "StoreFile",
+    "StoreFolder",
+    "held_store",
+    "is_store",
+]
 
 #: Grows when files of a store change their meaning; what is newer is refused.
 STORE_VERSION = 1

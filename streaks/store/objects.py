@@ -1,7 +1,7 @@
-"""Where an object without an orbit may be on other nights: its motion drawn on along a great circle.
+"""Where an object without an orbit may be on other nights: its motion drawn on.
 
 Two nights' tracklets of one body are told to be one by an orbit, which is no business of a store.
-What is given here are candidates: streaks near the way, of its rate and direction.
+What is given here are candidates: streaks near a great circle drawn on, of its rate and direction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Places of a chip that show a streak on many nights: flaws of the detector, ghosts, hot columns."""
+"""Places of a chip that show a streak on many nights: flaws, ghosts, hot columns."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def repeats_of_chips(
     names = ["" if not chip else f"{site} {chip}" for site, chip in
              zip(rows["observatory"].tolist(), rows["chip"].tolist(), strict=True)]  # fmt: skip
     groups = repeat_groups(rows, names, config, occasions=rows["night"])
-    found = [_place(rows, np.flatnonzero(groups == k)) for k in range(int(groups.max(initial=-1)) + 1)]
+    found = [
+        _place(rows, np.flatnonzero(groups == k)) for k in range(int(groups.max(initial=-1)) + 1)
+    ]
     found.sort(key=lambda one: (-one["n_nights"], -one["n_streaks"], one["chip"], one["x"]))
     columns = {spec.name: [one[spec.name] for one in found] for spec in PLACE_COLUMNS}
     return build_table(PLACE_COLUMNS, columns), answer
@@ -95,7 +97,5 @@ def _place(rows: QTable, of: NDArray[np.intp]) -> dict[str, Any]:
         "first_night": nights[0],
         "last_night": nights[-1],
         "label": str(labels[np.argmax(counts)]),
-        "p_real": float(np.nanmax(p_real))
-        if np.isfinite(p_real).any()
-        else float("nan"),
+        "p_real": float(np.nanmax(p_real)) if np.isfinite(p_real).any() else float("nan"),
     }

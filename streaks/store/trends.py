@@ -99,9 +99,7 @@ def _streaks(folder: StoreFolder, manifest: Manifest) -> Answer:
     return answer
 
 
-def _row(
-    manifest: Manifest, frames: QTable, streaks: QTable, min_p_real: float
-) -> dict[str, Any]:
+def _row(manifest: Manifest, frames: QTable, streaks: QTable, min_p_real: float) -> dict[str, Any]:
     done = np.asarray(frames["state"]).astype(str) == "done"
     sites = sorted(set(np.asarray(frames["observatory"]).astype(str).tolist()) - {""})
     labels = np.asarray(streaks["label"]).astype(str)

@@ -4,4 +4,11 @@ from streaks.tracklets.linking import Links, link_streaks
 from streaks.tracklets.repeats import chip_name, find_repeats, repeat_groups
 from streaks.tracklets.sightings import TRACKLET_COLUMNS
 
-__all__ = ["TRACKLET_COLUMNS", "Links", "chip_name", "find_repeats", "link_streaks", "repeat_groups"]
+__all__ = [
+    "TRACKLET_COLUMNS",
+    "Links",
+    "chip_name",
+    "find_repeats",
+    "link_streaks",
+    "repeat_groups",
+]
