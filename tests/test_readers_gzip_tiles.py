@@ -62,6 +62,16 @@ def test_values_are_those_of_astropy(tmp_path: Path, kind: str, coding: str, row
         np.testing.assert_array_equal(found, hdus[1].data)
 
 
+@pytest.mark.parametrize("most", [255, 65535, 65536])
+def test_masks_of_few_planes_take_half_the_room(tmp_path: Path, most: int) -> None:
+    data = np.zeros(SHAPE, "i4")
+    data[5, 6], data[60, 7] = most, 3
+    found = read_fast(written(tmp_path, data))
+    assert found is not None
+    assert found.dtype == (np.uint16 if most < 65536 else np.int32)
+    np.testing.assert_array_equal(found, data)
+
+
 def test_what_is_read_goes_this_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, values("i4"))
     monkeypatch.setattr(fits.CompImageHDU, "data", property(lambda self: pytest.fail("slow way")))

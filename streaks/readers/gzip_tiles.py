@@ -59,7 +59,8 @@ def read_gzip_tiles(
     Returns
     -------
     (ny, nx) or None
-        In the file's own kind, native order. None where the image is of another kind or damaged:
+        In the file's own kind, native order; sorted 32-bit integers from 0 to 65535 as 16 bits.
+        None where the image is of another kind or damaged:
         astropy reads it, or says why not.
     """
     file.seek(header_at)
@@ -127,35 +128,55 @@ def _layout(header: fits.Header) -> _Layout | None:
 def _unpacked(
     heap: memoryview, starts: NDArray[np.int64], lengths: NDArray[np.int64], layout: _Layout
 ) -> NDArray[Any] | None:
+    kind = layout.kind.newbyteorder("=")
+    places = list(zip(starts.tolist(), lengths.tolist(), strict=True))
+    if layout.is_sorted and kind == np.int32:
+        # Masks have few planes: half of their bytes are 0, and need no room.
+        small = np.empty(layout.shape, np.uint16)
+        if _filled(small, 4, heap, places, layout):
+            return small
+    image = np.empty(layout.shape, kind)
+    return image if _filled(image, kind.itemsize, heap, places, layout) else None
+
+
+def _filled(
+    image: NDArray[Any],
+    size: int,
+    heap: memoryview,
+    places: list[tuple[int, int]],
+    layout: _Layout,
+) -> bool:
+    """Whether all tiles are sound, and their values of `size` bytes fit into the image's kind."""
     import cramjam
 
-    (ny, nx), size = layout.shape, layout.kind.itemsize
-    image = np.empty((ny, nx), layout.kind.newbyteorder("="))
-    bare = image.reshape(-1).view(f"u{size}")
-    step = nx * layout.rows_per_tile
+    bare = image.reshape(-1).view(f"u{image.itemsize}")
+    step = layout.shape[1] * layout.rows_per_tile
     # One byte more than a tile has: what unpacks to more is noticed, and goes no further.
     raw = np.empty(step * size + 1, np.uint8)
-    places = zip(starts.tolist(), lengths.tolist(), strict=True)
     for k, (start, length) in enumerate(places):
         out = bare[k * step : (k + 1) * step]
         try:
             n_bytes = cramjam.gzip.decompress_into(heap[start : start + length], raw)
         except (cramjam.DecompressionError, ValueError):
-            return None
+            return False
         if n_bytes != len(out) * size:
-            return None
-        if layout.is_sorted:
-            _join(raw[:n_bytes].reshape(size, -1), out)
-        else:
+            return False
+        if not layout.is_sorted:
             out[:] = raw[:n_bytes].view(f">u{size}")
-    return image
+        elif not _joined(raw[:n_bytes].reshape(size, -1), out):
+            return False
+    return True
 
 
-def _join(by_weight: NDArray[np.uint8], out: NDArray[Any]) -> None:
-    """Values of their bytes, the heaviest first; of most masks all but the lightest are 0."""
+def _joined(by_weight: NDArray[np.uint8], out: NDArray[Any]) -> bool:
+    """Values of their bytes, the heaviest first, if they fit; of most all but the last are 0."""
     out[:] = by_weight[-1]
     nothing = bytes(len(out))
     for k, part in enumerate(by_weight[:-1]):
         # Texts are compared in no time at all, which `any` is not.
         if part.tobytes() != nothing:
-            out |= part.astype(out.dtype) << out.dtype.type(8 * (len(by_weight) - 1 - k))
+            weight = len(by_weight) - 1 - k
+            if weight >= out.itemsize:
+                return False
+            out |= part.astype(out.dtype) << out.dtype.type(8 * weight)
+    return True
