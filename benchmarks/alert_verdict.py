@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,8 +28,9 @@ __all__ = ["main"]
 
 #: What a stamp and its class tell; flags are not known there, nor what else is in the image.
 OF_A_STAMP = (
-    "snr", "length", "width", "length_err", "p_", "rb", "length_fwhm", "width_fwhm", "odds_asteroid",
-    "asteroid_to_satellite", "ev_fwhm_px", "ev_trail_", "ev_beside_", "ev_science_", "ev_reference_",
+    "snr", "length", "width", "length_err", "p_", "rb", "length_fwhm", "width_fwhm",
+    "odds_asteroid", "asteroid_to_satellite", "ev_fwhm_px", "ev_trail_", "ev_beside_",
+    "ev_science_", "ev_reference_",
 )  # fmt: skip
 OF_OTHER_STAMPS = ("ev_science_", "ev_reference_")
 BINS = (0.0, 0.01, 0.1, 0.5, 0.9, 1.0001)
@@ -97,7 +99,7 @@ def weigh(what: str, numbers: NDArray[np.float32], is_asteroid: NDArray[np.bool_
     p_real = probabilities(ratio, fitted_share(ratio))
     print(f"\n{what}: median log ratio of asteroids {np.median(ratio[is_asteroid]):.2f}, "
           f"99 % of the others below {np.quantile(ratio[~is_asteroid], 0.99):.2f}")  # fmt: skip
-    for low, high in zip(BINS, BINS[1:], strict=False):
+    for low, high in itertools.pairwise(BINS):
         there = (p_real >= low) & (p_real < high)
         print(f"  p_real {low:g} to {min(high, 1):g}: {int(there.sum())} streaks, "
               f"{p_real[there].sum():.2f} asteroids expected, "

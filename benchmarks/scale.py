@@ -2,12 +2,12 @@
 
     python -m benchmarks.scale [--repeats 5] [--sky FOLDER] [--docs docs/scale.md] [-o out.json]
 
-Frames are made with `streaks.synth` at one density of stars and clutter: ZTF quadrants of 3072 x 3080
-px as that survey's files (difference, mask, science, reference), and differences of 4072 x 4000 px in
-Rubin's form (image, mask with MP_* planes, variance; TAI; nJy). One process on one thread searches
-them in turn, ZTF's and Rubin's one after the other, from files to classes and evidence, so that a busy
-machine slows both alike; what is told of each is the least of its rounds (other programs lengthen
-CPU time, and none shortens it), in the mean over its frames. Memory, bytes in and out are
+Frames are made with `streaks.synth` at one density of stars and clutter: ZTF quadrants of 3072 x
+3080 px as that survey's files (difference, mask, science, reference), and differences of 4072 x 4000
+px in Rubin's form (image, mask with MP_* planes, variance; TAI; nJy). One process on one thread
+searches them in turn, ZTF's and Rubin's one after the other, from files to classes and evidence, so
+that a busy machine slows both alike; what is told of each is the least of its rounds (other programs
+lengthen CPU time, and none shortens it), in the mean over its frames. Memory, bytes in and out are
 those of the same run. The plan of a night is computed from these figures, and from
 `python -m benchmarks.alerts`, which it runs.
 """
@@ -285,10 +285,10 @@ def _plan(rubin: dict[str, Any], alert: dict[str, float] | None) -> list[str]:
         f"| memory at {within:,.0f} processes of one thread | "
         f"{within * rubin['peak_mb'] / 1024:,.0f} GB ({rubin['peak_mb'] / 1024:.1f} GB each) |",
         f"| read | {DETECTORS * rubin['bytes_in'] / 1e12:.1f} TB, "
-        f"{DETECTORS * rubin['bytes_in'] / 1e9 / (NIGHT_H * 3600):.2f} GB a second over the night |",
+        f"{DETECTORS * rubin['bytes_in'] / 1e9 / (NIGHT_H * 3600):.2f} GB a second |",
         f"| kept | {DETECTORS * rubin['bytes_out'] / 1e9:,.0f} GB in "
         f"{3 * DETECTORS:,} files (table, cutouts, picture of each) |",
-        f"| streaks at this density of clutter | {DETECTORS * rubin['streaks'] / 1e6:.1f} million |",
+        f"| streaks, at this clutter | {DETECTORS * rubin['streaks'] / 1e6:.1f} million |",
     ]
     if alert is not None:
         alerts_h = ALERTS * alert["ms"] / 3.6e6

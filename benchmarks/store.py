@@ -2,9 +2,9 @@
 
     python -m benchmarks.store [--nights 20] [--streaks 100000] [--docs docs/store.md]
 
-Nights are made from nothing: streaks all over three quarters of the sky, in a night's folder without
-pictures. Prints, and writes into the page's marked block, CPU seconds of an add and of questions,
-with all files in the system's cache, and bytes a streak.
+Nights are made from nothing: streaks all over three quarters of the sky, in a night's folder
+without pictures. Prints, and writes into the page's marked block, CPU seconds of an add and of
+questions, with all files in the system's cache, and bytes a streak.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def made_night(folder: Path, number: int, n: int, rng: np.random.Generator) -> P
     }  # fmt: skip
     write_table(build_table(specs, values), night.streaks)
     frames = QTable({
-        "image": images, "state": np.full(_FRAMES, "done"), "fwhm_px": np.full(_FRAMES, 2.2) * u.pix,
+        "image": images, "state": np.full(_FRAMES, "done"),
+        "fwhm_px": np.full(_FRAMES, 2.2) * u.pix,
         "time": np.full(_FRAMES, "2024-03-01T04:00:00"), "observatory": np.full(_FRAMES, "I41"),
         "ccd": (np.arange(_FRAMES) % 16 + 1).astype(str), "nx": np.full(_FRAMES, 3072.0) * u.pix,
         "quadrant": (np.arange(_FRAMES) // 16 % 4 + 1).astype(str),

@@ -634,6 +634,37 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, text: str) -> None:
     assert "2024-03-01_I41.json" in answer.damaged[0]
 
 
+def test_a_manifest_with_an_unknown_kind_of_column_is_damaged(tmp_path: Path) -> None:
+    store = years(tmp_path, 1)
+    path = store / "nights" / "2024-03-01_I41.json"
+    told = json.loads(path.read_text())
+    told["columns"]["mag"] = "list<item: double>"
+    path.write_text(json.dumps(told))
+    assert "a column of 'list<item: double>'" in ask(store, Question()).damaged[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("order", 40), ("pixel", 99), ("pixel", -4), ("rows", -1), ("size", "many")],
+)
+def test_a_manifest_with_absurd_numbers_is_damaged(tmp_path: Path, name: str, value: Any) -> None:
+    store = years(tmp_path, 1)
+    path = store / "nights" / "2024-03-01_I41.json"
+    told = json.loads(path.read_text())
+    told["streaks"][0][name] = value
+    path.write_text(json.dumps(told))
+    assert "is damaged" in ask(store, Question(cone=Cone(1, 2, 3))).damaged[0]
+
+
+def test_a_night_whose_frames_are_lost_is_replaced_by_its_own_folder_alone(tmp_path: Path) -> None:
+    store = years(tmp_path, 1)
+    _file(store, "2024-03-01_I41", "frames").unlink()
+    with pytest.raises(ReadError, match="is missing"):
+        add_night(store, night_of(tmp_path / "part", n_frames=1))
+    add_night(store, tmp_path / "n0")
+    assert len(content(store)) == 12
+
+
 def test_a_manifest_names_no_file_outside(tmp_path: Path) -> None:
     store = years(tmp_path, 1)
     path = store / "nights" / "2024-03-01_I41.json"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from streaks.arrow import arrow_to_table, table_to_arrow
 from streaks.disk import written_whole
-from streaks.errors import CatalogueError, ReadError, TableError
+from streaks.errors import AccessError, CatalogueError, ReadError, TableError
 from streaks.known.observatories import find_observatory
 from streaks.matching import NO_DISTANCE, NO_NAME
 from streaks.night_folder import Night, read_night
@@ -132,7 +132,7 @@ def add_night(
     except TableError as error:
         raise TableError(f"{folder}: {error}") from None
     with held_store(store) as held:
-        return [_add(held, key, part, night.folder.root) for key, part in parts.items()]
+        return [_add(held, key, part, night.folder.root.absolute()) for key, part in parts.items()]
 
 
 def _add(store: StoreFolder, name: str, part: _Part, source: Path) -> Added:
@@ -143,11 +143,11 @@ def _add(store: StoreFolder, name: str, part: _Part, source: Path) -> Added:
         try:
             before = store.manifest(name)
             old = _stored_part(store, before)
-        except NewerStoreError:
+        except (NewerStoreError, AccessError):
             raise
         except ReadError:
             # Damaged: it is replaced by what is added, or the error stays to be told.
-            if not _holds_all(store, before, part):
+            if not _holds_all(store, before, part, str(source)):
                 raise
         else:
             n_before = len(old.frames)
@@ -160,14 +160,14 @@ def _add(store: StoreFolder, name: str, part: _Part, source: Path) -> Added:
     return Added(name, manifest.n_streaks, len(part.frames), n_before)
 
 
-def _holds_all(store: StoreFolder, manifest: Manifest | None, part: _Part) -> bool:
-    """Whether frames that are added are all that a damaged night had, as far as it can be told."""
-    if manifest is None:
+def _holds_all(store: StoreFolder, before: Manifest | None, part: _Part, source: str) -> bool:
+    """Whether what is added is all that a damaged night had, as far as it can be told."""
+    if before is None:
         return True
     try:
-        frames = arrow_to_table(read_file(store, manifest.frames))
+        frames = arrow_to_table(read_file(store, before.frames))
     except ReadError:
-        return True
+        return set(before.sources) <= {source}
     return set(_texts(frames, "image")) <= set(_texts(part.frames, "image"))
 
 
@@ -253,7 +253,8 @@ def _night_names(night: Night, frames: QTable, name: str) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    return _UNSAFE.sub("-", text).strip("._+-")[:100] or "unknown"
+    # Two dots are a span in a question.
+    return re.sub(r"\.{2,}", ".", _UNSAFE.sub("-", text)).strip("._+-")[:100] or "unknown"
 
 
 def _dates(frames: QTable) -> list[str]:

@@ -27,7 +27,7 @@ from typing import Any
 
 from streaks.disk import Limits, parse_json, read_bytes, written_whole
 from streaks.errors import OutputError, ReadError
-from streaks.store.healpix import pixel_range
+from streaks.store.healpix import DEEPEST, pixel_range
 
 __all__ = [
     "STORE_VERSION",
@@ -44,6 +44,11 @@ STORE_VERSION = 1
 #: A night of ten million streaks has a manifest of less.
 _LIMITS = Limits(max_bytes=1 << 26)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,120}")
+#: Kinds of columns, as Arrow names them, that tables have.
+_KINDS = frozenset(
+    ("string", "bool", "float", "double", "halffloat",
+     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+)  # fmt: skip
 #: What a store itself calls its files: nothing else is ever swept away.
 _OURS = re.compile(r"\.?(\d{1,2}-\d+-|none-)?[0-9a-f]{12}(-[a-z0-9_]{8})?\.parquet")
 
@@ -251,7 +256,7 @@ class StoreFolder:
                 streaks=tuple(_file_of(one) for one in told["streaks"]),
                 frames=_file_of(told["frames"]),
                 tracklets=_file_of(told["tracklets"]),
-                columns={str(name): str(kind) for name, kind in told["columns"].items()},
+                columns={str(name): _kind(kind) for name, kind in told["columns"].items()},
                 sources=tuple(map(str, told["sources"])),
                 added=str(told["added"]),
                 made_by=tuple(map(str, told["made_by"])),
@@ -416,4 +421,13 @@ def _file_of(told: Mapping[str, Any]) -> StoreFile:
     )
     if file.path.startswith("/") or ".." in Path(file.path).parts:
         raise ValueError(f"a path out of the store: {file.path}")
+    is_pixel = 0 <= file.order <= DEEPEST and 0 <= file.pixel < 12 * 4**file.order
+    if min(file.size, file.rows) < 0 or not (is_pixel or (file.order, file.pixel) == (-1, -1)):
+        raise ValueError(f"sizes or a pixel that there are not: {file.path}")
     return file
+
+
+def _kind(told: Any) -> str:
+    if told not in _KINDS:
+        raise ValueError(f"a column of {told!r}")
+    return str(told)
