@@ -2,10 +2,10 @@
 
     python -m benchmarks.alert_verdict [--sky FOLDER]
 
-Simulated frames (those of `benchmarks.scale`) are searched, and their streaks weighed three times: with
-all evidence, with what a difference, a science and a reference stamp tell, and with the difference
-stamp alone. Prints how many asteroids are expected by p_real and how many there are. No alert's
-p_real is made: the second and third are not calibrated (docs/alerts.md).
+Simulated frames (those of `benchmarks.scale`) are searched, and their streaks weighed three times:
+with all evidence, with what a difference, a science and a reference stamp tell, and with the
+difference stamp alone. Prints how many asteroids are expected by p_real and how many there are. No
+alert's p_real is made: the second and third are not calibrated (docs/alerts.md).
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
     python -m benchmarks.scale [--repeats 5] [--sky FOLDER] [--docs docs/scale.md] [-o out.json]
 
-Frames are made with `streaks.synth` at one density of stars and clutter: ZTF quadrants of 3072 x
-3080 px as that survey's files (difference, mask, science, reference), and differences of 4072 x 4000
-px in Rubin's form (image, mask with MP_* planes, variance; TAI; nJy). One process on one thread
-searches them in turn, ZTF's and Rubin's one after the other, from files to classes and evidence, so
-that a busy machine slows both alike; what is told of each is the least of its rounds (other programs
-lengthen CPU time, and none shortens it), in the mean over its frames. Memory, bytes in and out are
-those of the same run. The plan of a night is computed from these figures, and from
+Frames are made with `streaks.synth` at one density of stars and clutter: ZTF quadrants as that
+survey's files (difference, mask, science, reference), and differences of 4072 x 4000 px in Rubin's
+form (image, mask with MP_* planes, variance; TAI; nJy). One process on one thread
+searches them in turn, ZTF's and Rubin's one after the other, from files to classes and evidence,
+so that a busy machine slows both alike; what is told of each is the least of its rounds (other
+programs lengthen CPU time, and none shortens it), in the mean over its frames. Memory, bytes in and
+out are those of the same run. The plan of a night is computed from these figures, and from
 `python -m benchmarks.alerts`, which it runs.
 """
 
