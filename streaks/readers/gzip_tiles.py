@@ -156,7 +156,7 @@ def _filled(
     for k, (start, length) in enumerate(places):
         out = bare[k * step : (k + 1) * step]
         try:
-            n_bytes = cramjam.gzip.decompress_into(heap[start : start + length], raw)
+            n_bytes = cramjam.gzip.decompress_into(heap[start : start + length], raw.data)
         except (cramjam.DecompressionError, ValueError):
             return False
         if n_bytes != len(out) * size:
