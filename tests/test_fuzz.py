@@ -8,6 +8,9 @@ import pytest
 
 from tests.fuzzing import MEMORY_MB, READERS, read_all
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 #: Inputs of a reader: in `make test` a second or two each, in `make test-slow` all.
 SHORT, LONG = 40, 5000
 

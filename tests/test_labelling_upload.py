@@ -30,6 +30,9 @@ from streaks.labelling.zooniverse import Patience, connect, read_credentials
 from streaks.plotting import subject_pictures
 from tests.panoptes_standin import PASSWORD, PROJECT, USERNAME, Standin, running_standin
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 QUICK = Patience(tries=12, pause_s=0.01, settle_s=0.05)
 pytest.importorskip("panoptes_client", reason="needs the extra zooniverse")
 

@@ -17,6 +17,9 @@ from streaks.models.gain import measure_gain
 from tests.campaigns import simulated_rows, write_export
 from tests.toy_cutouts import dipole, labelled_set, noise, trail
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 _made = pytest.importorskip("benchmarks.labels", reason="benchmarks are not beside")
 NAMES = _made.NAMES
 simulate = _made.simulate

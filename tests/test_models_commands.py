@@ -77,6 +77,41 @@ def test_classify_with_nothing_readable_writes_nothing(model, tmp_path, capsys):
     assert not out.exists()
 
 
+def test_pictures_are_told_the_fwhm_of_their_psf(pictures, tmp_path, capsys):
+    folder = pictures[0]
+    assert _run("classify", folder, "-o", tmp_path / "as_they_are.csv", "-m", "forest") == 0
+    assert "do not: taken as they are, as with 2.5 px; give --psf-fwhm" in capsys.readouterr().out
+    tables = {}
+    for fwhm in ("2.5", "7"):
+        out = tmp_path / f"{fwhm}.csv"
+        words = ("-m", "forest", "--psf-fwhm", fwhm)
+        assert _run("classify", folder, "-o", out, *words) == 0
+        assert f"do not: given {float(fwhm):g} px" in capsys.readouterr().out
+        tables[fwhm] = Table.read(out)
+    as_they_are = Table.read(tmp_path / "as_they_are.csv")
+    # Within what the training knows nothing is resampled.
+    np.testing.assert_allclose(tables["2.5"]["p_ghost"], as_they_are["p_ghost"])
+    assert not np.allclose(tables["7"]["p_ghost"], as_they_are["p_ghost"])
+    assert _run("classify", folder, "-o", tmp_path / "x.csv", "--psf-fwhm", "0.1") == 2
+
+
+def test_a_mix_is_estimated_from_what_the_classifier_is_shown(monkeypatch):
+    import streaks.cli.models as commands
+    from streaks.cutouts import Cutouts
+
+    seen = []
+
+    class Watching:
+        def predict_proba(self, cutouts):
+            seen.append(cutouts.fwhm_px)
+            return np.full((len(cutouts), 8), 1 / 8)
+
+    noise = np.random.default_rng(1).normal(size=(2, 64, 64)).astype(np.float32)
+    wide = Cutouts(noise, np.zeros(noise.shape, bool), ("a", "b"), fwhm_px=np.array([7.0, 7.0]))
+    commands._estimated_mix(Watching(), [wide], True)
+    np.testing.assert_allclose(seen[0], 2.5)
+
+
 def test_classify_with_an_unknown_model_says_which_there_are(pictures, tmp_path, capsys):
     assert _run("classify", pictures[0], "-o", tmp_path / "out.csv", "-m", "oracle") == 2
     assert "no model 'oracle'" in capsys.readouterr().err

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import sys
 
 import numpy as np
 import pytest
 
 from streaks.classification import OUTPUTS
+from streaks.cli.learning import network_library
 from streaks.errors import ConfigError, InputError, MissingExtraError, ModelError
 from streaks.models import (
     load_classifier,
@@ -17,10 +19,11 @@ from streaks.models import (
     train_ensemble,
     train_forest,
 )
+from streaks.models.ahead import mapped_ahead
 from streaks.models.augmentation import augment, turn
 from streaks.models.calibration import Calibration, fit_calibration, softmax
 from streaks.models.inputs import feature_input, image_input
-from streaks.models.network import read_network
+from streaks.models.network import _batches, _keras, read_network
 from streaks.models.onnx_graph import forest_to_onnx, read_constants
 from streaks.models.pooling import fit_powers
 from streaks.models.store import read_card, read_weights, weights_folder
@@ -281,3 +284,50 @@ def test_padding_of_a_networks_file_holds_only_zeros_and_is_taken_off_when_read(
     for kernel, padded in zip(kernels, stored, strict=True):
         assert len(padded) % 16 == 0
         assert np.count_nonzero(padded) == np.count_nonzero(kernel)
+
+
+def test_what_threads_make_ahead_comes_in_order_and_not_too_early():
+    taken = []
+
+    def items():
+        for k in range(40):
+            taken.append(k)
+            yield k
+
+    made = mapped_ahead(lambda k: k * k, items(), 3)
+    assert next(made) == 0
+    assert len(taken) <= 8
+    assert list(made) == [k * k for k in range(1, 40)]
+    assert list(mapped_ahead(str, [1, 2], 1)) == ["1", "2"]
+
+
+def test_what_fails_in_a_thread_fails_where_it_is_asked_for():
+    def fail(k):
+        raise ValueError(f"item {k}")
+
+    with pytest.raises(ValueError, match="item 0"):
+        list(mapped_ahead(fail, range(5), 2))
+
+
+def test_batches_are_the_same_for_any_number_of_threads():
+    rng = np.random.default_rng(3)
+    scaled = rng.normal(size=(50, 16, 16)).astype(np.float16)
+    mask, truth = rng.random(scaled.shape) < 0.1, np.arange(50)
+    drawn = [
+        list(_batches(scaled, mask, truth, np.arange(50), 8, np.random.SeedSequence(7), workers))
+        for workers in (1, 4)
+    ]
+    assert len(drawn[0]) == 6
+    for (x, y), (x2, y2) in zip(*drawn, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+
+
+def test_keras_alone_trains_where_another_backend_is_asked_for(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert network_library() == "keras"
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(MissingExtraError, match="keras"):
+        _keras(1, 1)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert network_library() == "tensorflow"

@@ -23,6 +23,9 @@ from tests.night_fakes import EvenClassifier, SlowClassifier, sure
 from tests.test_night_faults import ROOT, even, failures_of, results
 from tests.test_night_run import write_frames
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 distributed = pytest.importorskip("distributed", reason="needs the `cluster` extra (Dask)")
 
 

@@ -29,6 +29,9 @@ from tests.night_fakes import (
 )
 from tests.test_night_run import write_frame, write_frames
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 ROOT = Path(__file__).resolve().parents[1]
 
 even = functools.partial(run_night, search=sure(EvenClassifier, "even"), workers=0)

@@ -14,6 +14,9 @@ from streaks.errors import ModelError, StreaksError
 from streaks.night.workers.pool import Outcome, WorkerPool
 from tests import night_fakes
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 
 def run_tasks(tasks, setup, **options):
     """All outcomes of one list of tasks."""

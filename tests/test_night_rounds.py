@@ -19,6 +19,9 @@ from tests.frame_files import add_trail, noise_image, write_ztf_frame
 from tests.night_fakes import SURE, EvenClassifier, sure
 from tests.test_night_run import SMALL, write_frame, write_frames
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 
 def done_now(folder: Path, search: Search = SURE, **options: object) -> set[str]:
     """Names of the frames that a run of ``in`` to ``out`` does."""

@@ -21,6 +21,9 @@ from streaks.tables import StreakFlag
 from tests.campaigns import simulated_rows, write_export
 from tests.made_streaks import SEGMENTS, made_streaks
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )

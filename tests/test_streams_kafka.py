@@ -24,6 +24,9 @@ kafka = pytest.importorskip("confluent_kafka", reason="needs the extra streams")
 
 from streaks.streams.kafka import KafkaSink, KafkaSource  # noqa: E402
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 
 class Mock:
     """A broker of librdkafka's, alive as long as the client that made it."""
@@ -157,26 +160,28 @@ def _killed(arguments: list[str], kills: int) -> int:
         return done
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_on_a_topic_each_alert_is_out_exactly_once(
-    mock: Mock, schemas: str, tmp_path: Path
+    mock: Mock, schemas: str, tmp_path: Path, kills: int
 ) -> None:
-    mock.send("in-three", _messages(2000))
-    arguments = [f"kafka://{mock.servers}/in-three", str(tmp_path / "out.avro"), schemas,
+    mock.send(f"in-{kills}", _messages(2000))
+    arguments = [f"kafka://{mock.servers}/in-{kills}", str(tmp_path / "out.avro"), schemas,
                  str(tmp_path / "work")]  # fmt: skip
-    assert _killed(arguments, 5) == 5
+    assert _killed(arguments, kills) == kills
     assert sorted(_candids(tmp_path / "out.avro")) == list(range(1, 2001))
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_on_the_way_to_a_topic_each_alert_is_in_it_exactly_once(
-    mock: Mock, schemas: str, tmp_path: Path
+    mock: Mock, schemas: str, tmp_path: Path, kills: int
 ) -> None:
     record = ztf_record(0, image_with(0.0, 20.0, side=21))
     write_avro(tmp_path / "in.avro", [{**record, "candid": k} for k in range(1, 1501)])
-    mock.send("out-one", [b"somebody else's"])
-    arguments = [str(tmp_path / "in.avro"), f"kafka://{mock.servers}/out-one", schemas,
+    mock.send(f"out-{kills}", [b"somebody else's"])
+    arguments = [str(tmp_path / "in.avro"), f"kafka://{mock.servers}/out-{kills}", schemas,
                  str(tmp_path / "work")]  # fmt: skip
-    assert _killed(arguments, 5) == 5
-    found = [m for m in mock.received("out-one") if m.key()]
+    assert _killed(arguments, kills) == kills
+    found = [m for m in mock.received(f"out-{kills}") if m.key()]
     assert sorted(m.key().decode() for m in found) == sorted(f"ztf:{k}" for k in range(1, 1501))
     (packet,) = fastavro.reader(io.BytesIO(found[0].value()))
     assert isinstance(packet, dict)

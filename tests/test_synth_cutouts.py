@@ -120,6 +120,27 @@ def test_nonsense_is_refused(options: dict, message: str) -> None:
         make_cutouts(**{"n": 2, "seed": 1, **options})
 
 
+def test_psfs_have_the_widths_that_were_asked_for() -> None:
+    _, truth = make_cutouts(16, seed=5, fwhm_px=(6.0, 9.0))
+    widths = truth["fwhm_px"].to_value("pix")
+    assert (widths >= 6.0).all()
+    assert (widths <= 9.9).all()
+    cutouts, truth = make_cutouts(24, seed=5, mix="naked_star=1", fwhm_px=(1.0, 1.2))
+    # Half of the light of a sharp star lies in its brightest few pixels.
+    sharp = [np.sort(np.abs(one).ravel())[-1] / np.sort(np.abs(one).ravel())[-4] for one in
+             cutouts.difference]  # fmt: skip
+    wide, _ = make_cutouts(24, seed=5, mix="naked_star=1", fwhm_px=(6.0, 9.0))
+    soft = [np.sort(np.abs(one).ravel())[-1] / np.sort(np.abs(one).ravel())[-4] for one in
+            wide.difference]  # fmt: skip
+    assert np.median(sharp) > np.median(soft)
+
+
+@pytest.mark.parametrize("fwhm_px", [(0.1, 2.0), (3.0, 2.0), (2.0, 40.0)])
+def test_psfs_that_cannot_be_drawn_are_refused(fwhm_px: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="two numbers in order"):
+        make_cutouts(2, seed=1, fwhm_px=fwhm_px)
+
+
 def test_a_mix_by_text_sums_to_one() -> None:
     assert parse_mix("asteroid=1, ghost=3") == {"asteroid": 0.25, "ghost": 0.75}
 

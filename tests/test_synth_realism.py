@@ -25,6 +25,9 @@ from streaks.synth.realism.comparison import (
 from streaks.synth.realism.page import realism_page
 from streaks.tables import check_table
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 NAMES = ("one", "two", "three")
 
 

@@ -25,6 +25,9 @@ from streaks.trail import (
 from streaks.trail._kernels import correlated
 from tests.rendering import Ends, add_star, flux_for_snr, render_trail
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (61, 84)
 SIGMA_PX = 1.2
 ENDS: Ends = (25.3, 20.8, 57.9, 41.2)

@@ -12,6 +12,9 @@ import pytest
 
 from streaks.disk import TooLargeError, bounded_gzip
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 _MB = 1_000_000
 
 

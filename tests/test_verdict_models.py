@@ -19,6 +19,9 @@ from streaks.verdict import VerdictModel
 from streaks.verdict.exposures import STATES
 from streaks.verdict.numbers import NUMBERS
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 
 def examples(n: int = 600, seed: int = 2, n_fields: int = 10) -> VerdictExamples:
     """One number tells nearly all, the others nothing."""

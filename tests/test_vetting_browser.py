@@ -28,6 +28,9 @@ from streaks.readers import read_table
 from streaks.vetting import open_journal, standing_of
 from tests.made_nights import make_night
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 

@@ -27,6 +27,9 @@ from streaks.plotting import decode_picture
 from streaks.vetting import build_app, make_gate, open_journal, read_candidates, standing_of
 from tests.made_nights import make_night
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 HOST = "http://127.0.0.1:8377"
 COMMAND = "from streaks.cli import main; main()"
 FIRST, SECOND = "ztf_night_c01_0000", "ztf_night_c01_0001"

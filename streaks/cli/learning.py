@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import zlib
@@ -25,6 +26,7 @@ __all__ = [
     "check_libraries",
     "check_target",
     "gain_of",
+    "network_library",
     "read_campaign",
     "say_gain",
 ]
@@ -86,6 +88,18 @@ def check_libraries(*libraries: str) -> None:
             found = None
         if found is None:
             raise MissingExtraError(library, "train", "training a classifier")
+
+
+def network_library() -> str:
+    """What trains the network: TensorFlow, or Keras alone where its backend is another.
+
+    Returns
+    -------
+    str
+        Its import name.
+    """
+    other = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
+    return "keras" if other else "tensorflow"
 
 
 def check_target(*paths: Path | None) -> None:

@@ -42,6 +42,15 @@ def classify(
             "training), astreaks, class=share,... or auto (estimated from the cutouts)."
         ),
     ] = "balanced",
+    psf_fwhm: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=60.0,
+            help="FWHM of the PSF, px, of cutouts that do not tell it: pictures, arrays. They are "
+            "then shown at the sampling of the training. Not asked: they are taken as they are.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Name what cutouts show: one row each with label, probabilities, candidates and novelty.
@@ -57,9 +66,10 @@ def classify(
     shares = _mix_shares(mix)
     classifier = load_classifier(model)
     found = read_cutouts(cutouts, polarity=polarity)
+    stacks = _of_known_psf(found.cutouts, psf_fwhm, quiet)
     if mix == "auto":
-        shares = _estimated_mix(classifier, found.cutouts, quiet)
-    table = _classified(classifier, found.cutouts, shares)
+        shares = _estimated_mix(classifier, stacks, quiet)
+    table = _classified(classifier, stacks, shares)
     if len(table) == 0:
         name_failures(found.failures)
         typer.echo("error: no cutout could be read; nothing was written", err=True)
@@ -72,6 +82,24 @@ def classify(
         raise typer.Exit(1)
 
 
+def _of_known_psf(stacks: list[Cutouts], fwhm_px: float | None, quiet: bool) -> list[Cutouts]:
+    """The cutouts with the FWHM that they lack, and a line that says how many lack one."""
+    import numpy as np
+
+    from streaks.cutouts import USUAL_FWHM_PX, with_fwhm
+
+    told = sum(0 if s.fwhm_px is None else int(np.isfinite(s.fwhm_px).sum()) for s in stacks)
+    untold = sum(len(stack) for stack in stacks) - told
+    if untold and not quiet:
+        taken = (
+            f"taken as they are, as with {USUAL_FWHM_PX:g} px; give --psf-fwhm if it is another"
+            if fwhm_px is None
+            else f"given {fwhm_px:g} px"
+        )
+        typer.echo(f"FWHM of the PSF: {told} cutouts tell theirs, {untold} do not: {taken}")
+    return stacks if fwhm_px is None else [with_fwhm(stack, fwhm_px) for stack in stacks]
+
+
 def _mix_shares(text: str) -> Mapping[str, float] | None:
     from streaks.classification import parse_mix
 
@@ -82,8 +110,9 @@ def _estimated_mix(classifier: Any, stacks: list[Cutouts], quiet: bool) -> Mappi
     import numpy as np
 
     from streaks.classification import OUTPUTS, estimate_mix
+    from streaks.cutouts import brought_to_usual_fwhm
 
-    parts = [classifier.predict_proba(stack) for stack in stacks]
+    parts = [classifier.predict_proba(brought_to_usual_fwhm(stack)) for stack in stacks]
     shares = estimate_mix(np.concatenate([np.zeros((0, len(OUTPUTS))), *parts]))
     if not quiet:
         listed = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())

@@ -21,6 +21,7 @@ from streaks.cli.learning import (
     check_libraries,
     check_target,
     gain_of,
+    network_library,
     read_campaign,
     say_gain,
 )
@@ -200,7 +201,7 @@ def train_cnn_command(
     from streaks.models import train_cnn
 
     _check_options(labels, cutouts, held_out, held_out_labels, data)
-    check_libraries("tensorflow", "onnx")
+    check_libraries(network_library(), "onnx")
     _check_output(output, checkpoint)
     say = None if quiet else _say_epochs(epochs)
     if labels is None or not cutouts:
@@ -423,7 +424,7 @@ def _together(
 ) -> tuple[TrainedModel, dict[str, Any]]:
     from streaks.models import load_classifier, train_ensemble, train_stack
 
-    classifiers = [load_classifier(folder / name) for name in members]
+    classifiers = [load_classifier(folder / name, threads=1) for name in members]
     n_doubtful = max(n // 5, _LEAST_DOUBTFUL)
     if pool:
         cutouts, labels, about = training_set(
@@ -432,12 +433,13 @@ def _together(
         return train_ensemble(classifiers, cutouts, labels, seed=seed), about
     if data is not None:
         cutouts, labels, about = training_set(data, n, seed, min_snr, workers, quiet)
-        return train_stack(classifiers, [(cutouts, labels)], seed=seed), about
+        return train_stack(classifiers, [(cutouts, labels)], seed=seed, workers=workers), about
     model = train_stack(
         classifiers,
         synthetic_parts(n, seed, min_snr, workers, quiet),
         seed=seed,
         doubtful=synthetic_parts(n_doubtful, seed + 1, min_snr, workers, quiet, doubtful=True),
+        workers=workers,
     )
     source = synthetic_source(n_doubtful, seed + 1, min_snr, doubtful=True)
     return model, synthetic_source(n, seed, min_snr) | {"calibration_set": source}
@@ -490,7 +492,7 @@ def train_all_command(
     """The whole recipe of the shipped weights: forest, network, and both together."""
     from streaks.models import train_cnn, train_forest
 
-    check_libraries("tensorflow", "onnx")
+    check_libraries(network_library(), "onnx")
     for name in ("forest", "cnn", "default"):
         _check_output(output / name)
     cutouts, labels, about = training_set(None, n, seed, min_snr, workers, quiet)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streaks.cutouts.stacks import Cutouts
 
-__all__ = ["KNOWN_FWHM_PX", "USUAL_FWHM_PX", "brought_to_usual_fwhm"]
+__all__ = ["KNOWN_FWHM_PX", "USUAL_FWHM_PX", "brought_to_usual_fwhm", "with_fwhm"]
 
 #: FWHM that trained classifiers know well, px: of nine tenths of their training.
 KNOWN_FWHM_PX = (2.2, 3.7)
@@ -22,6 +22,25 @@ KNOWN_FWHM_PX = (2.2, 3.7)
 USUAL_FWHM_PX = 2.5
 #: At least so much of a new pixel must have been usable.
 _LEAST_SHARE = 0.5
+
+
+def with_fwhm(cutouts: Cutouts, fwhm_px: float) -> Cutouts:
+    """The same cutouts; those that do not know the FWHM of their PSF are given one.
+
+    Parameters
+    ----------
+    cutouts
+        n of any size.
+    fwhm_px
+        In their own pixels.
+
+    Returns
+    -------
+    Cutouts
+        With ``fwhm_px`` finite wherever it was, and wherever it was not.
+    """
+    told = np.full(len(cutouts), np.nan) if cutouts.fwhm_px is None else cutouts.fwhm_px
+    return replace(cutouts, fwhm_px=np.where(np.isfinite(told), told, fwhm_px))
 
 
 def brought_to_usual_fwhm(cutouts: Cutouts) -> Cutouts:

@@ -64,6 +64,10 @@ def load_detector(name: str) -> Detector:
     name
         One of `streaks.config.DETECTORS`.
 
+    Returns
+    -------
+    Detector
+
     Raises
     ------
     ConfigError

@@ -49,6 +49,10 @@ def line_flags(image: SearchImage, frame: Frame, fit: TrailFit) -> StreakFlag:
         With the survey's planes, where it gives any.
     fit
         Of the streak.
+
+    Returns
+    -------
+    StreakFlag
     """
     segment, flags = fit.segment, StreakFlag(0)
     ny, nx = image.z.shape
@@ -95,6 +99,10 @@ def final_evidence(evidence: Evidence, fit: TrailFit, image: SearchImage) -> Evi
         Of the streak.
     image
         It was found in.
+
+    Returns
+    -------
+    Evidence
     """
     segment = fit.segment
     profile = track_profile(image.filtered, segment, fit.sigma_px)

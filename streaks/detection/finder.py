@@ -116,6 +116,11 @@ def search_image(
         Of the frame.
     config
         Thresholds.
+
+    Returns
+    -------
+    list of Line
+        All that was found, those that were set aside among them.
     """
     lines = found_lines(image, config, frame.name)
     lines = screened(lines, image, config)

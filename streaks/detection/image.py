@@ -95,6 +95,10 @@ def prepare_image(
         Thresholds.
     negative
         Whether `z` is turned over.
+
+    Returns
+    -------
+    SearchImage
     """
     seen = ~noise.unusable
     clear, points = seen, np.zeros((0, _POINT_COLUMNS))
@@ -130,6 +134,11 @@ def shortest_px(sigma_px: float, config: DetectionConfig) -> float:
         Width of the PSF.
     config
         With the most that it may be.
+
+    Returns
+    -------
+    float
+        px.
     """
     asked = config.min_length_px
     return asked if asked > SHORT_TRAIL_PX else min(asked, FWHM_PER_SIGMA * sigma_px)

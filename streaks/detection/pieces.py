@@ -115,6 +115,10 @@ def spanning_segment(pieces: Sequence[Segment]) -> Segment:
     ----------
     pieces
         At least one.
+
+    Returns
+    -------
+    Segment
     """
     ends = np.array([(s.x0, s.y0) for s in pieces] + [(s.x1, s.y1) for s in pieces])
     longest = max(pieces, key=lambda s: s.length_px)
@@ -132,6 +136,10 @@ def hidden_share(segment: Segment, usable: NDArray[np.bool_]) -> float:
     segment
         In 0-based pixels.
     usable : (ny, nx) bool
+
+    Returns
+    -------
+    float
     """
     on = pixels_on(segment, usable.shape)
     return float(1.0 - usable[on].mean()) if len(on[0]) else 1.0

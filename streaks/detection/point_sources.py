@@ -146,6 +146,10 @@ def shortest_shoulder(sigma_px: float, min_length_px: float) -> float:
         Width of the PSF.
     min_length_px
         Of the shortest trail.
+
+    Returns
+    -------
+    float
     """
     half, d, width = (
         0.5 * max(min_length_px, _LEAST_LENGTH_PX),

@@ -224,6 +224,10 @@ def fades(profile: Profile, from_first_end: bool) -> bool:
         Of the track.
     from_first_end
         The star lies at the first end.
+
+    Returns
+    -------
+    bool
     """
     along = profile.along if from_first_end else profile.along[::-1]
     along = along[np.isfinite(along)]
@@ -242,6 +246,10 @@ def dashed(profile: Profile) -> bool:
     ----------
     profile
         Of the track.
+
+    Returns
+    -------
+    bool
     """
     along = profile.along[np.isfinite(profile.along)]
     if len(along) < _LEAST_DASHED:
@@ -268,7 +276,19 @@ def _quantile(ranked: NDArray[np.float64], q: float) -> float:
 def sample(snr, cover, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
     """Bilinear samples at n even steps from end to end, ends included.
 
-    NaN outside the image and where most of the PSF is hidden.
+    Parameters
+    ----------
+    snr, cover : (ny, nx)
+        Filtered image, and the share of the PSF that is seen.
+    x0, y0, x1, y1
+        Ends, 0-based px.
+    n
+        At least 2.
+
+    Returns
+    -------
+    (n,) float64
+        NaN outside the image and where most of the PSF is hidden.
     """
     ny, nx = snr.shape
     out = np.empty(n)

@@ -102,7 +102,20 @@ _SHOULDER_NOISE = 2.5 * 0.75
 
 
 def smooth_step(value: float, limits: tuple[float, float]) -> float:
-    """0 below the first limit, 1 above the second, smooth between (3 t**2 - 2 t**3)."""
+    """0 below the first limit, 1 above the second, smooth between (3 t**2 - 2 t**3).
+
+    Parameters
+    ----------
+    value
+        Any number.
+    limits
+        In rising order.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     low, high = limits
     t = min(max((value - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
@@ -129,6 +142,10 @@ def pointlike(
         Width of the PSF.
     min_length_px
         Length of the shortest trail looked for.
+
+    Returns
+    -------
+    bool
     """
     if segment.length_px > _SHORT_WIDTHS * sigma_px:
         return False
@@ -205,6 +222,10 @@ def factors_of_fit(fit: TrailFit, evidence: Evidence) -> Factors:
         A converged one.
     evidence
         Its `evidence_of_fit`.
+
+    Returns
+    -------
+    Factors
     """
     length, slender = fit.segment.length_px, _slender(fit)
     ratio, sigmas = evidence.length_ratio, evidence.length_sigmas
@@ -238,6 +259,11 @@ def factors_of_profile(fit: TrailFit, profile: Profile) -> tuple[float, float]:
         A converged one.
     profile
         Of its track.
+
+    Returns
+    -------
+    uneven, dipole : float
+        1 nothing, 0 everything.
     """
     uneven = max(_evenly_lit(profile), _slender(fit) * _lit_throughout(profile))
     return uneven, _without_dark_lobe(profile)
@@ -252,6 +278,11 @@ def beside_masks(hidden_share: float, clear_share: float) -> float:
         Of a profile as narrow as the PSF.
     clear_share
         Of `streaks.detection.profiles.clear_share`.
+
+    Returns
+    -------
+    float
+        1 where nothing speaks against it, near 0 where it runs along a mask.
     """
     if along_a_mask(hidden_share):
         return _ALONG_MASK_FACTOR
@@ -267,6 +298,10 @@ def along_a_mask(hidden_share: float) -> bool:
     ----------
     hidden_share
         Of a profile as narrow as the PSF.
+
+    Returns
+    -------
+    bool
     """
     return hidden_share > _ALONG
 
@@ -280,6 +315,11 @@ def not_a_row_of_points(trail: float, points: float, noise_factor: float) -> flo
         Of `streaks.detection.photometry.power_of_points`.
     noise_factor
         Variance of filtered noise over that of white noise.
+
+    Returns
+    -------
+    float
+        0 to 1.
     """
     (low, high), (low_share, high_share) = _POINTS_EXCESS, _POINTS_SHARE
     limits = low + low_share * trail, high + high_share * trail
@@ -295,6 +335,10 @@ def sureness(snr: float, good: float) -> float:
         Of the trail, without flashes.
     good
         Product of the factors.
+
+    Returns
+    -------
+    float
     """
     if not snr > _ENOUGH_SNR:
         return snr * good
@@ -317,6 +361,11 @@ def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
         Of all lines of the image.
     sigma_px
         Width of the PSF.
+
+    Returns
+    -------
+    float
+        Where too few point sources tell, that of a PSF 10 % wider than thought.
     """
     least = _BLIND_POINT_WIDTHS * sigma_px
     short = [f for f in fits if f.converged and f.segment.length_px < _POINT_WIDTHS * sigma_px]
@@ -344,6 +393,10 @@ def resolved_length(snr: float, sigma_px: float) -> float:
         Matched-filter S/N of the trail.
     sigma_px
         Width of the PSF.
+
+    Returns
+    -------
+    float
     """
     return float(np.interp(snr, *_RESOLVED)) * FWHM_PER_SIGMA * sigma_px
 
@@ -368,6 +421,11 @@ def crowding(filtered: Filtered) -> float:
     ----------
     filtered
         The image.
+
+    Returns
+    -------
+    float
+        At least 1.
     """
     # Every seventh pixel of a survey's image knows these quantiles to 0.3 %.
     step = max(1, min(_CROWDING_STEP, int(math.sqrt(filtered.snr.size / _CROWDING_PIXELS))))

@@ -82,6 +82,31 @@ class Factors(_Record):
     """What speaks against a line being one streak of light: 1 nothing, 0 everything.
 
     Their product times the S/N is the score. Each is named after what it speaks against.
+
+    Parameters
+    ----------
+    point
+        Light no longer than a point source's.
+    sharp
+        Light sharper than the PSF.
+    wide
+        Light far wider than the PSF.
+    ill_fitted
+        What the fitted trail leaves.
+    uneven
+        Light that is not lit throughout.
+    dipole
+        A dark lobe beside it.
+    mask
+        What runs along a mask, or is lit near masks only.
+    points
+        A few stars in a row.
+    spike
+        What points at a masked star and fades away from it.
+    pattern
+        Parallel lines, as stripes and straps have them.
+    unfitted
+        The fit failed: half a chance.
     """
 
     point: float = 1.0
@@ -94,7 +119,6 @@ class Factors(_Record):
     points: float = 1.0
     spike: float = 1.0
     pattern: float = 1.0
-    #: The fit failed: half a chance.
     unfitted: float = 1.0
 
     @property
@@ -316,6 +340,11 @@ def count_set_aside(lines: Iterable[Line]) -> dict[str, int]:
     ----------
     lines
         Those in the table do not count.
+
+    Returns
+    -------
+    dict
+        Number by reason.
     """
     reasons = Counter(str(line.set_aside) for line in lines if line.set_aside is not None)
     return dict(reasons.most_common())

@@ -133,6 +133,10 @@ def line_snr(
         As in `distinct_segments`.
     clip
         Filtered values count up to this.
+
+    Returns
+    -------
+    float
     """
     x0, y0, x1, y1 = (float(v) for v in ends)
     return float(_snr(filtered, cover, x0, y0, x1, y1, noise_sigma_px, np.float32(clip)))

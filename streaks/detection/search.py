@@ -79,6 +79,10 @@ class Filtered:
             Of the trail.
         sigma_px
             Width of the PSF.
+
+        Returns
+        -------
+        float
         """
         length = max(length_px, _LEAST_LENGTH_PX)
         longer = line_noise(length, self.noise_sigma_px) / line_noise(length, sigma_px)
@@ -155,6 +159,10 @@ def first_cut(threshold_snr: float) -> float:
     ----------
     threshold_snr
         Of the refined line.
+
+    Returns
+    -------
+    float
     """
     return max(_FIRST_CUT_SHARE * threshold_snr, _MIN_FIRST_CUT)
 

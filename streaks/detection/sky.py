@@ -75,7 +75,19 @@ def sky_columns(
 def magnitudes(
     flux: NDArray[np.float64], flux_err: NDArray[np.float64], zero_point_mag: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Magnitude and error; NaN where flux is not positive or the zero point unknown."""
+    """Magnitude and error; NaN where flux is not positive or the zero point unknown.
+
+    Parameters
+    ----------
+    flux, flux_err : (n,), counts
+        Of streaks, with their errors.
+    zero_point_mag
+        Magnitude of one count.
+
+    Returns
+    -------
+    mag, mag_err : (n,) float64
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         good = np.where(flux > 0, flux, np.nan)
         return zero_point_mag - _POGSON * np.log10(good), _POGSON / _LN_10 * flux_err / good

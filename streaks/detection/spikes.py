@@ -39,7 +39,15 @@ _NO_STAR, _ON_THE_LINE = -1, 2
 
 @dataclass(frozen=True, eq=False)
 class MaskedStars:
-    """Centres and radii of compact masked areas, each (n,), px."""
+    """Compact masked areas.
+
+    Parameters
+    ----------
+    x, y : (n,)
+        Centres, 0-based px.
+    radius : (n,)
+        px.
+    """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]

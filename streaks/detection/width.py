@@ -91,6 +91,12 @@ def settle_width(
         That it was standardised with.
     config
         Of the search.
+
+    Returns
+    -------
+    fwhm_px : float
+    source : str
+        In a few words.
     """
     if frame.fwhm_px > 0:
         return frame.fwhm_px, frame.fwhm_source or "given"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from streaks.classification import OUTPUTS, Classifier, LabelRule
 from streaks.cutouts import Cutouts
 from streaks.errors import ModelError
+from streaks.models.ahead import mapped_ahead
 from streaks.models.calibration import fit_calibration
 from streaks.models.evaluation import evaluate_probabilities
 from streaks.models.labels import class_counts, label_indices
@@ -47,6 +48,7 @@ def train_stack(
     *,
     seed: int,
     doubtful: Iterable[Labelled] | None = None,
+    workers: int = 1,
 ) -> TrainedModel:
     """Boosted trees that hear members' probabilities and see the features.
 
@@ -63,6 +65,8 @@ def train_stack(
         Cutouts as the sky has them, among them those that no picture can tell: probabilities and
         the rule are fitted on them, and figures are of one half, fitted on the other. Without
         them a fifth of ``parts`` is kept back for that.
+    workers
+        Threads that ask the members; the trees are the same for any number.
 
     Returns
     -------
@@ -79,13 +83,13 @@ def train_stack(
     Friedman 2001, Annals of Statistics 29, 1189 (boosted trees); Wolpert 1992, Neural Networks
     5, 241 (stacking).
     """
-    x, truth = _heard(members, parts)
+    x, truth = _heard(members, parts, workers)
     if doubtful is None:
         kept = _kept_back(truth, seed)
         x_judged, judged = x[kept], truth[kept]
         x, truth = np.delete(x, kept, axis=0), np.delete(truth, kept)
     else:
-        x_judged, judged = _heard(members, doubtful)
+        x_judged, judged = _heard(members, doubtful, workers)
     trees = _fit_trees(x, truth, seed)
     scores = _scores(trees, x_judged)
     figures = _figures_of_half(scores, judged, seed)
@@ -113,14 +117,17 @@ def train_stack(
 
 
 def _heard(
-    members: Sequence[Classifier], parts: Iterable[Labelled]
+    members: Sequence[Classifier], parts: Iterable[Labelled], workers: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """What the trees are shown of all parts, and the true outputs."""
-    rows: list[NDArray[np.float32]] = []
     labels: list[str] = []
-    for cutouts, names in parts:
-        rows += [stack_input(members, batch)[0] for batch in cutouts.batches(256)]
-        labels += names
+
+    def batches() -> Iterator[Cutouts]:
+        for cutouts, names in parts:
+            labels.extend(names)
+            yield from cutouts.batches(256)
+
+    rows = list(mapped_ahead(lambda batch: stack_input(members, batch)[0], batches(), workers))
     return np.concatenate(rows), label_indices(labels)
 
 

@@ -6,6 +6,7 @@ TensorFlow is needed here and nowhere else.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from streaks.classification import OUTPUTS, LabelRule
 from streaks.cutouts import Cutouts
 from streaks.errors import ConfigError, MissingExtraError, ModelError
 from streaks.features import SIZE_PX
+from streaks.models.ahead import mapped_ahead
 from streaks.models.augmentation import augment
 from streaks.models.calibration import Calibration, fit_calibration
 from streaks.models.checkpoint import Checkpoint
@@ -80,7 +82,7 @@ def train_cnn(
     held_out
         Share kept back for calibration and figures, a half of it for each.
     workers
-        Threads of TensorFlow.
+        Threads of TensorFlow, and of those that draw batches.
     progress
         Called after each epoch with its number and its mean loss.
     start
@@ -137,7 +139,7 @@ def train_cnn(
     )
     plan = f"{seed} {epochs} {batch} {learning_rate} {len(shown)} {start is None}"
     saved = None if checkpoint is None else Checkpoint(checkpoint, plan)
-    _fit(model, scaled, mask, truth, shown, epochs, batch, seed, progress, saved)
+    _fit(model, scaled, mask, truth, shown, epochs, batch, seed, workers, progress, saved)
     # What is measured and exported computes in single precision throughout.
     exact = _build(keras, "float32", normalised=normalised)
     exact.set_weights(model.get_weights())
@@ -180,6 +182,8 @@ def _network_images(cutouts: Cutouts) -> tuple[NDArray[np.float16], NDArray[np.b
 
 
 def _keras(seed: int, workers: int) -> Any:
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        return _keras_alone(seed)
     try:
         import tensorflow as tf
         from tensorflow import keras
@@ -190,6 +194,19 @@ def _keras(seed: int, workers: int) -> Any:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:  # TensorFlow is already running in this process
         _LOG.info("TensorFlow already runs; its number of threads stays as it is")
+    keras.utils.set_random_seed(seed)
+    return keras
+
+
+def _keras_alone(seed: int) -> Any:
+    """Keras with JAX or PyTorch beneath it, as its own variable of the environment says.
+
+    On a machine whose graphics card these can use and TensorFlow can not.
+    """
+    try:
+        import keras
+    except ImportError:
+        raise MissingExtraError("keras", "train", "training the network") from None
     keras.utils.set_random_seed(seed)
     return keras
 
@@ -267,14 +284,15 @@ def _fit(
     epochs: int,
     batch: int,
     seed: int,
+    workers: int,
     progress: Callable[[int, float], None] | None,
     saved: Checkpoint | None,
 ) -> None:
     done = _restored(model, saved)
     for epoch in range(done, epochs):
         # Order and augmentation are an epoch's own, so that one taken up again sees the same.
-        rng = np.random.default_rng(np.random.SeedSequence([seed, 2, epoch]))
-        batches = _batches(scaled, mask, truth, rng.permutation(training), batch, rng)
+        drawn = np.random.SeedSequence([seed, 2, epoch])
+        batches = _batches(scaled, mask, truth, training, batch, drawn, workers)
         loss = float(np.mean([float(model.train_on_batch(x, y)) for x, y in batches]))
         _LOG.info("epoch %d of %d: loss %.4f", epoch + 1, epochs, loss)
         if saved is not None:
@@ -305,15 +323,27 @@ def _batches(
     scaled: NDArray[np.float16],
     mask: NDArray[np.bool_],
     truth: NDArray[np.int64],
-    order: NDArray[np.int64],
+    training: NDArray[np.int64],
     batch: int,
-    rng: np.random.Generator,
+    drawn: np.random.SeedSequence,
+    workers: int,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Augmented batches; a last short one is left out (its statistics would be poor)."""
-    for start in range(0, max(len(order) - batch + 1, 1), batch):
-        index = order[start : start + batch]
+    """Augmented batches in random order; a last short one is left out (its statistics are poor).
+
+    Each has a generator of its own, so that any number of threads draws the same.
+    """
+    order = np.random.default_rng(drawn).permutation(training)
+    starts = range(0, max(len(order) - batch + 1, 1), batch)
+
+    def make(
+        one: tuple[int, np.random.SeedSequence],
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        index = order[one[0] : one[0] + batch]
+        rng = np.random.default_rng(one[1])
         images, masks = augment(scaled[index].astype(np.float32), mask[index], rng)
-        yield _as_input(images, masks), truth[index]
+        return _as_input(images, masks), truth[index]
+
+    yield from mapped_ahead(make, zip(starts, drawn.spawn(len(starts)), strict=True), workers)
 
 
 def _answers(

@@ -374,8 +374,8 @@ def library_versions() -> dict[str, str]:
         Version by name of the distribution.
     """
     versions = {}
-    libraries = ("streaks", "numpy", "scikit-learn", "tensorflow", "keras", "onnx", "onnxruntime")
-    for library in libraries:
+    trained_with = ("scikit-learn", "tensorflow", "keras", "jax", "onnx", "onnxruntime")
+    for library in ("streaks", "numpy", *trained_with):
         try:
             versions[library] = version(library)
         except PackageNotFoundError:

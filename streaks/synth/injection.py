@@ -21,7 +21,7 @@ from streaks.geometry import Segment
 from streaks.sky import to_icrs
 from streaks.synth.drawing.artifact import draw_artifact
 from streaks.synth.drawing.populations import log_uniform
-from streaks.synth.drawing.psf import Psf, render_trail
+from streaks.synth.drawing.psf import PIXEL_FWHM_PX, Psf, render_trail
 from streaks.synth.nights.sky_geometry import segment_of_motion
 from streaks.synth.nights.truth import STREAK_TRUTH_COLUMNS, streak_row, table_of
 from streaks.synth.provenance import write_json
@@ -31,8 +31,6 @@ __all__ = ["Population", "inject", "inject_files"]
 
 Range = tuple[float, float]
 
-#: A pixel's box in quadrature, px of FWHM: a measured FWHM holds it, the renderer adds it.
-_PIXEL_FWHM = 2.3548 / math.sqrt(12.0)
 _TRIES = 200
 _EDGE_PX = 4.0
 
@@ -260,7 +258,7 @@ def _longest_px(frame: Frame, population: Population) -> float:
 
 def _bare_fwhm_px(measured_px: float) -> float:
     """FWHM before the pixel's own blur, which the renderer puts in again."""
-    return math.sqrt(max(measured_px**2 - _PIXEL_FWHM**2, 0.25 * measured_px**2))
+    return math.sqrt(max(measured_px**2 - PIXEL_FWHM_PX**2, 0.25 * measured_px**2))
 
 
 def _draw_segment(

@@ -47,6 +47,8 @@ _MARGIN_PX = 16
 #: The largest PSF misses the cutout's far side from here on.
 _SIZES_PX = (31, 512)
 _CHUNK = 32
+#: FWHM that PSFs may be asked to have.
+_FWHM_PX = (0.8, 16.0)
 #: A third of the naked stars is drawn again, of other classes less
 #: (`streaks.synth.cutout_sets.separability`).
 _MOST_DRAWS = 200
@@ -95,6 +97,7 @@ class _Job:
     labels: tuple[str, ...]
     rendering: str
     doubtful: bool = False
+    fwhm_px: tuple[float, float] | None = None
 
 
 def make_cutouts(
@@ -107,6 +110,7 @@ def make_cutouts(
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
     doubtful: bool = False,
+    fwhm_px: tuple[float, float] | None = None,
 ) -> tuple[Cutouts, QTable]:
     """Synthetic labelled cutouts.
 
@@ -131,6 +135,8 @@ def make_cutouts(
     doubtful
         Leave in what no picture can tell (`streaks.synth.cutout_sets.separability`), as a sky
         does: to fit how sure a classifier may be, not to train or judge one.
+    fwhm_px
+        Least and largest FWHM of the PSF, for images of another sampling than ZTF's.
 
     Returns
     -------
@@ -154,6 +160,7 @@ def make_cutouts(
             workers=workers,
             progress=progress,
             doubtful=doubtful,
+            fwhm_px=fwhm_px,
         )
     )
     difference = np.stack([one.difference for one in parts])
@@ -191,12 +198,13 @@ def iter_cutouts(
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
     doubtful: bool = False,
+    fwhm_px: tuple[float, float] | None = None,
 ) -> Iterator[_One]:
     """The cutouts of `make_cutouts` one by one, in order, in flat memory.
 
     Parameters
     ----------
-    n, seed, mix, size_px, rendering, workers, progress, doubtful
+    n, seed, mix, size_px, rendering, workers, progress, doubtful, fwhm_px
         As `make_cutouts` takes them.
 
     Yields
@@ -208,9 +216,13 @@ def iter_cutouts(
     Raises
     ------
     ConfigError
-        If n, size, rendering, workers or mix cannot be used.
+        If n, size, rendering, workers, mix or FWHM cannot be used.
     """
-    jobs = _plan(n, seed, mix, size_px, rendering, workers, doubtful)
+    if fwhm_px is not None and not _FWHM_PX[0] <= fwhm_px[0] <= fwhm_px[1] <= _FWHM_PX[1]:
+        raise ConfigError(
+            f"fwhm_px is {fwhm_px}; expected two numbers in order, {_FWHM_PX[0]} to {_FWHM_PX[1]}"
+        )
+    jobs = _plan(n, seed, mix, size_px, rendering, workers, doubtful, fwhm_px)
     yield from _run(_make_chunk, jobs, workers, progress)
 
 
@@ -258,12 +270,13 @@ def _plan(
     rendering: str,
     workers: int,
     doubtful: bool = False,
+    fwhm_px: tuple[float, float] | None = None,
 ) -> list[_Job]:
     check_set(n, seed, size_px, rendering, workers)
     labels = draw_labels(n, parse_mix(mix), seed)
     return [
-        _Job(seed, size_px, start, tuple(labels[start : start + _CHUNK]), rendering, doubtful)
-        for start in range(0, n, _CHUNK)
+        _Job(seed, size_px, k, tuple(labels[k : k + _CHUNK]), rendering, doubtful, fwhm_px)
+        for k in range(0, n, _CHUNK)
     ]
 
 
@@ -385,7 +398,12 @@ def _draw_sky(
         draw_rendering if job.rendering == "mixed" else draw_picture_rendering,
     )
     sky, rendered, snr = clean_sky(
-        rng, label, size_px, lambda: draw(rng, size_px), doubtful=job.doubtful
+        rng,
+        label,
+        size_px,
+        lambda: draw(rng, size_px),
+        doubtful=job.doubtful,
+        fwhm_px=job.fwhm_px,
     )
     return sky, expose(sky, *rendered), snr
 
@@ -397,6 +415,7 @@ def clean_sky(
     rendering: Rendering | Callable[[], Rendering],
     *,
     doubtful: bool = False,
+    fwhm_px: tuple[float, float] | None = None,
 ) -> tuple[Sky, tuple[Rendered, Rendered, Rendered], float]:
     """A sky whose picture can tell its class.
 
@@ -412,6 +431,8 @@ def clean_sky(
         How it is stored, or what draws that anew for each try.
     doubtful
         Whether it may be one whose picture can not.
+    fwhm_px
+        Range of the PSF's FWHM; as ZTF's exposures have it if absent.
 
     Returns
     -------
@@ -429,7 +450,7 @@ def clean_sky(
     """
     for _ in range(_MOST_DRAWS):
         drawn = rendering if isinstance(rendering, Rendering) else rendering()
-        sky = Sky(rng, size_px, _MARGIN_PX, label, drawn, conditions_for(rng, label))
+        sky = Sky(rng, size_px, _MARGIN_PX, label, drawn, conditions_for(rng, label, fwhm_px))
         RECIPES[label](sky)
         rendered = render(sky)
         if doubtful or not doubt(sky, rendered[-1]):

@@ -414,7 +414,7 @@ def _naked_conditions(rng: np.random.Generator, conditions: Conditions) -> Condi
         # The science image is softer, seldom sharper, than its model: cores with rings.
         softer = float(rng.uniform(1.12, 1.6)) ** (1 if rng.random() < 0.85 else -1)
         psf = conditions.science_psf
-        science = replace(psf, fwhm_px=float(np.clip(psf.fwhm_px * softer, 1.4, 5.0)))
+        science = replace(psf, fwhm_px=_softened(psf.fwhm_px, softer))
         scale = float(np.exp(rng.normal(0, 0.06)))
         return replace(conditions, science_psf=science, science_model=psf, flux_ratio=scale)
     ratio = rng.uniform(0.0, 0.8) if kind == "missing" else rng.uniform(1.2, 3.0)
@@ -552,14 +552,36 @@ def expose(sky: Sky, science: Float, reference: Float, residual: Float) -> Float
     return add_noise(residual + sky.added, photons, reference, sky.conditions, sky.rng)
 
 
-def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
-    """Exposure conditions under which a class occurs."""
+def conditions_for(
+    rng: np.random.Generator, label: str, fwhm_px: tuple[float, float] | None = None
+) -> Conditions:
+    """Exposure conditions under which a class occurs.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    label
+        The class.
+    fwhm_px
+        Range of the PSF's FWHM, as `streaks.synth.drawing.scene.draw_conditions` takes it.
+
+    Returns
+    -------
+    Conditions
+    """
     if label != "yin_yang":
         return draw_conditions(
-            rng, mismatch=log_uniform(rng, 0.5, 3.0), misregistration=log_uniform(rng, 0.7, 7.0)
+            rng,
+            mismatch=log_uniform(rng, 0.5, 3.0),
+            misregistration=log_uniform(rng, 0.7, 7.0),
+            fwhm_px=fwhm_px,
         )
     conditions = draw_conditions(
-        rng, mismatch=log_uniform(rng, 0.3, 3.0), misregistration=log_uniform(rng, 1.2, 10.0)
+        rng,
+        mismatch=log_uniform(rng, 0.3, 3.0),
+        misregistration=log_uniform(rng, 1.2, 10.0),
+        fwhm_px=fwhm_px,
     )
     # All stars of a field are out of register alike; fields differ in how much they ring.
     gain = 0.15 if rng.random() < 0.25 else log_uniform(rng, 1.5, 8.0)
@@ -573,11 +595,16 @@ def conditions_for(rng: np.random.Generator, label: str) -> Conditions:
     if rng.random() < 0.55:
         # A science image softer than its model turns dipoles into dark crescents round light cores.
         psf = conditions.science_psf
-        softer = float(np.clip(psf.fwhm_px * (1.0 + abs(rng.normal(0, 0.1))), 1.4, 5.0))
+        softer = _softened(psf.fwhm_px, 1.0 + abs(float(rng.normal(0, 0.1))))
         conditions = replace(
             conditions, science_psf=replace(psf, fwhm_px=softer), science_model=psf
         )
     return _with_haze(rng, conditions)
+
+
+def _softened(fwhm_px: float, factor: float) -> float:
+    """A FWHM changed by a factor, within what the conditions of its kind have."""
+    return min(max(factor * fwhm_px, min(1.4, fwhm_px)), max(5.0, 1.1 * fwhm_px))
 
 
 def _with_haze(rng: np.random.Generator, conditions: Conditions) -> Conditions:

@@ -20,11 +20,13 @@ from scipy.special import ndtr, roots_genlaguerre
 from streaks.errors import ConfigError
 from streaks.geometry import Segment
 
-__all__ = ["Psf", "add_points", "add_trail", "render_trail", "trail_points"]
+__all__ = ["PIXEL_FWHM_PX", "Psf", "add_points", "add_trail", "render_trail", "trail_points"]
 
 _FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 #: Variance of a pixel's own box, px**2: what a pixel adds to a PSF.
 _PIXEL_VARIANCE = 1.0 / 12.0
+#: The same as a FWHM, in quadrature, px: a measured FWHM holds it, what is drawn gets it.
+PIXEL_FWHM_PX = _FWHM_PER_SIGMA * math.sqrt(_PIXEL_VARIANCE)
 #: Narrower Gaussians are integrated over each pixel; for wider ones, sampling a Gaussian widened
 #: by the pixel's own variance keeps flux to 1e-4 (Poisson summation: 2 exp(-2 pi**2 sigma**2)).
 _SAMPLED_SIGMA_PX = 0.65

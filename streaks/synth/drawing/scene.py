@@ -150,7 +150,11 @@ class Stars:
 
 
 def draw_conditions(
-    rng: np.random.Generator, *, mismatch: float = 1.0, misregistration: float | None = None
+    rng: np.random.Generator,
+    *,
+    mismatch: float = 1.0,
+    misregistration: float | None = None,
+    fwhm_px: tuple[float, float] | None = None,
 ) -> Conditions:
     """Conditions as real exposures spread them.
 
@@ -162,15 +166,23 @@ def draw_conditions(
         How much worse than usual the subtraction's knowledge of the PSF is.
     misregistration
         The same for the registration; as `mismatch` if absent.
+    fwhm_px
+        Least and largest FWHM of the science image's PSF, evenly spread in its logarithm; as
+        ZTF's exposures have it if absent, with tails.
 
     Returns
     -------
     Conditions
     """
     misregistration = mismatch if misregistration is None else misregistration
-    # ZTF's difference stamps have a FWHM of 2.55 px in the median; the tails cover other cameras.
-    fwhm = float(np.clip(rng.lognormal(math.log(2.5), 0.24), 1.6, 4.5))
-    reference_fwhm = float(np.clip(fwhm * rng.lognormal(-0.05, 0.13), 1.5, 4.5))
+    if fwhm_px is None:
+        # ZTF's difference stamps have a FWHM of 2.55 px in the median; the tails are other cameras.
+        fwhm = float(np.clip(rng.lognormal(math.log(2.5), 0.24), 1.6, 4.5))
+        limits = (1.5, 4.5)
+    else:
+        fwhm = float(np.exp(rng.uniform(*np.log(fwhm_px))))
+        limits = (0.9 * fwhm_px[0], 1.1 * fwhm_px[1])
+    reference_fwhm = float(np.clip(fwhm * rng.lognormal(-0.05, 0.13), *limits))
     beta = float(rng.uniform(2.8, 6.0))
     sag = 0.03 * mismatch
     science = Psf(fwhm, beta, float(np.exp(rng.normal(0, 0.05))))
