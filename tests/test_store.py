@@ -771,6 +771,7 @@ for folder in (first, second):
 '''
 
 
+@pytest.mark.tree
 def test_an_add_killed_at_any_step_leaves_the_store_as_it_was_or_as_it_is_to_be(
     tmp_path: Path,
 ) -> None:
@@ -797,6 +798,7 @@ def test_an_add_killed_at_any_step_leaves_the_store_as_it_was_or_as_it_is_to_be(
     assert len(list((store / "streaks").rglob("*.parquet"))) == 1
 
 
+@pytest.mark.tree
 def test_two_adds_at_once_wait_for_each_other(tmp_path: Path) -> None:
     folders = [night_of(tmp_path / f"n{k}", more={"mag": np.full(12, 15.0 + k)}) for k in range(2)]
     code = "import sys; from streaks.store import add_night; add_night(*sys.argv[1:3])"
