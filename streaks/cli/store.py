@@ -88,7 +88,7 @@ def query(
     store: Store,
     where: Annotated[
         str,
-        typer.Argument(metavar="[CONDITION]", help='"p_real > 0.5 and mag < 20".'),
+        typer.Argument(metavar="CONDITION", help='"p_real > 0.5 and mag < 20".'),
     ] = "",
     at: Annotated[
         tuple[float, float, float] | None,
@@ -165,7 +165,7 @@ def query(
 def repeats(
     store: Store,
     where: Annotated[
-        str, typer.Argument(metavar="[CONDITION]", help="Which streaks are looked at.")
+        str, typer.Argument(metavar="CONDITION", help="Which streaks are looked at.")
     ] = "",
     night: Nights = None,
     chip: Chip = "",
