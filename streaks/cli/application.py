@@ -29,6 +29,7 @@ def build_app() -> typer.Typer:
         models,
         night,
         report,
+        store,
         synth,
         training,
         verdict_training,
@@ -60,6 +61,7 @@ def build_app() -> typer.Typer:
     app.add_typer(labels.app, name="labels")
     app.command("report")(report.report)
     app.command("vet")(vet.vet)
+    app.add_typer(store.app, name="store")
     _guard_inputs(app)
     return app
 
