@@ -229,8 +229,10 @@ def inject_placed(
     rows = []
     for number, one in enumerate(trails):
         box, trail = _render(frame, one.segment, psf)
-        norm = math.sqrt(float(np.sum(trail[~frame.mask[box]].astype(np.float64) ** 2)))
-        sigma = _local_sigma(frame, box)
+        norm = math.sqrt(float(np.sum(trail.astype(np.float64) ** 2)))
+        # Within a large mask there is no noise to go by but the image's own.
+        masked = frame.mask[box].all()
+        sigma = _local_sigma(frame, (slice(0, 1 << 30), slice(0, 1 << 30)) if masked else box)
         flux = one.flux if math.isfinite(one.flux) else one.snr * sigma / norm if norm else 0.0
         light[box] += flux * trail
         row = _row(frame, one.segment.ordered(), "asteroid", flux, flux * norm / sigma)
