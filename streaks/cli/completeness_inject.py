@@ -128,26 +128,20 @@ class Injector:
             if any(math.hypot(x - a, y - b) < _APART_PX for a, b in taken):
                 continue
             taken.append((x, y))
-            made.append(self._lit(frame, segment, float(light), rng))
+            made.append(self._lit(frame, segment, float(light)))
         return made
 
-    def _lit(
-        self, frame: Frame, segment: Segment, light: float, rng: np.random.Generator
-    ) -> Placed:
+    def _lit(self, frame: Frame, segment: Segment, light: float) -> Placed:
         from streaks.synth import Placed
 
         self._made += 1
         name = f"i{self._made:05d}"
-        # Which end is first is drawn: the motion goes on in both directions.
-        ends = segment if rng.random() < 0.5 else Segment(
-            segment.x1, segment.y1, segment.x0, segment.y0
-        )  # fmt: skip
         if self.config.mag is not None:
             low, high = self.config.mag
             flux = 10 ** (0.4 * (frame.zero_point_mag - (low + light * (high - low))))
-            return Placed(ends, flux=flux, mover=name)
+            return Placed(segment, flux=flux, mover=name)
         low, high = self.config.snr or _SNR
-        return Placed(ends, snr=low * (high / low) ** light, mover=name)
+        return Placed(segment, snr=low * (high / low) ** light, mover=name)
 
     def _lengths_px(self, frame: Frame) -> Range:
         from streaks.errors import FrameError
@@ -184,7 +178,7 @@ class Injector:
                     float(row["rate"].value),
                     pa,
                     float(row["mag"].value),
-                    float(row["flux"]),
+                    float(getattr(row["flux"], "value", row["flux"])),
                 )
             )
 
