@@ -241,7 +241,8 @@ class _Run:
                 if frame is not None:
                     self._gather(frame, files, plain if as_they_are else None,
                                  spiked if inject else None)  # fmt: skip
-                progress(number)
+                if progress is not None:
+                    progress(number)
         if as_they_are:
             self.plain = self._judged(plain)
         if inject:
@@ -264,7 +265,8 @@ class _Run:
                 frame = self._read(files)
                 if frame is not None:
                     self._gather(frame, files, None, spiked if inject else None)
-                progress(number)
+                if progress is not None:
+                    progress(number)
         settings = self.search.settings
         self.plain = self._with_limits(night.streaks, stacked(asides, no_lines()), settings)
         if inject:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["STAGE_WORDS", "chip_map", "completeness_curves", "night_trend", "outcome_bars"]
+__all__ = ["SHORT_STAGE_WORDS", "STAGE_WORDS", "chip_map", "completeness_curves", "night_trend", "outcome_bars"]
 
 #: Stages in the page's words.
 STAGE_WORDS = {
@@ -17,6 +17,8 @@ STAGE_WORDS = {
     "named": "after naming",
     "kept": "after the verdict",
 }
+#: The same, for narrow columns.
+SHORT_STAGE_WORDS = {"detected": "detected", "named": "named", "kept": "kept"}
 _WIDTH, _HEIGHT = 720, 330
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 44
 _MAP_PX = 200
@@ -37,9 +39,11 @@ def completeness_curves(stages: Sequence[Point], variable: str) -> str:
     Returns
     -------
     str
-        SVG; empty where no curve was fitted.
+        SVG; empty where no curve was fitted, or all were found or none.
     """
     drawn = [stage for stage in stages if stage["curve"]]
+    if all(stage["found"] in (0, stage["n"]) for stage in drawn):
+        return ""
     if not drawn:
         return ""
     logarithm = variable == "snr"

@@ -12,6 +12,7 @@ from astropy.table import QTable
 
 from streaks.disk import written_whole
 from streaks.reporting.completeness_figures import (
+    SHORT_STAGE_WORDS,
     STAGE_WORDS,
     chip_map,
     completeness_curves,
@@ -83,6 +84,7 @@ def write_completeness_page(
         figures=figures,
         sources=sources,
         stage_words=STAGE_WORDS,
+        short_words=SHORT_STAGE_WORDS,
         most_rows=_MOST_ROWS,
         bad_references=bad,
         few=[r for r in figures["references"] if not r["enough"]],
