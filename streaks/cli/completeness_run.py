@@ -459,8 +459,10 @@ def lazy_scene(frame: Frame) -> Callable[[], Scene]:
     held: list[Scene] = []
 
     def scene() -> Scene:
+        from streaks.detection.point_sources import sharp_pixels
+
         if not held:
-            held.append(look_at(frame))
+            held.append(look_at(frame, sharp_pixels))
         return held[0]
 
     return scene

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaks.frame import Frame
 from streaks.geometry import Segment
-from streaks.noise import NoiseMap, estimate_noise, filtered_correlation
+from streaks.noise import NoiseMap, estimate_noise, filtered_correlation, standardise
 from streaks.trail import FWHM_PER_SIGMA, REACH_SIGMA, pixels_near, trail_template
 
 __all__ = ["Forced", "Scene", "look_at", "measure_place"]
@@ -40,6 +42,10 @@ class Scene:
         Variance of PSF-filtered noise over that of white noise.
     sources : (ny, nx) bool or None
         Where the reference has sources.
+    sharp : (ny, nx) bool or None
+        Pixels that the detector hid as sharper than the PSF.
+    clean_sigma
+        Typical noise of the frame, counts: what it would be where subtraction has not failed.
     """
 
     frame: Frame
@@ -47,6 +53,8 @@ class Scene:
     sigma_px: float
     noise_factor: float
     sources: NDArray[np.bool_] | None = None
+    sharp: NDArray[np.bool_] | None = None
+    clean_sigma: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,10 @@ class Forced:
         Of the trail's weight, on pixels that hold other light.
     reference_share
         Of the trail's weight, on sources of the reference; NaN without one.
+    clean_snr
+        Expected, were the noise here that of the frame's usual sky.
+    sharp_share
+        Of the trail's weight, on pixels that were hidden as sharper than the PSF.
     """
 
     expected_snr: float
@@ -75,15 +87,24 @@ class Forced:
     masked_share: float
     foreign_share: float
     reference_share: float
+    clean_snr: float = math.nan
+    sharp_share: float = 0.0
 
 
-def look_at(frame: Frame) -> Scene:
+def look_at(
+    frame: Frame,
+    find_sharp: Callable[[NDArray[np.float32], NDArray[np.bool_], float], NDArray[Any]]
+    | None = None,
+) -> Scene:
     """Measure a frame's noise, once for all places.
 
     Parameters
     ----------
     frame
         As it was read.
+    find_sharp
+        Of a standardised image, its usable pixels and the PSF's width: pixels (n, 2), y and x,
+        that the detector hides as sharper than the PSF.
 
     Returns
     -------
@@ -93,7 +114,14 @@ def look_at(frame: Frame) -> Scene:
     sigma = fwhm / FWHM_PER_SIGMA
     noise = estimate_noise(frame.data, frame.mask, frame.variance)
     factor = filtered_correlation(noise.correlation, sigma, 1)[1]
-    return Scene(frame, noise, sigma, float(factor), _sources(frame))
+    sharp = None
+    if find_sharp is not None:
+        sharp = np.zeros(frame.shape, bool)
+        rows, columns = find_sharp(standardise(frame.data, noise), ~noise.unusable, sigma).T
+        sharp[rows, columns] = True
+    return Scene(
+        frame, noise, sigma, float(factor), _sources(frame), sharp, noise.typical_sigma()
+    )
 
 
 def measure_place(scene: Scene, segment: Segment, mag: float = math.nan) -> Forced:
@@ -134,6 +162,12 @@ def measure_place(scene: Scene, segment: Segment, mag: float = math.nan) -> Forc
         reference_share=math.nan
         if scene.sources is None
         else float((template**2)[scene.sources[at]].sum()) / power,
+        clean_snr=flux
+        / scene.clean_sigma
+        * math.sqrt(float(shape @ shape) / scene.noise_factor),
+        sharp_share=0.0
+        if scene.sharp is None
+        else float((template**2)[scene.sharp[at]].sum()) / power,
     )
 
 

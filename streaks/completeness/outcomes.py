@@ -41,6 +41,8 @@ OUTCOMES = {
 
 #: From this share of the track on it is masked, foreign, or over the reference's sources.
 _MASKED, _FOREIGN, _REFERENCE = 0.5, 0.25, 0.3
+#: From this share of its weight on it was hidden as sharper than the PSF.
+_SHARP = 0.2
 #: S/N that should be there, and that is not: then there is no light.
 _BRIGHT, _DARK = 3.0, 0.35
 #: So much below what is expected, in sigma and as a share, the reference took it.
@@ -197,19 +199,25 @@ def _missed(
         return Outcome("masked", f"{light.masked_share:.0%} of the track")
     if length_px < fwhm_px:
         return Outcome("too slow", f"{length_px:.1f} px of motion")
-    faint = _faint(light, limit_snr)
+    raised = light.expected_snr < limit_snr <= light.clean_snr
+    faint = None if raised else _faint(light, limit_snr)
     if faint is not None:
         return faint
     expected = light.expected_snr
     reason = "" if line is None else str(line["reason"])
-    if light.reference_share >= _REFERENCE and _taken(light):
+    if light.reference_share >= _REFERENCE and (raised or _taken(light)):
         return Outcome("reference contaminated", f"{light.reference_share:.0%} of the light")
+    if light.sharp_share >= _SHARP:
+        return Outcome("set aside", "sharp: hidden as a cosmic ray")
     if reason in _OF_ANOTHER:
         return Outcome("blended", f"a line there was {reason}")
     if reason and reason not in _NO_REASON:
         return Outcome("set aside", reason)
     if light.foreign_share >= _FOREIGN:
         return Outcome("blended", f"other light on {light.foreign_share:.0%} of it")
+    if raised:
+        words = f"S/N {light.clean_snr:.1f} elsewhere, {expected:.1f} in the noise here"
+        return Outcome("too faint", words)
     if light.measured_snr < max(_BRIGHT, _DARK * np.nan_to_num(expected)):
         return Outcome("no light", f"S/N {light.measured_snr:.1f} measured")
     if light.measured_snr < limit_snr:
