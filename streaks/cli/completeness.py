@@ -63,7 +63,12 @@ def completeness(
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="Their motion, arcsec/s; default 6 to 80 px long."),
     ] = None,
-    beta: Annotated[float, typer.Option(min=1.5, help="Moffat exponent of their PSF.")] = 3.5,
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            min=1.5, help="Moffat exponent of their PSF; by default as the science image's stars."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is injected.")] = 1,
     orbits: options.Orbits = None,
     ephemeris: options.Ephemeris = None,

@@ -48,7 +48,7 @@ class InjectorConfig:
     seed
         Of all that is drawn.
     beta
-        Moffat exponent of the PSF.
+        Moffat exponent of the PSF; None to measure it on each science image's stars.
     """
 
     n: int = 0
@@ -56,7 +56,7 @@ class InjectorConfig:
     snr: Range | None = None
     rate_arcsec_per_s: Range | None = None
     seed: int = 1
-    beta: float = 3.5
+    beta: float | None = None
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Injector:
         truth : QTable
             As `streaks.synth.inject_placed` gives it.
         """
-        from streaks.synth import Placed, inject_placed, moving_in_frame
+        from streaks.synth import Placed, inject_placed, measured_beta, moving_in_frame
 
         ny, nx = frame.shape
         wanted = self.config.n or int(np.clip(ny * nx / _AREA_PX2, 5, _MOST))
@@ -102,7 +102,7 @@ class Injector:
             frame,
             [*trails, *fresh],
             seed=self.config.seed,
-            beta=self.config.beta,
+            beta=measured_beta(frame) if self.config.beta is None else self.config.beta,
             photon_noise=frame.gain > 0,
         )
         self._remember(frame, truth[len(trails) :])

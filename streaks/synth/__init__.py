@@ -27,6 +27,7 @@ _FACE = {
     "load_set": "cutout_sets.storage",
     "make_cutouts": "cutout_sets.making",
     "make_night": "nights.making",
+    "measured_beta": "measured_psf",
     "make_subjects": "cutout_sets.gold",
     "render_trail": "drawing.psf",
     "write_montage": "cutout_sets.montage",
