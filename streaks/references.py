@@ -201,11 +201,13 @@ def reference_clues(frame: Frame, name: str) -> ReferenceClues:
     factor = math.sqrt(filtered_correlation(noise.correlation, sigma, 1)[1])
     filtered = _filtered(z, sigma) / factor
     places = _sources(filtered, noise.unusable, fwhm)
+    # Noise counts as larger where subtraction failed: a ring would drown in that of its own core.
+    clean = np.where(noise.unusable, 0.0, frame.data - noise.background) / noise.typical_sigma()
     in_reference = _significance(frame.reference, frame.mask, sigma)
     in_science = None if frame.science is None else _significance(frame.science, frame.mask, sigma)
     sightings = []
     for y, x in places:
-        kind = _kind(z, filtered, in_reference, in_science, int(x), int(y), fwhm)
+        kind = _kind(clean, filtered, in_reference, in_science, int(x), int(y), fwhm)
         if kind:
             sightings.append(_sighting(frame, kind, int(x), int(y), float(filtered[y, x])))
     ny, nx = frame.shape
@@ -334,7 +336,7 @@ def _sources(
 
 
 def _kind(
-    z: NDArray[np.float32],
+    clean: NDArray[np.floating[Any]],
     filtered: NDArray[np.float32],
     in_reference: NDArray[np.float32],
     in_science: NDArray[np.float32] | None,
@@ -344,7 +346,7 @@ def _kind(
 ) -> str:
     """What a source of the difference may tell of the reference; empty for nothing."""
     depth = float(filtered[y, x])
-    sectors = _ring(z, x, y, fwhm) * -np.sign(depth)
+    sectors = _ring(clean, x, y, fwhm) * -np.sign(depth)
     lit = int((sectors > 1.5).sum())
     if lit >= _LIT_SECTORS and float(sectors.sum()) / math.sqrt(_SECTORS) > _RING_SIGMA:
         return "ringed source"
@@ -363,7 +365,7 @@ def _kind(
     return "negative source"
 
 
-def _ring(z: NDArray[np.float32], x: int, y: int, fwhm: float) -> NDArray[np.float64]:
+def _ring(z: NDArray[np.floating[Any]], x: int, y: int, fwhm: float) -> NDArray[np.float64]:
     """S/N of the eight sectors of a ring from 1 to 2.5 FWHM."""
     reach = math.ceil(2.5 * fwhm)
     part = z[y - reach : y + reach + 1, x - reach : x + reach + 1]
