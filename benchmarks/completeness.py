@@ -18,6 +18,7 @@ those that it found.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import shutil
@@ -145,7 +146,9 @@ def held(inside: QTable, own: QTable, stage: str) -> dict[str, Any]:
     curve = fit_curve(covariates[0], np.asarray(inside[stage], bool), np.asarray(inside["name"]))
     expected, low, high = count_interval(curve, covariates[1], np.asarray(own["name"]))
     found = int(np.asarray(own[stage], bool).sum())
-    alone = fit_curve(covariates[0][:1], np.asarray(inside[stage], bool), np.asarray(inside["name"]))
+    alone = fit_curve(
+        covariates[0][:1], np.asarray(inside[stage], bool), np.asarray(inside["name"])
+    )
     return {
         "n": len(own), "found": found, "expected": expected, "low": low, "high": high,
         "holds": bool(low <= found <= high), "depth50": alone.depth(0.5), "effect": curve.effect,
@@ -184,8 +187,8 @@ def known_causes(folder: Path, run: Any, seed: int) -> list[list[str]]:
     beside = corners + np.array([1.15 * width, 0.0])
     middle = corners.mean(axis=0)
     for cause, place, frames in (
-        ("off chip", middle + [0.0, 1.0], [corners, beside]),
-        ("in a gap", middle + [0.575 * width, 0.0], [corners, beside]),
+        ("off chip", middle + np.array([0.0, 1.0]), [corners, beside]),
+        ("in a gap", middle + np.array([0.575 * width, 0.0]), [corners, beside]),
         ("not observed", middle, []),
     ):
         outcomes.append([cause, unplaced_outcome(place[0], place[1], frames), ""])
@@ -306,9 +309,7 @@ def gathered(nights: Sequence[dict[str, Any]]) -> dict[str, Any]:
             cause: {
                 "n": sum(c[0] == cause for c in cases),
                 "right": sum(c[0] == cause and c[1] in allowed for c in cases),
-                "else": dict(
-                    Counter(c[1] for c in cases if c[0] == cause and c[1] not in allowed)
-                ),
+                "else": dict(Counter(c[1] for c in cases if c[0] == cause and c[1] not in allowed)),
             }
             for cause, allowed in CASES.items()
         },
@@ -340,7 +341,7 @@ def _shares(
     values: NDArray[Any], found: NDArray[np.bool_], edges: Sequence[float]
 ) -> list[dict[str, Any]]:
     made = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         inside = (values >= low) & (values < high)
         n, k = int(inside.sum()), int(found[inside].sum())
         bounds = wilson_interval(k, n, 1.96)

@@ -88,8 +88,10 @@ class ReferenceClues:
         The reference, small.
     shape : (ny, nx)
         Of the frame.
-    frame
-        Coordinates and mask alone, to tell whether it sees a place.
+    wcs
+        Of the frame, or None.
+    seen
+        Usable pixels, every so many of them.
     """
 
     name: str
@@ -162,7 +164,13 @@ class ReferenceReport:
         return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n) or "no fault found"
 
     def plain(self) -> dict[str, Any]:
-        """As plain values, without pictures."""
+        """As plain values, without pictures.
+
+        Returns
+        -------
+        dict
+            ``name, epochs, enough`` (exposures to tell), ``summary`` and ``faults``.
+        """
         return {
             "name": self.name,
             "epochs": self.epochs,

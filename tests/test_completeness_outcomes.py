@@ -59,7 +59,9 @@ def mag_of(segment: Segment, snr: float) -> float:
 
 def with_trail(segment: Segment, snr: float) -> NDArray[np.float64]:
     data = sky()
-    add_trail(data, ends(segment), flux_for_snr(ends(segment), snr, sigma_px=SIGMA, noise=NOISE), SIGMA)
+    add_trail(
+        data, ends(segment), flux_for_snr(ends(segment), snr, sigma_px=SIGMA, noise=NOISE), SIGMA
+    )
     return data
 
 
@@ -86,7 +88,12 @@ def outcome(
     mag = mag_of(segment, snr) if math.isfinite(snr) else math.nan
     lines = empty_table(ASIDE_COLUMNS)
     if aside:
-        values = {"image": "f", "snr": 10.0, "reason": aside, **dict(zip(("x0", "y0", "x1", "y1"), ends(segment), strict=True))}
+        values = {
+            "image": "f",
+            "snr": 10.0,
+            "reason": aside,
+            **dict(zip(("x0", "y0", "x1", "y1"), ends(segment), strict=True)),
+        }
         lines = build_table(ASIDE_COLUMNS, {name: [value] for name, value in values.items()})
     (found,) = settle_outcomes(
         targets_of(segment, mag),
@@ -279,17 +286,19 @@ def test_off_chip_in_a_gap_or_not_observed():
     width = 340 * 1.01 / 3600 / math.cos(math.radians(12.0))
     beside = corners + np.array([1.2 * width, 0.0])
     middle = corners.mean(axis=0)
-    gap = middle + [0.6 * width, 0.0]
+    gap = middle + np.array([0.6 * width, 0.0])
     assert unplaced_outcome(*middle, []) == "not observed"
     assert unplaced_outcome(*gap, [corners]) == "off chip"
     assert unplaced_outcome(*gap, [corners, beside]) == "in a gap"
-    assert unplaced_outcome(*(middle + [0.0, 1.0]), [corners, beside]) == "off chip"
+    assert unplaced_outcome(*(middle + np.array([0.0, 1.0])), [corners, beside]) == "off chip"
 
 
 def test_a_gap_astride_0_h():
     corners = VIEW.corners() - [150.0, 0.0]
-    left, right = corners + [-0.06, 0.0], corners + [0.06, 0.0]
-    assert unplaced_outcome(0.0, 12.0, [left % [360.0, 360.0], right % [360.0, 360.0]]) == "in a gap"
+    left, right = corners - np.array([0.06, 0.0]), corners + np.array([0.06, 0.0])
+    assert (
+        unplaced_outcome(0.0, 12.0, [left % [360.0, 360.0], right % [360.0, 360.0]]) == "in a gap"
+    )
 
 
 def test_a_view_without_coordinates_has_no_corners():

@@ -44,9 +44,7 @@ def exposure(
 
 def report(*changes, **more):
     shifts = [(0, 0), (3, -2), (-4, 5), (1, 1)]
-    frames = [
-        exposure(k, change, shift=shifts[k], **more) for k, change in enumerate(changes)
-    ]
+    frames = [exposure(k, change, shift=shifts[k], **more) for k, change in enumerate(changes)]
     (made,) = judge_references([reference_clues(frame, "ref.fits") for frame in frames])
     return made
 

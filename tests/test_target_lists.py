@@ -15,10 +15,17 @@ def written(tmp_path, text, name="list.csv"):
 
 
 def test_columns_are_known_whatever_their_case(tmp_path):
-    path = written(tmp_path, "Designation,RAJ2000,DEJ2000,Obs_MJD,Vmag\n2018 AA1,12.5,-3.25,58000.5,18.2\n")
+    path = written(
+        tmp_path, "Designation,RAJ2000,DEJ2000,Obs_MJD,Vmag\n2018 AA1,12.5,-3.25,58000.5,18.2\n"
+    )
     read = read_targets(path)
     assert read["name"][0] == "2018 AA1"
-    assert (read["ra"][0], read["dec"][0], read["mjd"][0], read["mag"][0]) == (12.5, -3.25, 58000.5, 18.2)
+    assert (read["ra"][0], read["dec"][0], read["mjd"][0], read["mag"][0]) == (
+        12.5,
+        -3.25,
+        58000.5,
+        18.2,
+    )
 
 
 def test_a_list_of_tns(tmp_path):
@@ -62,7 +69,9 @@ def test_80_columns_of_the_mpc(tmp_path):
 def test_units_of_a_table_are_kept(tmp_path):
     import astropy.units as u
 
-    table = QTable({"ra": [0.1] * u.rad, "dec": [60.0] * u.arcmin, "rate": [60.0] * u.arcsec / u.min})
+    table = QTable(
+        {"ra": [0.1] * u.rad, "dec": [60.0] * u.arcmin, "rate": [60.0] * u.arcsec / u.min}
+    )
     table.write(tmp_path / "t.ecsv", format="ascii.ecsv")
     read = read_targets(tmp_path / "t.ecsv")
     assert read["ra"][0] == pytest.approx(np.degrees(0.1))
@@ -90,7 +99,7 @@ def test_columns_that_are_not_known_can_be_named(tmp_path):
 
 def test_a_mapping_that_names_nothing_says_so(tmp_path):
     path = written(tmp_path, "ra,dec\n1,2\n")
-    with pytest.raises(ConfigError, match="which .* does not have"):
+    with pytest.raises(ConfigError, match=r"which .* does not have"):
         read_targets(path, {"ra": "missing"})
     with pytest.raises(ConfigError, match="OURS=THEIRS"):
         parse_mapping("ra:RA")

@@ -39,7 +39,8 @@ def completeness(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o",
+            "--output",
+            "-o",
             help="New or empty folder: completeness.html, completeness.json, entries.ecsv.",
         ),
     ],
@@ -259,7 +260,8 @@ class _Run:
         from streaks.night_folder.frame_results import read_aside
         from streaks.readers import find_frames
 
-        asides, spiked = [], []
+        asides: list[QTable] = []
+        spiked: list[FrameResult] = []
         done = [row for row in night.frames if str(row["state"]) == "done"]
         with show_progress(len(done), "frames", self.quiet) as progress:
             for number, row in enumerate(done, start=1):
@@ -394,9 +396,10 @@ class _Run:
 def _reference_name(frame: Frame, files: FrameFiles) -> str:
     if files.reference is not None:
         return files.reference.name
-    return " ".join(
-        str(frame.header.get(name, "")) for name in ("field", "ccd", "quadrant")
-    ).strip() or "reference"
+    return (
+        " ".join(str(frame.header.get(name, "")) for name in ("field", "ccd", "quadrant")).strip()
+        or "reference"
+    )
 
 
 def _write(
@@ -453,9 +456,7 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         lines.append("  " + ", ".join(f"{o['n']} {o['kind']}" for o in source["outcomes"]))
     bad = [r for r in figures["references"] if r["faults"]]
     if figures["references"]:
-        lines.append(
-            f"references: {len(figures['references'])} looked at, {len(bad)} with faults"
-        )
+        lines.append(f"references: {len(figures['references'])} looked at, {len(bad)} with faults")
         lines += [f"  {r['name']}: {r['summary']}" for r in bad]
     return lines
 

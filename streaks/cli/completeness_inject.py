@@ -70,8 +70,8 @@ class Injector:
     """
 
     config: InjectorConfig
-    movers: list[Moving] = field(default_factory=list)
-    _made: int = 0
+    movers: list[Moving] = field(default_factory=list, init=False)
+    _made: int = field(default=0, init=False)
 
     def inject(self, frame: Frame) -> tuple[Frame, QTable]:
         """A frame with asteroids, and the truth.
@@ -111,7 +111,6 @@ class Injector:
     def _drawn(self, frame: Frame, n: int, others: Sequence[Segment]) -> list[Placed]:
         """New trails, one in each stratum of brightness, of length and of angle."""
         from streaks.completeness.design import stratified, stratified_places
-        from streaks.synth import Placed
 
         rng = np.random.default_rng([self.config.seed, *frame.name.encode()])
         ny, nx = frame.shape
@@ -132,7 +131,7 @@ class Injector:
         return made
 
     def _lit(self, frame: Frame, segment: Segment, light: float) -> Placed:
-        from streaks.synth import Placed
+        from streaks.synth.injection import Placed
 
         self._made += 1
         name = f"i{self._made:05d}"

@@ -93,6 +93,10 @@ class Bag:
         Of the source.
     entries
         All that should be somewhere; those of no frame get an outcome too.
+    targets, forced, fwhm_px
+        Those in frames, what was measured at each, and the PSF of its frame.
+    corners
+        Of the frames of each entry's time, by row.
     """
 
     name: str
@@ -100,10 +104,11 @@ class Bag:
     targets: list[dict[str, Any]] = field(default_factory=list)
     forced: list[Forced] = field(default_factory=list)
     fwhm_px: list[float] = field(default_factory=list)
-    #: Corners of the frames of each entry's time, and whether one of these could not be read.
     corners: dict[int, list[Any]] = field(default_factory=dict)
 
-    def look(self, frame: Frame, view: FrameView, scene: Callable[[], Scene], room_s: float) -> None:
+    def look(
+        self, frame: Frame, view: FrameView, scene: Callable[[], Scene], room_s: float
+    ) -> None:
         """Place entries in a frame, and measure what lies there.
 
         Parameters
@@ -151,6 +156,14 @@ class Tally:
         Where known objects are; None leaves them out.
     room_s
         How far an entry's time may be from an exposure.
+    shapes
+        (ny, nx) by image, of the frames that were read.
+    views
+        Of these frames.
+    clues
+        What they tell of their references.
+    failures
+        Path and reason of each frame that could not be used.
     """
 
     bags: list[Bag]
@@ -160,9 +173,11 @@ class Tally:
     views: list[FrameView] = field(default_factory=list)
     clues: list[ReferenceClues] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
-    _known: Bag = field(default_factory=lambda: Bag("known asteroids", empty_table(ENTRY_COLUMNS)))
-    _outside: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
-    _inside: set[tuple[str, int]] = field(default_factory=set)
+    _known: Bag = field(
+        default_factory=lambda: Bag("known asteroids", empty_table(ENTRY_COLUMNS)), init=False
+    )
+    _outside: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict, init=False)
+    _inside: set[tuple[str, int]] = field(default_factory=set, init=False)
 
     def look(self, frame: Frame, scene: Callable[[], Scene]) -> None:
         """All that should be in a frame.
@@ -225,7 +240,7 @@ class Tally:
                 else float(getattr(entries[spec.name][row], "value", entries[spec.name][row]))
                 for spec in ENTRY_COLUMNS
             }
-            self._outside.setdefault((plain["name"], second), {**plain, "image": ""})
+            self._outside.setdefault((str(plain["name"]), second), {**plain, "image": ""})
 
 
 def view_of(frame: Frame) -> FrameView:
@@ -371,8 +386,7 @@ def _row(
 
 def _unplaced(bag: Bag, row: int, corners: Sequence[Any]) -> dict[str, Any]:
     values: dict[str, Any] = {
-        spec.name: {str: "", bool: False}.get(spec.dtype, math.nan)  # type: ignore[call-overload]
-        for spec in RESULT_COLUMNS
+        spec.name: {str: "", bool: False}.get(spec.dtype, math.nan) for spec in RESULT_COLUMNS
     }
     entry = bag.entries[row]
     number = {
@@ -418,7 +432,9 @@ def stacked(tables: Sequence[QTable], empty: QTable) -> QTable:
     return tables[0] if tables else empty
 
 
-def read_one(read: Callable[[], Frame], path: Path, failures: list[tuple[str, str]]) -> Frame | None:
+def read_one(
+    read: Callable[[], Frame], path: Path, failures: list[tuple[str, str]]
+) -> Frame | None:
     """A frame, or None and its reason among the failures.
 
     Parameters

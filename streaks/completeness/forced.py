@@ -119,9 +119,7 @@ def look_at(
         sharp = np.zeros(frame.shape, bool)
         rows, columns = find_sharp(standardise(frame.data, noise), ~noise.unusable, sigma).T
         sharp[rows, columns] = True
-    return Scene(
-        frame, noise, sigma, float(factor), _sources(frame), sharp, noise.typical_sigma()
-    )
+    return Scene(frame, noise, sigma, float(factor), _sources(frame), sharp, noise.typical_sigma())
 
 
 def measure_place(scene: Scene, segment: Segment, mag: float = math.nan) -> Forced:
@@ -162,9 +160,7 @@ def measure_place(scene: Scene, segment: Segment, mag: float = math.nan) -> Forc
         reference_share=math.nan
         if scene.sources is None
         else float((template**2)[scene.sources[at]].sum()) / power,
-        clean_snr=flux
-        / scene.clean_sigma
-        * math.sqrt(float(shape @ shape) / scene.noise_factor),
+        clean_snr=flux / scene.clean_sigma * math.sqrt(float(shape @ shape) / scene.noise_factor),
         sharp_share=0.0
         if scene.sharp is None
         else float((template**2)[scene.sharp[at]].sum()) / power,
@@ -173,7 +169,12 @@ def measure_place(scene: Scene, segment: Segment, mag: float = math.nan) -> Forc
 
 def _under(
     scene: Scene, segment: Segment
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+) -> tuple[
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    tuple[NDArray[np.int64], NDArray[np.int64]],
+]:
     """Unit trail, standardised values and noise of the usable pixels under it, and where."""
     frame = scene.frame
     x, y, counts = pixels_near(

@@ -77,11 +77,9 @@ class Curve:
         -------
         (n,)
         """
-        return _share(self.theta[None, :], self._design(*covariates))[0]
+        return np.asarray(_share(self.theta[None, :], self._design(*covariates))[0])
 
-    def interval(
-        self, *covariates: ArrayLike, probability: float = 0.95
-    ) -> tuple[Floats, Floats]:
+    def interval(self, *covariates: ArrayLike, probability: float = 0.95) -> tuple[Floats, Floats]:
         """Bounds of the share found.
 
         Parameters
@@ -166,7 +164,8 @@ class Curve:
         with np.errstate(divide="ignore", invalid="ignore"):
             of_ceiling = share / expit(thetas[:, -1])
             eta = np.where(of_ceiling < 1, np.log(of_ceiling / (1 - of_ceiling)), np.nan)
-            return self.middle[0] + self.spread[0] * (eta - thetas[:, 0]) / thetas[:, 1]
+            depths = self.middle[0] + self.spread[0] * (eta - thetas[:, 0]) / thetas[:, 1]
+            return np.asarray(depths, dtype=np.float64)
 
 
 def fit_curve(
@@ -210,17 +209,19 @@ def fit_curve(
         away = (theta - centre) / width
         return -value + 0.5 * float(away @ away), -scores.sum(axis=0) + away / width
 
-    theta = minimize(loss, centre, jac=True, method="BFGS").x
-    names = np.arange(n) if movers is None else np.unique(np.asarray(movers), return_inverse=True)[1]
-    inverse = np.linalg.inv(_curvature(theta, design, hit) + np.diag(width**-2.0))
+    theta = np.asarray(minimize(loss, centre, jac=True, method="BFGS").x, dtype=np.float64)
+    names = (
+        np.arange(n) if movers is None else np.unique(np.asarray(movers), return_inverse=True)[1]
+    )
+    inverse: Floats = np.linalg.inv(_curvature(theta, design, hit) + np.diag(width**-2.0)).astype(
+        np.float64
+    )
     scores = _likelihood(theta, design, hit)[1]
     effect = _design_effect(scores, names, inverse)
     share = _share(theta[None, :], design)[0]
     span = (float(columns[:, 0].min()), float(columns[:, 0].max())) if n else (np.nan, np.nan)
     together = _together(hit, share, names)
-    return Curve(
-        theta, effect * inverse, middle, spread, span, n, int(hit.sum()), effect, together
-    )
+    return Curve(theta, effect * inverse, middle, spread, span, n, int(hit.sum()), effect, together)
 
 
 def count_interval(
@@ -254,7 +255,9 @@ def count_interval(
     rng = np.random.default_rng(seed)
     shares = curve.draw_shares(rng, *covariates, n=_DRAWS)
     m = shares.shape[1]
-    names = np.arange(m) if movers is None else np.unique(np.asarray(movers), return_inverse=True)[1]
+    names = (
+        np.arange(m) if movers is None else np.unique(np.asarray(movers), return_inverse=True)[1]
+    )
     common = rng.standard_normal((_DRAWS, int(names.max(initial=0)) + 1))[:, names]
     own = rng.standard_normal((_DRAWS, m))
     rho = np.sin(0.5 * np.pi * curve.together)

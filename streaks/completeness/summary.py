@@ -123,9 +123,7 @@ def _bins(x: NDArray[np.float64], hit: NDArray[np.bool_], variable: str) -> list
         inside = (x >= low) & (x < high)
         if inside.any():
             bounds = (10**low, 10**high) if variable == "snr" else (low, high)
-            made.append(
-                {"from": float(bounds[0]), "to": float(bounds[1]), **_share(hit[inside])}
-            )
+            made.append({"from": float(bounds[0]), "to": float(bounds[1]), **_share(hit[inside])})
     return made
 
 

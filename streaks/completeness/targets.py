@@ -98,7 +98,13 @@ class FrameView:
     scale_arcsec: float = math.nan
 
     def corners(self) -> NDArray[np.float64]:
-        """Right ascension and declination of the corners, deg, (4, 2); NaN without coordinates."""
+        """Right ascension and declination of the corners.
+
+        Returns
+        -------
+        (4, 2), deg
+            NaN without coordinates.
+        """
         if self.wcs is None:
             return np.full((4, 2), np.nan)
         ny, nx = self.shape
@@ -141,14 +147,10 @@ def place_entries(
     ny, nx = view.shape
     x, y = 0.5 * (ends[:, 0] + ends[:, 2]), 0.5 * (ends[:, 1] + ends[:, 3])
     inside = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
-    return [
-        _target(value, int(exposed[k]), ends[k], view) for k in np.flatnonzero(inside)
-    ], exposed
+    return [_target(value, int(exposed[k]), ends[k], view) for k in np.flatnonzero(inside)], exposed
 
 
-def unplaced_outcome(
-    ra_deg: float, dec_deg: float, corners: Sequence[NDArray[np.float64]]
-) -> str:
+def unplaced_outcome(ra_deg: float, dec_deg: float, corners: Sequence[NDArray[np.float64]]) -> str:
     """What became of an entry that no frame shows.
 
     Parameters
@@ -173,9 +175,7 @@ def unplaced_outcome(
     from scipy.spatial import Delaunay, QhullError
 
     # Tangent plane at the entry: good to a few degrees, and blind to 0 h.
-    east = (np.mod(points[:, 0] - ra_deg + 180.0, 360.0) - 180.0) * math.cos(
-        math.radians(dec_deg)
-    )
+    east = (np.mod(points[:, 0] - ra_deg + 180.0, 360.0) - 180.0) * math.cos(math.radians(dec_deg))
     flat = np.stack([east, points[:, 1] - dec_deg], axis=1)
     try:
         hull = Delaunay(flat)
@@ -192,7 +192,7 @@ def _exposed(
     room = (0.5 * np.nan_to_num(view.exposure_s) + time_tolerance_s) / _S_PER_DAY
     timed = np.isfinite(value["mjd"])
     of_time = ~timed | (np.abs(value["mjd"] - view.mjd) <= room)
-    return np.where(named, value["image"] == view.name, of_time)
+    return np.asarray(np.where(named, value["image"] == view.name, of_time), dtype=bool)
 
 
 def _ends_px(value: dict[str, NDArray[Any]], view: FrameView) -> NDArray[np.float64]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streaks.plotting.drawing import cv2_module, draw_text, encode_png
 from streaks.plotting.grey import stretch
+from streaks.references import Fault, ReferenceReport
 
 __all__ = ["FAULT_COLOURS", "reference_picture"]
 
@@ -26,21 +25,7 @@ _PAPER = (24, 26, 32)
 _INK = (225, 228, 235)
 
 
-class _Fault(Protocol):
-    kind: str
-    x: float
-    y: float
-    stamps: tuple[NDArray[np.float32], ...]
-
-
-class _Report(Protocol):
-    name: str
-    faults: Sequence[_Fault]
-    thumbnail: NDArray[np.float32]
-    shape: tuple[int, int]
-
-
-def reference_picture(report: _Report) -> bytes:
+def reference_picture(report: ReferenceReport) -> bytes:
     """The reference with its faults marked, and the first of them close up.
 
     Parameters
@@ -74,7 +59,7 @@ def reference_picture(report: _Report) -> bytes:
     return encode_png(picture)
 
 
-def _whole(report: _Report) -> NDArray[np.uint8]:
+def _whole(report: ReferenceReport) -> NDArray[np.uint8]:
     cv2 = cv2_module()
     ny, nx = report.shape
     scale = _WHOLE_PX / max(ny, nx)
@@ -92,7 +77,7 @@ def _whole(report: _Report) -> NDArray[np.uint8]:
     return picture
 
 
-def _strip(fault: _Fault, number: int) -> NDArray[np.uint8]:
+def _strip(fault: Fault, number: int) -> NDArray[np.uint8]:
     """Close-ups beside each other under one line of words."""
     cv2 = cv2_module()
     names = ("reference", "science", "difference") if len(fault.stamps) == 3 else (

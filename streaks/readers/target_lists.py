@@ -108,9 +108,7 @@ def parse_mapping(text: str) -> dict[str, str]:
         ours, equals, theirs = word.partition("=")
         if not equals or ours.strip() not in COLUMN_NAMES:
             known = " ".join(COLUMN_NAMES)
-            raise ConfigError(
-                f"--columns has {word!r}; give OURS=THEIRS with one of ours: {known}"
-            )
+            raise ConfigError(f"--columns has {word!r}; give OURS=THEIRS with one of ours: {known}")
         mapping[ours.strip()] = theirs.strip()
     return mapping
 

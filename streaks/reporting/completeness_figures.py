@@ -9,7 +9,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["SHORT_STAGE_WORDS", "STAGE_WORDS", "chip_map", "completeness_curves", "night_trend", "outcome_bars"]
+__all__ = [
+    "SHORT_STAGE_WORDS",
+    "STAGE_WORDS",
+    "chip_map",
+    "completeness_curves",
+    "night_trend",
+    "outcome_bars",
+]
 
 #: Stages in the page's words.
 STAGE_WORDS = {
@@ -144,9 +151,10 @@ def chip_map(cells: Sequence[Point], stage: str) -> str:
         value = cell["stages"][stage]
         x, y = cell["column"] * side, _MAP_PX - (cell["line"] + 1) * side
         share = value["share"]
+        shade = 0.0 if share is None else 0.08 + 0.62 * share
         parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{side - 1:.1f}" height="{side - 1:.1f}" '
-            f'class="cell {stage}" fill-opacity="{0.0 if share is None else 0.08 + 0.62 * share:.2f}"/>'
+            f'class="cell {stage}" fill-opacity="{shade:.2f}"/>'
         )
         words = "–" if share is None else f"{100 * share:.0f} %"
         middle = x + side / 2
@@ -187,9 +195,7 @@ def _y(share: float) -> float:
 
 
 def _open(words: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" class="figure" aria-label="{words}">'
-    )
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" class="figure" aria-label="{words}">'
 
 
 def _frame(ticks: Sequence[float], x_at: Callable[[float], float], words: str) -> list[str]:

@@ -70,7 +70,10 @@ def write_completeness_page(
             "curves": Markup(completeness_curves(source["stages"], source["variable"])),
             "over_night": Markup(night_trend(source["trend"])),
             "maps": [
-                {"words": STAGE_WORDS[stage["name"]], "svg": Markup(chip_map(source["map"], stage["name"]))}
+                {
+                    "words": STAGE_WORDS[stage["name"]],
+                    "svg": Markup(chip_map(source["map"], stage["name"])),
+                }
                 for stage in source["stages"]
                 if source["map"]
             ],

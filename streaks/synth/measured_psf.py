@@ -105,7 +105,10 @@ def _profiles(
         if not seen.all() or stamp[ring].max() > max(_NEIGHBOUR * light[y, x], 5.0 * sigma):
             continue
         weight = np.where(near, np.maximum(stamp, 0.0), 0.0)
-        cx, cy = float((weight * dx).sum() / weight.sum()), float((weight * dy).sum() / weight.sum())
+        cx, cy = (
+            float((weight * dx).sum() / weight.sum()),
+            float((weight * dy).sum() / weight.sum()),
+        )
         radii.append(np.hypot(dx - cx, dy - cy).ravel())
         heights.append((stamp / light[y, x]).ravel())
         n += 1

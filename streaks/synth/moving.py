@@ -51,6 +51,11 @@ class Moving:
         ----------
         frame
             With its zero point.
+
+        Returns
+        -------
+        float
+            NaN where neither magnitude nor flux tells.
         """
         if math.isfinite(self.mag) and math.isfinite(frame.zero_point_mag):
             return float(10 ** (0.4 * (frame.zero_point_mag - self.mag)))
