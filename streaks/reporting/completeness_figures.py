@@ -101,9 +101,12 @@ def night_trend(trend: Sequence[Point]) -> str:
         return ""
     first = trend[0]["mjd"]
     hours = [24.0 * (one["mjd"] - first) for one in trend]
+    unit = "hours"
+    if max(hours) < 2.0:
+        hours, unit = [60.0 * value for value in hours], "minutes"
     x_at = _axis(0.0, max(max(hours), 1e-6), False)
     parts = [_open("share found over the night")]
-    parts += _frame(_ticks(0.0, max(hours), False), x_at, "hours since the first exposure")
+    parts += _frame(_ticks(0.0, max(hours), False), x_at, f"{unit} since the first exposure")
     names = list(trend[0]["stages"])
     for k, name in enumerate(names):
         expected = []
