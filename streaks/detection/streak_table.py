@@ -98,10 +98,10 @@ def aside_table(image: str, detection: Detection) -> QTable:
     snr = [line.start_snr if line.fit is None else line.fit.snr for line in detection.set_aside]
     order = np.argsort(-np.nan_to_num(np.array(snr, float)), kind="stable")[:_MOST_ASIDE]
     lines = [detection.set_aside[i] for i in order]
-    ends = np.array([(s.x0, s.y0, s.x1, s.y1) for s in (line.segment for line in lines)])
-    x0, y0, x1, y1 = ends.reshape(-1, 4).T
+    segments = [line.segment for line in lines]
+    ends = {name: [getattr(s, name) for s in segments] for name in ("x0", "y0", "x1", "y1")}
     values = {
-        "image": [image] * len(lines), "x0": x0, "y0": y0, "x1": x1, "y1": y1,
+        "image": [image] * len(lines), **ends,
         "snr": [snr[i] for i in order], "reason": [str(line.set_aside) for line in lines],
     }  # fmt: skip
     return build_table(ASIDE_COLUMNS, values)
