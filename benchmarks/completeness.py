@@ -39,7 +39,8 @@ from streaks.geometry import Segment
 __all__ = ["main"]
 
 FRAMES, SHAPE = 6, (640, 650)
-INJECTED = 25
+#: A frame; 0 for the usual density.
+INJECTED = 0
 #: What may be said of each case; the first is the cause.
 CASES = {
     "masked": ("masked",),

@@ -119,12 +119,14 @@ def test_what_is_no_exposure_of_the_night_has_an_outcome_too(
         f"seen,{ra.value},{dec.value},{time}\n"
         f"aside,{ra.value},{dec.value + 3},{time}\n"
         f"later,{ra.value},{dec.value},2030-01-01T00:00:00\n"
+        f"broken,unknown,{dec.value},{time}\n"
     )
     assert main(["completeness", str(night), "-o", str(tmp_path / "o"), "--list", str(path)]) == 0
     entries = read_table(tmp_path / "o" / "entries.ecsv")
     outcomes = dict(zip(entries["name"], entries["outcome"], strict=True))
     assert outcomes["aside"] == "off chip"
     assert outcomes["later"] == "not observed"
+    assert outcomes["broken"] == "not readable"
     assert outcomes["seen"] in ("found", "weighed down", "named otherwise")
 
 

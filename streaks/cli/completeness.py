@@ -48,7 +48,7 @@ def completeness(
         int | None,
         typer.Option(
             min=0,
-            help="Injections a frame; 0 for none. By default one in 25,000 px, and none in a night "
+            help="Injections a frame; 0 for none. By default one in 40,000 px, and none in a night "
             "that was searched: these are searched anew.",
         ),
     ] = None,

@@ -394,6 +394,8 @@ def _unplaced(bag: Bag, row: int, corners: Sequence[Any]) -> dict[str, Any]:
         for name in ("ra", "dec", "mag", "rate", "mjd", "snr")
     }
     kind = unplaced_outcome(number["ra"], number["dec"], corners)
+    if not _tells_a_place(entry):
+        kind = "not readable"
     return {
         **values,
         "source": bag.name,
@@ -402,6 +404,21 @@ def _unplaced(bag: Bag, row: int, corners: Sequence[Any]) -> dict[str, Any]:
         "outcome": kind,
         **{name: number[name] for name in ("mag", "rate", "mjd", "snr")},
     }
+
+
+def _tells_a_place(entry: Any) -> bool:
+    """Whether an entry has a place on the sky, or one in an image that it names."""
+    number = {
+        name: float(getattr(entry[name], "value", entry[name]))
+        for name in ("ra", "dec", "ra0", "dec0", "x", "y", "x0", "y0")
+    }
+    on_sky = math.isfinite(number["ra"] + number["dec"]) or math.isfinite(
+        number["ra0"] + number["dec0"]
+    )
+    in_image = math.isfinite(number["x"] + number["y"]) or math.isfinite(
+        number["x0"] + number["y0"]
+    )
+    return on_sky or (in_image and str(entry["image"]) != "")
 
 
 def _entry_table(rows: Sequence[dict[str, Any]]) -> QTable:

@@ -36,7 +36,7 @@ OUTCOMES = {
     "reference contaminated": "a source of the reference lies under it, or took its light away",
     "no light": "should be bright, but there is no light: place or magnitude are wrong",
     "unexplained": "light is there, nothing speaks against it, and it was missed",
-    "not readable": "its frame could not be read",
+    "not readable": "its frame could not be read, or its list tells no place",
 }
 
 #: From this share of the track on it is masked, foreign, or over the reference's sources.

@@ -80,7 +80,7 @@ def _brightness(rows: QTable) -> tuple[str, NDArray[np.float64]]:
 def _stage(name: str, rows: QTable, variable: str, x: NDArray[np.float64]) -> dict[str, Any]:
     hit = np.asarray(rows[name], bool)
     known = np.isfinite(x)
-    curve = fit_curve([x[known]], hit[known], _texts(rows, "name")[known])
+    curve = fit_curve([x[known]], hit[known], _movers(rows)[known])
     return {
         "name": name,
         **_share(hit),
@@ -138,7 +138,7 @@ def _by_rate(
     made = _by_bins(rows, stages, rate, edges)
     for one in made:
         inside = (rate >= one["from"]) & (rate <= one["to"]) & np.isfinite(x)
-        names = _texts(rows, "name")[inside]
+        names = _movers(rows)[inside]
         one["depth50"] = {
             stage: _depth(
                 fit_curve([x[inside]], np.asarray(rows[stage], bool)[inside], names), 0.5, variable
@@ -191,7 +191,7 @@ def _trend(
     if len(times) < 2:
         return []
     known = np.isfinite(x)
-    names = _texts(rows, "name")
+    names = _movers(rows)
     curves = {
         stage: fit_curve([x[known]], np.asarray(rows[stage], bool)[known], names[known])
         for stage in stages
@@ -228,6 +228,13 @@ def _texts(rows: QTable, name: str) -> NDArray[np.str_]:
     if name not in rows.colnames:
         return np.full(len(rows), "", dtype="U1")
     return np.asarray(rows[name]).astype(str)
+
+
+def _movers(rows: QTable) -> NDArray[np.str_]:
+    """Names that are the same for sources of one object; those without are each their own."""
+    names = _texts(rows, "name")
+    alone = [f" {k}" for k in range(len(names))]
+    return np.where(names == "", alone, names) if len(names) else names
 
 
 def _finite(value: float) -> float | None:
