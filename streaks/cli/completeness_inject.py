@@ -21,8 +21,8 @@ __all__ = ["Injector", "InjectorConfig", "truth_targets"]
 
 Range = tuple[float, float]
 
-#: One injection in so many square pixels, unless told otherwise, and so many a frame at most. One in
-#: 17,000 hides 3 % of the others: by crossing them, and in the noise that is measured.
+#: One injection in so many square pixels, unless told otherwise, and so many a frame at most.
+#: One in 17,000 hides 3 % of the others: by crossing them, and in the noise that is measured.
 _AREA_PX2, _MOST = 40_000.0, 100
 #: Where neither magnitudes nor rates are given: around the limit of any finder, and streaks that
 #: are longer than the PSF of most cameras.
