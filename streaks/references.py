@@ -54,6 +54,8 @@ _GRADIENT_SIGMA = 1.5
 _MESH, _LEAST_MESHES = 12, 30
 #: Sources kept of a frame, the deepest; faults told of a reference; side of a stamp, px.
 _MOST_PLACES, _MOST_FAULTS, _STAMP_PX = 60, 40, 41
+#: Close-ups of a frame that are kept, for a night of thousands.
+_MOST_STAMPS = 12
 _THUMB_PX = 420
 
 
@@ -213,11 +215,13 @@ def reference_clues(frame: Frame, name: str) -> ReferenceClues:
     clean = np.where(noise.unusable, 0.0, frame.data - noise.background) / noise.typical_sigma()
     in_reference = _significance(frame.reference, frame.mask, sigma)
     in_science = None if frame.science is None else _significance(frame.science, frame.mask, sigma)
-    sightings = []
+    sightings: list[_Sighting] = []
+    beside = [one for one in (frame.reference, frame.science, frame.data) if one is not None]
     for y, x in places:
         kind = _kind(clean, filtered, in_reference, in_science, int(x), int(y), fwhm)
         if kind:
-            sightings.append(_sighting(frame, kind, int(x), int(y), float(filtered[y, x])))
+            images = beside if len(sightings) < _MOST_STAMPS else []
+            sightings.append(_sighting(frame, kind, int(x), int(y), float(filtered[y, x]), images))
     ny, nx = frame.shape
     step = max(1, math.ceil(max(ny, nx) / 512))
     return ReferenceClues(
@@ -292,7 +296,7 @@ def _recurring(group: Sequence[ReferenceClues]) -> list[Fault]:
         own = [sightings[k] for k in near]
         kinds = [s.kind for s in own]
         kind = max(FAULTS, key=kinds.count)
-        best = next(s for s in own if s.kind == kind)
+        best = max((s for s in own if s.kind == kind), key=lambda s: len(s.stamps))
         faults.append(
             Fault(
                 kind, shown, of_epochs, best.ra, best.dec, float(at[i][0]), float(at[i][1]),
@@ -395,16 +399,16 @@ def _significance(
     return _filtered(standardise(values, noise), sigma)
 
 
-def _sighting(frame: Frame, kind: str, x: int, y: int, snr: float) -> _Sighting:
+def _sighting(
+    frame: Frame, kind: str, x: int, y: int, snr: float, images: Sequence[NDArray[Any]]
+) -> _Sighting:
     ra, dec = math.nan, math.nan
     if frame.wcs is not None:
         ra, dec = (float(v[0]) for v in to_icrs(frame.wcs, [x], [y]))
     half = _STAMP_PX // 2
-    images = [frame.reference, frame.science, frame.data]
     stamps = tuple(
         np.array(image[y - half : y + half + 1, x - half : x + half + 1], np.float32)
         for image in images
-        if image is not None
     )
     return _Sighting(kind, ra, dec, float(x), float(y), snr, stamps)
 
