@@ -1,7 +1,7 @@
 """Completeness as it is measured against completeness as it is.
 
-    python -m benchmarks.completeness --work DIR [--nights 40] [--seed 9000] [-o out.json]
-        [--real ../shared/data] [--docs docs/completeness.md] [--pictures docs]
+    python -m benchmarks.completeness --work DIR [--nights 40] [--seed 9000] [--inject N]
+        [-o out.json] [--real ../shared/data] [--docs docs/completeness.md] [--pictures docs]
 
 Simulated nights (six small frames: three fields, visited three times, twice and once) with
 asteroids of S/N 4 to 40. `streaks completeness` injects into their frames; its curves then say how
@@ -39,8 +39,6 @@ from streaks.geometry import Segment
 __all__ = ["main"]
 
 FRAMES, SHAPE = 6, (640, 650)
-#: A frame; 0 for the usual density.
-INJECTED = 0
 #: What may be said of each case; the first is the cause.
 CASES = {
     "masked": ("masked",),
@@ -66,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for nights' figures")
     parser.add_argument("--nights", type=int, default=40)
     parser.add_argument("--seed", type=int, default=9000)
+    parser.add_argument("--inject", type=int, default=0, help="a frame; 0 for the usual density")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no night after this")
     parser.add_argument("--real", type=Path, help="folder of the real data")
     parser.add_argument("-o", "--output", type=Path)
@@ -79,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not path.is_file():
             if time.monotonic() - begun > 60 * given.minutes:
                 break
-            path.write_text(json.dumps(one_night(given.work / f"sky_{seed}", seed)) + "\n")
+            path.write_text(
+                json.dumps(one_night(given.work / f"sky_{seed}", seed, given.inject)) + "\n"
+            )
         nights.append(json.loads(path.read_text()))
         held = {s: sum(n["stages"][s]["holds"] for n in nights) for s in STAGES}
         print(f"{len(nights)} nights, intervals hold in {held}", flush=True)
@@ -99,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def one_night(folder: Path, seed: int) -> dict[str, Any]:
+def one_night(folder: Path, seed: int, inject: int = 0) -> dict[str, Any]:
     """Make a night, measure its completeness, and hold it against its own asteroids."""
     from streaks.cli.completeness import _read_lists, _Run
     from streaks.cli.completeness_inject import InjectorConfig
@@ -111,7 +112,7 @@ def one_night(folder: Path, seed: int) -> dict[str, Any]:
     if folder.exists():
         shutil.rmtree(folder)
     make_night(folder, frames=FRAMES, seed=seed, shape=SHAPE, config=config)
-    injected = InjectorConfig(n=INJECTED, seed=seed, snr=(3.0, 45.0))
+    injected = InjectorConfig(n=inject, seed=seed, snr=(3.0, 45.0))
     run = _Run(build_search(), _read_lists([folder / "truth.ecsv"], ""), injected, 30.0, True, True)
     run.look_at_frames([folder], inject=True)
     assert run.spiked is not None
