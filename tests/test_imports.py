@@ -28,7 +28,7 @@ ROWS = (
     {"geometry", "disk", "expressions"},
     {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail", "sky"},
-    {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
+    {"detection", "cutouts", "matching", "tracklets", "completeness", "references", "palette"},
     {"classification", "features", "verdict"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
     {"search"},

@@ -21,6 +21,7 @@ def build_app() -> typer.Typer:
     """
     from streaks.cli import (
         alerts,
+        completeness,
         demo,
         detect,
         evaluation,
@@ -58,6 +59,7 @@ def build_app() -> typer.Typer:
     training.train_app.command("verdict")(verdict_training.train_verdict_command)
     app.add_typer(training.train_app, name="train")
     app.command("evaluate")(evaluation.evaluate)
+    app.command("completeness")(completeness.completeness)
     app.add_typer(labels.app, name="labels")
     app.command("report")(report.report)
     app.command("vet")(vet.vet)
