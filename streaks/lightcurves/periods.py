@@ -17,7 +17,7 @@ Harris et al. 2014, Icarus 235, 55 (amplitudes of harmonics: above 0.2 mag two m
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ __all__ = ["Candidate", "PeriodConfig", "PeriodFit", "alias_name", "find_period"
 Floats = NDArray[np.float64]
 
 _HOURS = 24.0
+#: Light curves flatter than this, peak to peak, may have any number of maxima, mag.
+_FLAT_MAG = 0.1
 #: Peaks looked at closely.
 _PEAKS = 40
 #: Fewer epochs beyond the parameters fit anything.
@@ -113,6 +115,8 @@ class Candidate:
         Half amplitudes of the harmonics.
     alias
         What it is to the best one; empty where it is nothing known.
+    fit
+        The same without the prior.
     """
 
     period_h: float
@@ -120,6 +124,7 @@ class Candidate:
     spin: int
     amplitudes_mag: tuple[float, ...]
     alias: str = ""
+    fit: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,20 +219,23 @@ def find_period(series: Series, config: PeriodConfig | None = None) -> PeriodFit
     """
     config = config or PeriodConfig()
     kept = np.abs(_cleared(series, config)) < config.outlier_sigma + 1.0
-    for last in (False, True):
-        problem = _prepare(series.chosen(kept), config)
-        first, step, n = _grid(problem, config)
-        falls = [_scan(problem, spin, problem.y[:, None], first, step, n, config)[:, 0]
-                 for spin in _SPINS]  # fmt: skip
-        candidates = _candidates(problem, falls, first, step, config)
-        if last:
-            break
-        again = _without_outliers(series, candidates[0], config)
-        if np.array_equal(again, kept):
-            break
-        kept = again
+    problem = _prepare(series.chosen(kept), config)
+    first, step, n = _grid(problem, config)
+    falls = [
+        _scan(problem, spin, problem.y[:, None], first, step, n, config)[:, 0] for spin in _SPINS
+    ]
+    peaks = [
+        (spin, first + at * step)
+        for spin, fall in zip(_SPINS, falls, strict=True)
+        for at in _highest(fall, _PEAKS, int(config.oversampling))
+    ]
+    candidates = _candidates(problem, peaks, step, config)
+    # Outliers are those of the best period; without them the same peaks are weighed again.
+    kept = _without_outliers(series, candidates[0], config)
+    problem = _prepare(series.chosen(kept), config)
+    candidates = _candidates(problem, peaks, step, config)
     best = candidates[0]
-    alarm = _false_alarm(problem, max(map(np.max, falls)), first, step, n, config)
+    alarm = _false_alarm(problem, best, first, step, n, config)
     return _result(series, kept, problem, candidates, best, alarm, falls, first, step, config)
 
 
@@ -286,13 +294,10 @@ def _likelihood(problem: _Problem, fall: Floats | float) -> Floats:
 
 
 def _candidates(
-    problem: _Problem, falls: list[Floats], first: float, step: float, config: PeriodConfig
+    problem: _Problem, peaks: list[tuple[int, float]], step: float, config: PeriodConfig
 ) -> tuple[Candidate, ...]:
-    """The highest peaks of both spins with the prior's word, one for each resolved frequency."""
-    found: list[Candidate] = []
-    for spin, fall in zip(_SPINS, falls, strict=True):
-        for at in _highest(fall, _PEAKS, int(config.oversampling)):
-            found.append(_refined(problem, spin, first + at * step, step, config))
+    """Peaks of both spins with the prior's word, the best first, one a resolved frequency."""
+    found = [_refined(problem, spin, rate, step, config) for spin, rate in peaks]
     found.sort(key=lambda candidate: -candidate.log_likelihood)
     kept: list[Candidate] = []
     near = 1.5 * step * config.oversampling
@@ -300,10 +305,7 @@ def _candidates(
         rate = _HOURS / candidate.period_h
         if all(abs(rate - _HOURS / other.period_h) > near for other in kept):
             name = alias_name(candidate.period_h, kept[0].period_h, near) if kept else ""
-            kept.append(
-                Candidate(candidate.period_h, candidate.log_likelihood, candidate.spin,
-                          candidate.amplitudes_mag, name)
-            )  # fmt: skip
+            kept.append(replace(candidate, alias=name))
     return tuple(kept)
 
 
@@ -329,8 +331,10 @@ def _refined(
     fall = _scan(problem, spin, problem.y[:, None], rate - 10 * fine, fine, 21, config)[:, 0]
     best = rate + (int(fall.argmax()) - 10) * fine
     amplitudes, curve = _amplitudes(problem, spin, best, config)
-    likelihood = float(_likelihood(problem, fall.max())) + _prior(curve, config)
-    return Candidate(_HOURS / best, likelihood, spin, tuple(amplitudes.tolist()))
+    fit = float(_likelihood(problem, fall.max()))
+    return Candidate(
+        _HOURS / best, fit + _prior(curve, config), spin, tuple(amplitudes.tolist()), fit=fit
+    )
 
 
 def _columns(turn_rad: Floats, n_harmonics: int) -> Floats:
@@ -367,7 +371,9 @@ def _prior(curve: Floats, config: PeriodConfig) -> float:
     strongest = int(power.argmax()) + 1
     if strongest == 2:
         return 0.0
-    return config.one_maximum if strongest == 1 else config.many_maxima
+    odds = config.one_maximum if strongest == 1 else config.many_maxima
+    # The larger the amplitude, the more elongated the body, and the surer its two maxima.
+    return odds * max(float(np.ptp(curve)) / _FLAT_MAG, 1.0)
 
 
 def _without_outliers(series: Series, best: Candidate, config: PeriodConfig) -> NDArray[np.bool_]:
@@ -421,7 +427,7 @@ def alias_name(period_h: float, best_h: float, near: float) -> str:
 
 
 def _false_alarm(
-    problem: _Problem, best: float, first: float, step: float, n: int, config: PeriodConfig
+    problem: _Problem, best: Candidate, first: float, step: float, n: int, config: PeriodConfig
 ) -> float:
     """Share of data without period that would reach as high a peak.
 
@@ -445,7 +451,7 @@ def _false_alarm(
     scale = max(float(highest.std(ddof=1)) * math.sqrt(6.0) / math.pi, 1e-3)
     # The real search tries two spins: twice the chances.
     mode = float(highest.mean()) - 0.5772 * scale + scale * math.log(len(_SPINS))
-    excess = (float(_likelihood(problem, best)) - mode) / scale
+    excess = (best.fit - mode) / scale
     return float(-math.expm1(-math.exp(-min(max(excess, -5.0), 700.0))))
 
 

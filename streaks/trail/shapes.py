@@ -26,6 +26,8 @@ _STEPS, _REACH = 24.0, 9.0
 _CORE_KNOT_PX, _CORE_PX, _WING_GROWTH = 0.75, 6.0, 1.25
 #: A picture is small, and not that small, px.
 _LEAST_SIDE_PX, _MOST_SIDE_PX = 9, 512
+#: A PSF has fallen to this share of its peak at the rim of its picture.
+_RIM = 0.1
 #: Of a picture's peak: brighter pixels tell where the middle is.
 _BRIGHT = 0.3
 
@@ -162,7 +164,10 @@ def picture_shape(picture: NDArray[np.floating], source: str = "") -> PsfShape |
     if not reach >= 3.0:
         return None
     r = np.hypot(x - xm, y - ym).ravel()
+    rim = r > 0.85 * reach
     inside = r <= reach
+    if not float(np.median(values.ravel()[inside & rim])) < _RIM * peak:
+        return None
     profile = _radial(r[inside], values.ravel()[inside] / total, reach)
     step_px = 0.1
     # The corners' light is not in the circle: the shape's own sum is brought to the picture's.
