@@ -26,8 +26,10 @@ def build_app() -> typer.Typer:
         evaluation,
         known,
         labels,
+        lightcurve,
         models,
         night,
+        periods,
         report,
         synth,
         training,
@@ -58,6 +60,8 @@ def build_app() -> typer.Typer:
     app.add_typer(training.train_app, name="train")
     app.command("evaluate")(evaluation.evaluate)
     app.add_typer(labels.app, name="labels")
+    app.command("lightcurve")(lightcurve.lightcurve)
+    app.command("periods")(periods.periods)
     app.command("report")(report.report)
     app.command("vet")(vet.vet)
     _guard_inputs(app)
