@@ -34,6 +34,8 @@ PHASE_MODELS: Mapping[str, tuple[tuple[str, float, float, float], ...]] = {
 _LEAST_SPREAD_DEG = 3.0
 #: Scale of the residuals beyond which the fit listens less, mag.
 _SOFT_MAG = 0.1
+#: By how much the level of apparitions differs, mag: the aspect of an elongated body changes.
+_LEVEL_MAG = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,8 @@ class PhaseFit:
         Of each band. The errors are those of scatter, rotation included.
     slopes, slope_errs
         By the parameter's name; errors are NaN where the slope was kept.
+    covariance : (n_bands, n_bands)
+        Of `h_mag`.
     """
 
     model: str
@@ -58,6 +62,7 @@ class PhaseFit:
     h_err_mag: Floats
     slopes: Mapping[str, float]
     slope_errs: Mapping[str, float]
+    covariance: Floats
 
     def colour(self, blue: str, red: str) -> tuple[float, float]:
         """Difference of two bands, and its error, mag.
@@ -75,7 +80,9 @@ class PhaseFit:
         if blue not in self.bands or red not in self.bands:
             return float("nan"), float("nan")
         i, j = self.bands.index(blue), self.bands.index(red)
-        error = float(np.hypot(self.h_err_mag[i], self.h_err_mag[j]))
+        # The bands share slope and levels: their errors are far from independent.
+        c = self.covariance
+        error = float(np.sqrt(max(c[i, i] + c[j, j] - 2.0 * c[i, j], 0.0)))
         return float(self.h_mag[i] - self.h_mag[j]), error
 
     def magnitude(self, phase_deg: Floats, band: Sequence[str] | NDArray[np.str_]) -> Floats:
@@ -127,11 +134,18 @@ def phase_magnitude(model: str, phase_deg: Floats, slopes: Sequence[float]) -> F
 
 
 def fit_phase(
-    reduced_mag: Floats, error_mag: Floats, phase_deg: Floats, band: NDArray[np.str_], model: str
+    reduced_mag: Floats,
+    error_mag: Floats,
+    phase_deg: Floats,
+    band: NDArray[np.str_],
+    model: str,
+    apparition: NDArray[np.int64] | None = None,
 ) -> PhaseFit:
     """Absolute magnitudes of all bands and one slope.
 
-    Where the angles spread by less than 3 deg the slope stays at what is usual.
+    Where the angles spread by less than 3 deg the slope stays at what is usual. An asteroid that
+    shows its pole in one apparition and its equator in another is not equally bright in both: each
+    apparition has a level of its own, which is drawn to 0, so that colours are those of one side.
 
     Parameters
     ----------
@@ -140,6 +154,8 @@ def fit_phase(
     band : (n,) str
     model
         Of `PHASE_MODELS`.
+    apparition : (n,) int or None
+        Of each measurement; None for one.
 
     Returns
     -------
@@ -167,28 +183,35 @@ def fit_phase(
     free = float(np.ptp(phase_deg)) >= _LEAST_SPREAD_DEG and len(reduced_mag) > len(names) + len(
         given
     )
+    levels_of = np.unique(np.zeros(len(band), int) if apparition is None else apparition,
+                          return_inverse=True)[1]  # fmt: skip
+    n_levels = int(levels_of.max()) + 1 if len(levels_of) and levels_of.max() > 0 else 0
+    n = len(names)
     # Errors differ little beside rotation, which is in all of them.
     weight = 1.0 / np.hypot(error_mag, _SOFT_MAG)
 
     def residual(p: Floats) -> Floats:
-        slopes = p[len(names) :] if free else start_slopes
+        slopes = p[n + n_levels :] if free else start_slopes
         expected = p[member] + phase_magnitude(model, phase_deg, slopes)
-        return np.asarray((reduced_mag - expected) * weight)
+        if n_levels:
+            expected = expected + p[n : n + n_levels][levels_of]
+        return np.append((reduced_mag - expected) * weight, p[n : n + n_levels] / _LEVEL_MAG)
 
-    low = [-np.inf] * len(names) + ([least for _, _, least, _ in given] if free else [])
-    high = [np.inf] * len(names) + ([most for _, _, _, most in given] if free else [])
-    start = np.array(levels + (start_slopes if free else []))
+    unbounded = [np.inf] * (n + n_levels)
+    low = [-v for v in unbounded] + ([least for _, _, least, _ in given] if free else [])
+    high = unbounded + ([most for _, _, _, most in given] if free else [])
+    start = np.array(levels + [0.0] * n_levels + (start_slopes if free else []))
     fit = least_squares(residual, start, bounds=(low, high), loss="soft_l1")
     spare = max(len(reduced_mag) - len(start), 1)
     scale = float((fit.fun**2).sum()) / spare
     covariance = np.linalg.pinv(fit.jac.T @ fit.jac) * scale
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    n = len(names)
-    slopes = fit.x[n:] if free else np.array(start_slopes)
-    slope_errs = errors[n:] if free else np.full(len(given), np.nan)
+    slopes = fit.x[n + n_levels :] if free else np.array(start_slopes)
+    slope_errs = errors[n + n_levels :] if free else np.full(len(given), np.nan)
     keys = [name for name, *_ in given]
     return PhaseFit(
         model, names, fit.x[:n], errors[:n],
         dict(zip(keys, map(float, slopes), strict=True)),
         dict(zip(keys, map(float, slope_errs), strict=True)),
+        covariance[:n, :n],
     )  # fmt: skip

@@ -200,12 +200,19 @@ def _finish(
     # A place that is not known speaks for nothing and against nothing.
     misplaced = sep > config.max_sep_arcsec
     used = ~misplaced if (~misplaced).any() else np.ones(len(own), bool)
-    fit = fit_phase(reduced[used], error[used], phase[used], band[used], config.phase_model)
-    residual = reduced - fit.magnitude(phase, band)
-    spread = max(robust_spread(residual[used]), 1e-6)
-    far = np.abs(residual - np.median(residual[used])) > config.outlier_sigma * np.hypot(
-        spread, error
+    apparition = values["apparition"][own]
+    fit = fit_phase(
+        reduced[used], error[used], phase[used], band[used], config.phase_model, apparition[used]
     )
+    residual = reduced - fit.magnitude(phase, band)
+    # What all of an apparition have in common is its aspect, no outlier.
+    level = np.zeros(len(own))
+    for number in np.unique(apparition):
+        same = apparition == number
+        if (same & used).any():
+            level[same] = np.median(residual[same & used])
+    spread = max(robust_spread((residual - level)[used]), 1e-6)
+    far = np.abs(residual - level) > config.outlier_sigma * np.hypot(spread, error)
     values["residual"][own] = residual
     values["outlier"][own] = misplaced | far | ~np.isfinite(residual)
     return fit
