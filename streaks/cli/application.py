@@ -32,6 +32,7 @@ def build_app() -> typer.Typer:
         periods,
         report,
         synth,
+        tracklets,
         training,
         verdict_training,
         vet,
@@ -62,6 +63,7 @@ def build_app() -> typer.Typer:
     app.add_typer(labels.app, name="labels")
     app.command("lightcurve")(lightcurve.lightcurve)
     app.command("periods")(periods.periods)
+    app.command("tracklets")(tracklets.tracklets)
     app.command("report")(report.report)
     app.command("vet")(vet.vet)
     _guard_inputs(app)
@@ -69,7 +71,7 @@ def build_app() -> typer.Typer:
 
 
 #: Options that name what is written; any other path is read.
-_WRITTEN = frozenset({"output", "out", "plot"})
+_WRITTEN = frozenset({"output", "out", "plot", "obs80"})
 
 
 class _Command(TyperCommand):
