@@ -298,9 +298,7 @@ def published(data: Path) -> dict[str, float]:
     import csv
 
     with (data / "periods.csv").open() as lines:
-        return {
-            row["ssnamenr"]: float(row["rot_per_h"] or "nan") for row in csv.DictReader(lines)
-        }
+        return {row["ssnamenr"]: float(row["rot_per_h"] or "nan") for row in csv.DictReader(lines)}
 
 
 def real_fits(places: Any, work: Path) -> tuple[list[Any], float]:

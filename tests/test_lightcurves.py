@@ -256,7 +256,7 @@ def test_a_table_without_names_is_refused(tmp_path: Path) -> None:
 
     source = tmp_path / "alerts.csv"
     source.write_text("jd,ra,dec\n2459000.7,10,5\n")
-    with pytest.raises(TableError, match="expected jd .* and ssnamenr or name"):
+    with pytest.raises(TableError, match=r"expected jd .* and ssnamenr or name"):
         measurements_of([source])
 
 

@@ -32,7 +32,8 @@ def streaks(**changes: object) -> QTable:
 
 def test_a_line_is_what_the_format_says() -> None:
     (line,) = obs80_lines(streaks())
-    # RA 83.633083 deg = 5 h 34 m 31.940 s; Dec -0.01447 deg = -0 deg 0' 52.09"; 8:15:30 is 0.344097.
+    # RA 83.633083 deg is 5 h 34 m 31.940 s, Dec -0.01447 deg is -0 deg 0' 52.09"; 8:15:30 is
+    # 0.344097 of a day.
     assert line == (
         "     T12ab    C2017 11 29.34409705 34 31.940-00 00 52.09         18.24r      I41"
     )
@@ -124,7 +125,9 @@ def test_the_command_writes_lines_and_table(
     from streaks.tables import build_table
     from streaks.tracklets import TRACKLET_COLUMNS
 
-    row = {spec.name: [0.0 if spec.dtype in (float, np.float64) else 0] for spec in TRACKLET_COLUMNS}
+    row = {
+        spec.name: [0.0 if spec.dtype in (float, np.float64) else 0] for spec in TRACKLET_COLUMNS
+    }
     row |= {"tracklet": ["T12ab"], "kind": ["motion"], "n": [1], "time": [""], "streak_ids": [""]}
     told = SimpleNamespace(
         streaks=streaks(image=["i"]), tracklets=build_table(TRACKLET_COLUMNS, row),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,21 +147,21 @@ def test_aliases_have_names(period_h: float, name: str) -> None:
     assert alias_name(period_h, 9.37, 0.002) == name
 
 
-def test_too_few_epochs_and_bad_numbers_are_told() -> None:
+def test_too_few_epochs_are_told() -> None:
     with pytest.raises(TableError, match="a period needs"):
         find_period(series(n=18), FAST)
-    with pytest.raises(TableError, match="not finite"):
-        bad = series(n=30)
-        Series("x", bad.days, bad.mag * np.nan, bad.error, bad.phase_deg, bad.bisector_deg,
-               bad.band, bad.apparition)  # fmt: skip
-    with pytest.raises(TableError, match="must be above 0"):
-        bad = series(n=30)
-        Series("x", bad.days, bad.mag, bad.error * 0, bad.phase_deg, bad.bisector_deg,
-               bad.band, bad.apparition)  # fmt: skip
-    with pytest.raises(TableError, match=r"mag of x is \(3,\), expected \(30,\)"):
-        bad = series(n=30)
-        Series("x", bad.days, bad.mag[:3], bad.error, bad.phase_deg, bad.bisector_deg,
-               bad.band, bad.apparition)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [({"mag": np.full(30, np.nan)}, "mag of made has values that are not finite"),
+     ({"error": np.zeros(30)}, "errors of made must be above 0"),
+     ({"mag": np.zeros(3)}, r"mag of made is \(3,\), expected \(30,\)")],
+)  # fmt: skip
+def test_series_that_cannot_be_fitted_are_refused(what: dict[str, Any], words: str) -> None:
+    plain = series(n=30)
+    with pytest.raises(TableError, match=words):
+        replace(plain, **what)
 
 
 @pytest.mark.parametrize(

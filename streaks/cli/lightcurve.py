@@ -70,9 +70,7 @@ def lightcurve(
     from streaks.lightcurves import LightCurveConfig
     from streaks.reporting import write_table
 
-    config = LightCurveConfig(
-        phase_model=phase, default_error_mag=error, max_sep_arcsec=max_sep
-    )
+    config = LightCurveConfig(phase_model=phase, default_error_mag=error, max_sep_arcsec=max_sep)
     measured, failures = measurements_of(sources, exposure_s=exposure)
     for failure in failures:
         typer.echo(f"cannot read {failure}", err=True)

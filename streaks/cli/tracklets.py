@@ -25,8 +25,9 @@ def tracklets(
     digest2: Annotated[
         bool,
         typer.Option(
-            "--digest2", help="Add a column digest2: how like a near-Earth asteroid each moves "
-            "(0 to 100). Needs: pip install digest2."
+            "--digest2",
+            help="Add a column digest2: how like a near-Earth asteroid each moves "
+            "(0 to 100). Needs: pip install digest2.",
         ),
     ] = False,
     obs80: Annotated[

@@ -377,9 +377,7 @@ def finished(
     """
     alive, _ = _parted(lines)
     psf = psf_shape(frame, image, alive) if alive else None
-    return [
-        line if line.set_aside else _finished(line, image, frame, noise, psf) for line in lines
-    ]
+    return [line if line.set_aside else _finished(line, image, frame, noise, psf) for line in lines]
 
 
 # What the passes do with one line

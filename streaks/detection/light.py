@@ -43,6 +43,14 @@ _STAR_SIGMA, _FEW_STARS, _MANY_STARS, _APART = 40.0, 5, 14, 6.0
 _SKY = 5.0
 #: Turns of the centring.
 _CENTRINGS = 4
+#: Rings: fine ones to this radius, then coarse ones, FWHM; pixels that a median needs.
+_FINE_TO, _FINE, _COARSE, _FEW_PIXELS = 1.5, 0.1, 0.25, 5
+#: Share of a science image that must hold data; and what makes a deviation a standard one.
+_LEAST_FINITE, _ROBUST = 0.1, 1.4826
+#: Widths that a profile may have, px; size of the sky beside its peak; an exponent as near to the
+#: largest allowed is a Gaussian's.
+_NARROW_PX, _WIDE_PX, _SKY_SHARE, _AT_THE_END = 0.3, 200.0, 0.01, 0.98
+_TINY = 1e-9
 #: Brightest share that is left out: they may be saturated.
 _BRIGHTEST = 0.1
 #: Trails that tell: this S/N, this length in widths, and as wide as the PSF within this factor.
@@ -169,11 +177,11 @@ def _lone_stars(data: NDArray[np.float32], radius: int) -> list[tuple[int, int]]
     from scipy.ndimage import maximum_filter
 
     finite = np.isfinite(data)
-    if finite.mean() < 0.1:
+    if finite.mean() < _LEAST_FINITE:
         return []
     sample = data[::4, ::4][finite[::4, ::4]]
     sky = float(np.median(sample))
-    spread = 1.4826 * float(np.median(np.abs(sample - sky)))
+    spread = _ROBUST * float(np.median(np.abs(sample - sky)))
     filled = np.where(finite, data, np.float32(np.inf))
     peaks = (data > sky + _STAR_SIGMA * spread) & finite
     ys, xs = np.nonzero(peaks & (filled == maximum_filter(filled, size=3)))
@@ -231,10 +239,10 @@ def _normalised(
 def _median_profile(r: Floats, values: Floats, fwhm_px: float) -> tuple[Floats, Floats]:
     """Medians of narrow rings, and the mean radius of each."""
     edges = np.concatenate([
-        np.arange(0.0, 1.5, 0.1), np.arange(1.5, _SKY + 0.01, 0.25),
+        np.arange(0.0, _FINE_TO, _FINE), np.arange(_FINE_TO, _SKY, _COARSE),
     ]) * fwhm_px  # fmt: skip
     ring = np.digitize(r, edges) - 1
-    rows = [k for k in range(len(edges) - 1) if np.count_nonzero(ring == k) >= 5]
+    rows = [k for k in range(len(edges) - 1) if np.count_nonzero(ring == k) >= _FEW_PIXELS]
     means = np.array([r[ring == k].mean() for k in rows])
     return means, np.array([np.median(values[ring == k]) for k in rows])
 
@@ -261,9 +269,7 @@ def _binned(v: Floats, values: Floats, weight: Floats) -> tuple[Floats, Floats, 
     at = np.floor(np.abs(v) / _BIN_PX).astype(np.int64)
     total = np.bincount(at, weight)
     seen = total > 0
-    means = (
-        np.bincount(at, weight * what)[seen] / total[seen] for what in (np.abs(v), values)
-    )
+    means = (np.bincount(at, weight * what)[seen] / total[seen] for what in (np.abs(v), values))
     return (*means, total[seen])  # type: ignore[return-value]
 
 
@@ -278,9 +284,12 @@ def _tells(fit: TrailFit, sigma_px: float) -> bool:
 
 def _middle_of(segment: Segment, most_px: float) -> Segment:
     """The middle of a segment, so long at most."""
-    share = min(most_px / max(segment.length_px, 1e-9), 1.0)
+    share = min(most_px / max(segment.length_px, _TINY), 1.0)
     xm, ym = segment.midpoint
-    half_x, half_y = 0.5 * share * (segment.x1 - segment.x0), 0.5 * share * (segment.y1 - segment.y0)
+    half_x, half_y = (
+        0.5 * share * (segment.x1 - segment.x0),
+        0.5 * share * (segment.y1 - segment.y0),
+    )
     return Segment(xm - half_x, ym - half_y, xm + half_x, ym + half_y)
 
 
@@ -308,7 +317,9 @@ def _moffat_of(
     from scipy.optimize import least_squares
 
     root = np.sqrt(weight)
-    start = max(float(values[r < 0.5 * fwhm_px].mean()) if (r < 0.5 * fwhm_px).any() else 0.0, 1e-9)
+    start = max(
+        float(values[r < 0.5 * fwhm_px].mean()) if (r < 0.5 * fwhm_px).any() else 0.0, _TINY
+    )
 
     def gaussian(p: Floats) -> Floats:
         return np.asarray((p[0] * np.exp(-0.5 * (r / p[1]) ** 2) + p[2] - values) * root)
@@ -324,22 +335,21 @@ def _moffat_of(
     sigma = fwhm_px / FWHM_PER_SIGMA
     far = np.inf
     plain = least_squares(
-        gaussian, [start, sigma, 0.0], bounds=([0, 0.3, -far], [far, 30.0, far]),
-        x_scale=[start, sigma, 0.01 * start],
+        gaussian, [start, sigma, 0.0], bounds=([0, _NARROW_PX, -far], [far, _WIDE_PX, far]),
+        x_scale=[start, sigma, _SKY_SHARE * start],
     )  # fmt: skip
     winged = least_squares(
-        moffat, [start, 1.2 * fwhm_px, 3.5, 0.0],
-        bounds=([0, 0.3, _BETAS[0], -far], [far, 200.0, _BETAS[1], far]),
-        x_scale=[start, fwhm_px, 1.0, 0.01 * start],
+        moffat, [start, fwhm_px, _BETA_USUAL, 0.0],
+        bounds=([0, _NARROW_PX, _BETAS[0], -far], [far, _WIDE_PX, _BETAS[1], far]),
+        x_scale=[start, fwhm_px, 1.0, _SKY_SHARE * start],
     )  # fmt: skip
     # The noise of stars is what the profile leaves.
-    noise = 1.0 if integrated else max(2.0 * winged.cost / max(len(r) - 4, 1), 1e-300)
+    noise = 1.0 if integrated else max(2.0 * winged.cost / max(len(r) - len(winged.x), 1), _TINY**2)
     believed = 2.0 * (plain.cost - winged.cost) > _BELIEVED * noise
     beta = float(winged.x[2])
-    if not (winged.success and believed and beta < 0.98 * _BETAS[1]):
+    if not (winged.success and believed and beta < _AT_THE_END * _BETAS[1]):
         return None
     width = 2.0 * float(winged.x[1]) * math.sqrt(2.0 ** (1.0 / beta) - 1.0)
     if not 0.5 * fwhm_px < width < 2.0 * fwhm_px:
         return None
     return moffat_shape(width, beta, f"{source}: Moffat's profile of exponent {beta:.2f}")
-

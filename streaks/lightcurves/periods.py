@@ -158,6 +158,8 @@ class PeriodFit:
         and slope, and its error.
     model_turn, model_mag : (200,)
         The fit, over one turn.
+    band : (m,) int
+        Of the epochs fitted.
     power : (2, k)
         Frequency of rotation (turns a day) and log-likelihood, thinned for a picture.
     """
@@ -380,9 +382,7 @@ def _without_outliers(series: Series, best: Candidate, config: PeriodConfig) -> 
     """Which epochs the best period leaves within reach; fitted with falling weight far off."""
     rate = _HOURS / best.period_h
     turn = _turn(series, best.spin, rate, float(series.days.mean()))
-    columns = np.concatenate(
-        [nuisance_columns(series), _columns(turn, config.n_harmonics)], axis=1
-    )
+    columns = np.concatenate([nuisance_columns(series), _columns(turn, config.n_harmonics)], axis=1)
     weight = 1.0 / np.hypot(series.error, config.jitter_mag)
     scale, residual = np.ones(len(series)), series.mag
     for _ in range(10):
@@ -417,7 +417,10 @@ def alias_name(period_h: float, best_h: float, near: float) -> str:
     # A light curve of two maxima repeats twice a turn, so that nights part turns by halves.
     for cycles, name in ((0.5, "one-day"), (1.0, "two turns a day"), (1.5, "three half turns")):
         for sign in (1.0, -1.0):
-            if abs(rate - (best + sign * cycles)) < near or abs(rate - (sign * cycles - best)) < near:
+            if (
+                abs(rate - (best + sign * cycles)) < near
+                or abs(rate - (sign * cycles - best)) < near
+            ):
                 return f"{name} alias"
     for ratio, name in ((2.0, "half of"), (0.5, "double of")):
         for sign in (1.0, -1.0):
@@ -499,9 +502,7 @@ def _result(
     )
 
 
-def _period_error(
-    problem: _Problem, best: Candidate, step: float, config: PeriodConfig
-) -> float:
+def _period_error(problem: _Problem, best: Candidate, step: float, config: PeriodConfig) -> float:
     """From the curvature of chi-square at the peak."""
     fine = step / 10.0
     rate = _HOURS / best.period_h

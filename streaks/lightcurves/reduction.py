@@ -149,7 +149,8 @@ def _reduced(measured: QTable, places: QTable, config: LightCurveConfig) -> dict
     """All columns that follow from one row alone."""
     jd = measured["jd"].to_value("d")
     r, delta, phase = (
-        places[name].to_value(unit) for name, unit in (("r", "AU"), ("delta", "AU"), ("phase", "deg"))
+        places[name].to_value(unit)
+        for name, unit in (("r", "AU"), ("delta", "AU"), ("phase", "deg"))
     )
     ra, dec = places["ra"].to_value("deg"), places["dec"].to_value("deg")
     error = measured["mag_err"].to_value("mag")

@@ -17,14 +17,18 @@ PERIOD_COLUMNS = (
     ColumnSpec("period", float, "h", "of rotation"),
     ColumnSpec("period_err", float, "h", "if it is the right peak"),
     ColumnSpec("reliability", float, None, "probability that it is right within 1 %"),
-    ColumnSpec("false_alarm", float, None, "probability of such a peak without period; NaN: unasked"),
+    ColumnSpec(
+        "false_alarm", float, None, "probability of such a peak without period; NaN: unasked"
+    ),
     ColumnSpec("amplitude", float, "mag", "peak to peak of the fit"),
     ColumnSpec("scatter", float, "mag", "robust, of what the fit leaves"),
     ColumnSpec("raw_scatter", float, "mag", "the same without rotation"),
     ColumnSpec("contrast", float, None, "log-likelihood over the best that is no alias"),
     ColumnSpec("epochs", int, None, "fitted"),
     ColumnSpec("outliers", int, None, "left out"),
-    ColumnSpec("aliases", str, None, "what else may be: period in h, what it is, log-likelihood less"),
+    ColumnSpec(
+        "aliases", str, None, "what else may be: period in h, what it is, log-likelihood less"
+    ),
 )
 _NAMED = 6
 

@@ -129,9 +129,7 @@ def moffat_shape(fwhm_px: float, beta: float, source: str = "") -> PsfShape:
     peak = (beta - 1.0) / (math.pi * squared)
     step_px = fwhm_px / _STEPS
     n = int(_STEPS * _REACH) + 1
-    return _shape_of(
-        lambda r: peak * (1.0 + r * r / squared) ** -beta, step_px, n, source
-    )
+    return _shape_of(lambda r: peak * (1.0 + r * r / squared) ** -beta, step_px, n, source)
 
 
 def picture_shape(picture: NDArray[np.floating], source: str = "") -> PsfShape | None:
