@@ -26,6 +26,8 @@ _ZTF_BANDS = {1: "g", 2: "r", 3: "i"}
 #: misses, which is a per cent for what moves a fifth of it in an exposure.
 _ZTF_FWHM_ARCSEC, _ZTF_SCALE_ARCSEC = 2.0, 1.01
 _SECONDS_A_DAY = 86_400.0
+#: Unknown names that are told one by one.
+_NAMED = 10
 _COLOURS = (("g", "r"), ("r", "i"), ("g", "i"))
 
 
@@ -93,8 +95,8 @@ def lightcurve(
         for line in _lines(table, fits):
             typer.echo(line)
         if unknown:
-            typer.echo(f"not in the catalogue: {', '.join(unknown[:10])}"
-                       + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""))  # fmt: skip
+            more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+            typer.echo(f"not in the catalogue: {', '.join(unknown[:_NAMED])}{more}")
         typer.echo(f"{len(table)} measurements of {len(fits)} asteroids -> {output}")
     if failures:
         raise typer.Exit(1)
@@ -124,7 +126,8 @@ def measurements_of(
     from streaks.lightcurves import MEASUREMENT_COLUMNS
     from streaks.tables import build_table, empty_table
 
-    parts, failures = [empty_table(MEASUREMENT_COLUMNS)], []
+    parts = [empty_table(MEASUREMENT_COLUMNS)]
+    failures: list[Any] = []
     packets = []
     for source in sources:
         if (source / "streaks.ecsv").is_file() or (source / "ledger.sqlite").is_file():

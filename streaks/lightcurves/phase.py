@@ -96,12 +96,12 @@ class PhaseFit:
         -------
         (n,)
         """
-        known = {name: h for name, h in zip(self.bands, self.h_mag, strict=True)}
+        known = dict(zip(self.bands, self.h_mag, strict=True))
         h = np.array([known.get(str(name), np.nan) for name in band])
         return h + phase_magnitude(self.model, phase_deg, tuple(self.slopes.values()))
 
 
-def phase_magnitude(model: str, phase_deg: Floats, slopes: Sequence[float]) -> Floats:
+def phase_magnitude(model: str, phase_deg: Floats, slopes: Sequence[float] | Floats) -> Floats:
     """Magnitude at an angle less that at angle 0.
 
     Parameters
@@ -204,7 +204,8 @@ def fit_phase(
     fit = least_squares(residual, start, bounds=(low, high), loss="soft_l1")
     spare = max(len(reduced_mag) - len(start), 1)
     scale = float((fit.fun**2).sum()) / spare
-    covariance = np.linalg.pinv(fit.jac.T @ fit.jac) * scale
+    jacobian = np.asarray(fit.jac, dtype=float)
+    covariance = np.linalg.pinv(jacobian.T @ jacobian) * scale
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     slopes = fit.x[n + n_levels :] if free else np.array(start_slopes)
     slope_errs = errors[n + n_levels :] if free else np.full(len(given), np.nan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -145,7 +146,7 @@ def reduce_measurements(
     return build_table(LIGHTCURVE_COLUMNS, {k: v[order] for k, v in values.items()}), fits
 
 
-def _reduced(measured: QTable, places: QTable, config: LightCurveConfig) -> dict[str, NDArray]:
+def _reduced(measured: QTable, places: QTable, config: LightCurveConfig) -> dict[str, NDArray[Any]]:
     """All columns that follow from one row alone."""
     jd = measured["jd"].to_value("d")
     r, delta, phase = (
@@ -191,7 +192,7 @@ def _isot(jd: Floats) -> NDArray[np.str_]:
 
 
 def _finish(
-    values: dict[str, NDArray], own: NDArray[np.intp], config: LightCurveConfig
+    values: dict[str, NDArray[Any]], own: NDArray[np.intp], config: LightCurveConfig
 ) -> PhaseFit:
     """Apparitions, phase function, residuals and outliers of one asteroid."""
     jd, reduced, error, phase, band, sep = (

@@ -83,7 +83,7 @@ def _draw(panel: NDArray[np.uint8], curve: Folded) -> None:
     def place(turn: NDArray[np.float64], mag: NDArray[np.float64]) -> NDArray[np.int64]:
         x = _LEFT + np.asarray(turn) * inner_w
         y = _TOP + (np.clip(mag, low, high) - low) / (high - low) * inner_h
-        return np.round(np.stack([x, y], axis=-1) * 2**_SHIFT).astype(np.int64)
+        return np.asarray(np.round(np.stack([x, y], axis=-1) * 2**_SHIFT), dtype=np.int64)
 
     step = next((s for s in _STEPS if (high - low) / s <= 6), _STEPS[-1])
     for value in np.arange(np.ceil(low / step) * step, high, step):
