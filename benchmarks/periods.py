@@ -272,7 +272,7 @@ def measure(train: Sequence[dict[str, Any]], test: Sequence[dict[str, Any]]) -> 
         "test": len(test),
         "train": len(train),
         "right": int(right.sum()),
-        "interval": wilson_interval(int(right.sum()), len(test)),
+        "interval": wilson_interval(int(right.sum()), len(test), 1.96),
         "wrong": wrong,
         "forest": _stated(forest, right),
         "contrast": _stated(alone, right),

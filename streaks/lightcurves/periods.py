@@ -415,13 +415,13 @@ def alias_name(period_h: float, best_h: float, near: float) -> str:
         if abs(rate - ratio * best) < near * max(ratio, 1.0):
             return name
     # A light curve of two maxima repeats twice a turn, so that nights part turns by halves.
-    for cycles, name in ((0.5, "one-day"), (1.0, "two turns a day"), (1.5, "three half turns")):
+    for cycles, name in ((0.5, ""), (1.0, " of a whole turn"), (1.5, " of 1.5 turns")):
         for sign in (1.0, -1.0):
             if (
                 abs(rate - (best + sign * cycles)) < near
                 or abs(rate - (sign * cycles - best)) < near
             ):
-                return f"{name} alias"
+                return f"one-day alias{name}"
     for ratio, name in ((2.0, "half of"), (0.5, "double of")):
         for sign in (1.0, -1.0):
             if abs(rate / ratio - (best + sign * 0.5)) < near:
