@@ -389,8 +389,8 @@ def write_picture(fits: Sequence[Any], told: dict[str, float], path: Path) -> No
     subtitles = []
     for fit in fits:
         value = told.get(fit.name, math.nan)
-        known = f"published {value:g} h" if math.isfinite(value) else "none published"
-        subtitles.append(f"{known}: {verdict_on(fit.period_h, value)}; {fit.n_epochs} epochs")
+        told_h = f"published {value:g} h: " if math.isfinite(value) else ""
+        subtitles.append(f"{told_h}{verdict_on(fit.period_h, value)}; {fit.n_epochs} epochs")
     picture = folded_picture(folded_curves(list(fits), subtitles))
     with written_whole(path) as part:
         part.write_bytes(encode_png(picture, compression=9))

@@ -220,6 +220,7 @@ def find_period(series: Series, config: PeriodConfig | None = None) -> PeriodFit
         If there are too few epochs.
     """
     config = config or PeriodConfig()
+    _prepare(series, config)  # refuses what is too short by the number that the user knows
     kept = np.abs(_cleared(series, config)) < config.outlier_sigma + 1.0
     problem = _prepare(series.chosen(kept), config)
     first, step, n = _grid(problem, config)
