@@ -1,6 +1,7 @@
 """Flux of trails over the truth, for PSFs with wings.
 
-    python -m benchmarks.photometry [--trails 24] [--seeds 3] [--stamps DIR] [--docs docs/detection.md]
+    python -m benchmarks.photometry [--trails 24] [--seeds 3] [--stamps DIR]
+        [--docs docs/detection.md]
 
 Trails are sums of many stars in white noise (S/N 30 and 100, 14 and 45 px at FWHM 2.8 px, any
 direction). DIR holds stamps with a PSF extension (Rubin's): those PSFs, as measured, are drawn by

@@ -140,7 +140,8 @@ def test_a_scan_is_the_least_squares_fit_at_each_frequency() -> None:
 @pytest.mark.parametrize(
     ("period_h", "name"),
     [(4.685, "half"), (18.74, "double"), (24 / (24 / 9.37 + 0.5), "one-day alias"),
-     (24 / (24 / 9.37 - 0.5), "one-day alias"), (24 / (24 / 9.37 + 1), "one-day alias of a whole turn"),
+     (24 / (24 / 9.37 - 0.5), "one-day alias"),
+     (24 / (24 / 9.37 + 1), "one-day alias of a whole turn"),
      (7.7, "")],
 )  # fmt: skip
 def test_aliases_have_names(period_h: float, name: str) -> None:
