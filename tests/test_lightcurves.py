@@ -270,3 +270,42 @@ def test_start_of_the_exposure_becomes_its_middle(tmp_path: Path) -> None:
     assert (table["jd"].to_value("d") - 2459000.5) * 86400 == pytest.approx([30.0], abs=0.01)
     assert table["band"].tolist() == ["r"]
     assert table["name"].tolist() == ["4209"]
+
+
+def test_named_streaks_of_a_night_are_whole_trails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from streaks import night_folder
+    from streaks.cli.lightcurve import measurements_of
+
+    night_folder.NightFolder(tmp_path).streaks.touch()
+    told = QTable({
+        "streak_id": ["a_0000", "a_0001"], "image": ["a", "a"], "ssnamenr": ["4209", "null"],
+        "time": ["2020-01-01T00:00:15"] * 2, "mag": [17.5, 18.0] * u.mag,
+        "mag_err": [0.02, 0.05] * u.mag, "ra": [10.0, 11.0] * u.deg, "dec": [5.0, 5.0] * u.deg,
+    })  # fmt: skip
+    frames = QTable({"image": ["a"], "band": ["r"]})
+    monkeypatch.setattr(
+        night_folder, "read_night", lambda path: SimpleNamespace(streaks=told, frames=frames)
+    )
+    table, failures = measurements_of([tmp_path])
+    assert not failures
+    assert table["name"].tolist() == ["4209"]
+    assert table["band"].tolist() == ["r"]
+    assert table["mag_err"].to_value("mag") == pytest.approx([0.02])
+    assert (table["jd"].to_value("d") - 2458849.5) * 86400 == pytest.approx([15.0], abs=0.01)
+    # Nothing is missed of a trail's own flux.
+    assert np.isnan(table["fwhm"].to_value("arcsec")).all()
+
+
+def test_alert_packets_of_known_objects_are_measurements(real_data: Callable[..., Path]) -> None:
+    from streaks.cli.lightcurve import measurements_of
+
+    table, _ = measurements_of([real_data("alerts")])
+    assert len(table) > 20
+    assert set(table["band"].tolist()) <= {"g", "r", "i"}
+    assert np.isfinite(table["mag"].to_value("mag")).all()
+    assert (table["mag_err"].to_value("mag") > 0).all()
+    assert (table["fwhm"].to_value("arcsec") > 0.5).all()

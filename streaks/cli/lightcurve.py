@@ -124,13 +124,14 @@ def measurements_of(
     from astropy.table import vstack
 
     from streaks.lightcurves import MEASUREMENT_COLUMNS
+    from streaks.night_folder import NightFolder
     from streaks.tables import build_table, empty_table
 
     parts = [empty_table(MEASUREMENT_COLUMNS)]
     failures: list[Any] = []
     packets = []
     for source in sources:
-        if (source / "streaks.ecsv").is_file() or (source / "ledger.sqlite").is_file():
+        if source.is_dir() and NightFolder(source).streaks.is_file():
             rows: list[dict[str, Any]] = list(_of_night(source, exposure_s))
         elif source.suffix.lower() in _TABLES:
             rows = list(_of_table(source, exposure_s))
