@@ -4,8 +4,8 @@
         [--docs docs/detection.md]
 
 Trails are sums of many stars in white noise (S/N 30 and 100, 14 and 45 px at FWHM 2.8 px, any
-direction). DIR holds stamps with a PSF extension (Rubin's): those PSFs, as measured, are drawn by
-shifting their picture along the track.
+direction). DIR holds stamps with a PSF extension (Rubin's): then it is those PSFs, as
+measured, drawn by shifting their picture along the track.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.docs:
         from benchmarks.detection_figures import rewrite_block
 
-        rewrite_block(given.docs, "benchmarks.photometry", "\n".join(lines))
+        block = "benchmarks.photometry --stamps" if given.stamps else "benchmarks.photometry"
+        rewrite_block(given.docs, block, "\n".join(lines))
     return 0
 
 
@@ -66,7 +67,7 @@ def psfs(stamps: Path | None) -> list[tuple[str, Draw, Floats, float]]:
     """Name, how it is drawn about a place, its picture, and its FWHM in px."""
     found: list[tuple[str, Draw, Floats, float]] = []
     y, x = np.indices((41, 43), dtype=float)
-    for beta in BETAS:
+    for beta in () if stamps else BETAS:
         draw = moffat(FWHM_PX, beta)
         found.append((f"Moffat {beta:g}", draw, draw(x - 20.7, y - 19.6), FWHM_PX))
     for path in sorted(stamps.glob("*.fits"))[::12][:STAMPS] if stamps else ():
@@ -92,7 +93,7 @@ def measured_psf(path: Path) -> Floats | None:
 
     with fits.open(path) as hdus:
         for hdu in hdus:
-            if hdu.name.upper() == "PSF" and hdu.data is not None:
+            if hdu.name.upper() in ("PSF", "PSFIMAGE") and hdu.data is not None:
                 picture = np.asarray(hdu.data, dtype=float)
                 return picture / picture.sum()
     return None
@@ -114,8 +115,12 @@ def drawn_picture(picture: Floats) -> Draw:
     ym, xm = (bright * y).sum() / bright.sum(), (bright * x).sum() / bright.sum()
 
     def draw(dx: Floats, dy: Floats) -> Floats:
-        at = [dy + ym, dx + xm]
-        return np.asarray(map_coordinates(smooth, at, order=3, prefilter=False, mode="constant"))
+        ny, nx = picture.shape
+        light = np.zeros(dx.shape)
+        near = (np.abs(dy) < ny) & (np.abs(dx) < nx)
+        at = [dy[near] + ym, dx[near] + xm]
+        light[near] = map_coordinates(smooth, at, order=3, prefilter=False, mode="constant")
+        return light
 
     return draw
 
