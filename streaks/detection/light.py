@@ -72,7 +72,7 @@ _BETA_USUAL, _BETA_SPREAD = 3.5, 0.8
 #: (a satellite out of focus).
 _WIDTH_VARIES, _WIDTH_SYSTEMATIC, _FAR = 0.02, 0.015, 4.0
 #: The twin of a long trail need not be as long, px; pixels about it.
-_TWIN_PX, _TWIN_ROOM_PX = 60.0, 10
+_TWIN_PX, _TWIN_ROOM_PX = 24.0, 4
 
 
 def psf_shape(frame: Frame, image: SearchImage, lines: Sequence[Line]) -> PsfShape | None:
