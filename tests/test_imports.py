@@ -25,10 +25,19 @@ ROOT = Path(streaks.__file__).parent
 
 #: docs/architecture.md: a room imports only from the rows above its own.
 ROWS = (
-    {"geometry", "disk", "expressions"},
+    {"geometry", "disk", "expressions", "sbpy_import"},
     {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail", "sky"},
-    {"detection", "cutouts", "matching", "tracklets", "completeness", "references", "palette"},
+    {
+        "detection",
+        "cutouts",
+        "matching",
+        "tracklets",
+        "completeness",
+        "references",
+        "palette",
+        "lightcurves",
+    },  # fmt: skip
     {"classification", "features", "verdict"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
     {"search"},

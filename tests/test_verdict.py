@@ -131,7 +131,7 @@ def test_distances_of_segments() -> None:
 
 def test_trees_answer_as_the_booster_that_they_were_made_of() -> None:
     sklearn = pytest.importorskip("sklearn.ensemble")
-    from streaks.models.verdict_training import _trees_of
+    from streaks.models.verdict_training import trees_of
 
     rng = np.random.default_rng(5)
     x = rng.normal(size=(400, len(NUMBERS))).astype(np.float32)
@@ -142,7 +142,7 @@ def test_trees_answer_as_the_booster_that_they_were_made_of() -> None:
         for k in range(2)
     ]
     expected = np.mean([booster.decision_function(x) for booster in boosters], axis=0)
-    assert np.allclose(_trees_of(boosters)(x), expected, atol=1e-9)
+    assert np.allclose(trees_of(boosters, x.shape[1])(x), expected, atol=1e-9)
 
 
 def test_trees_refuse_nodes_that_are_not_there() -> None:

@@ -27,11 +27,14 @@ def build_app() -> typer.Typer:
         evaluation,
         known,
         labels,
+        lightcurve,
         models,
         night,
+        periods,
         report,
         store,
         synth,
+        tracklets,
         training,
         verdict_training,
         vet,
@@ -61,6 +64,9 @@ def build_app() -> typer.Typer:
     app.command("evaluate")(evaluation.evaluate)
     app.command("completeness")(completeness.completeness)
     app.add_typer(labels.app, name="labels")
+    app.command("lightcurve")(lightcurve.lightcurve)
+    app.command("periods")(periods.periods)
+    app.command("tracklets")(tracklets.tracklets)
     app.command("report")(report.report)
     app.command("vet")(vet.vet)
     app.add_typer(store.app, name="store")
@@ -69,7 +75,7 @@ def build_app() -> typer.Typer:
 
 
 #: Options that name what is written; any other path is read.
-_WRITTEN = frozenset({"output", "out", "plot"})
+_WRITTEN = frozenset({"output", "out", "plot", "obs80"})
 
 
 class _Command(TyperCommand):
