@@ -49,6 +49,7 @@ def frame_of(sky: Path, number: int = 0):
     return read_frame(files.image, mask=files.mask, science=files.science)
 
 
+@pytest.mark.tree
 def test_frames_are_searched_with_injections_and_lists(sky: Path, tmp_path: Path, capsys):
     out = tmp_path / "out"
     words = [str(sky), "-o", str(out), "--inject", "6", "--snr", "30", "60", "--model", "none"]

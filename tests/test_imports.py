@@ -37,7 +37,7 @@ ROWS = (
         "references",
         "palette",
         "lightcurves",
-    },  # fmt: skip
+    },
     {"classification", "features", "verdict"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
     {"search"},
