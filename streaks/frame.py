@@ -88,6 +88,8 @@ class Frame:
     notes
         What the reader wants the user to know: words that disagree or cannot be read, and what
         was taken for granted.
+    psf : (my, mx) float or None
+        A picture of the PSF, its middle anywhere: of any size, its own sum its whole light.
 
     Raises
     ------
@@ -118,6 +120,7 @@ class Frame:
     fwhm_source: str = ""
     told: Mapping[str, str] = field(default_factory=_nothing)
     notes: tuple[str, ...] = ()
+    psf: Image | None = None
 
     def __post_init__(self) -> None:
         if self.data.ndim != 2:

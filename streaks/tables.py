@@ -20,6 +20,7 @@ from astropy.table import Column, QTable
 from streaks.errors import TableError
 
 __all__ = [
+    "ASIDE_COLUMNS",
     "ASTREAKS_MIX",
     "CLASSES",
     "CLASS_COLUMNS",
@@ -179,6 +180,16 @@ VERDICT_COLUMNS = (
     ColumnSpec("p_real", _F, None, "probability of a real moving body, at the sky's own mix"),
     ColumnSpec("reasons", _S, None, "what speaks for and against it, in words"),
     ColumnSpec("group", _S, None, "streak_id of the first line of the same thing"),
+)
+#: Of lines that the detector set aside, with its reason in words.
+ASIDE_COLUMNS = (
+    ColumnSpec("image", _S, None, "name of the image"),
+    ColumnSpec("x0", _F, "pix", "ends of the line"),
+    ColumnSpec("y0", _F, "pix", ""),
+    ColumnSpec("x1", _F, "pix", ""),
+    ColumnSpec("y1", _F, "pix", ""),
+    ColumnSpec("snr", _F, None, "matched-filter S/N"),
+    ColumnSpec("reason", _S, None, "why it is not in the table"),
 )
 #: Added by the match with known objects; ZTF's conventions (-999 and `null` for none).
 MATCH_COLUMNS = (

@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 
 from streaks.errors import AlertError
-from streaks.readers.alerts import Alert, is_positive, read_alerts
+from streaks.readers.alerts import (
+    Alert,
+    StampBudget,
+    alert_of_record,
+    is_positive,
+    read_alerts,
+    with_difference,
+)
+from tests.made_alerts import image_with, ztf_record
 
 _NUMBER = ["null", "double", "string"]
 SCHEMA = {
@@ -208,3 +216,34 @@ def test_the_real_collection(real_data: Callable[..., Path]) -> None:
 
 def test_an_alert_needs_no_stamps() -> None:
     assert Alert(1, "ZTF18abc", 2458158.6, 1.0, 2.0, True).true_difference is None
+
+
+def test_a_stamp_may_be_asked_for_later(tmp_path: Path) -> None:
+    record = ztf_record(1, image_with(9.0, 30.0, seed=1))
+    bare = alert_of_record(record, tmp_path)
+    assert bare.difference is None
+    at_once = alert_of_record(record, tmp_path, StampBudget(), wanted=("difference",))
+    later = with_difference(bare, record)
+    assert later.difference is not None
+    np.testing.assert_array_equal(later.difference, at_once.difference)
+    assert (later.candid, later.ra, later.image) == (bare.candid, bare.ra, bare.image)
+    assert with_difference(bare, {**record, "cutoutDifference": None}).difference is None
+
+
+@pytest.mark.parametrize("behind", [b"\0" * 600, b"rest"], ids=["padding", "text"])
+def test_a_gzipped_stamp_of_any_size_and_end_is_unpacked(behind: bytes) -> None:
+    """Small ones in one call, larger ones and those with something behind by the careful way."""
+    for side in (63, 200):
+        image = np.random.default_rng(side).normal(0, 9, (side, side)).astype(np.float32)
+        packed = gzip.compress(fits_bytes(image))
+        for content in (packed, packed + behind):
+            np.testing.assert_array_equal(StampBudget().planes(content)[""], image)
+    assert StampBudget().planes(packed[:-400]) == {}
+
+
+def fits_bytes(image: np.ndarray[Any, Any]) -> bytes:
+    from astropy.io import fits
+
+    stream = io.BytesIO()
+    fits.PrimaryHDU(image).writeto(stream)
+    return stream.getvalue()

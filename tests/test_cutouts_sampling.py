@@ -20,7 +20,7 @@ from streaks.cutouts import (
     stack_cutouts,
 )
 from streaks.errors import FrameError, ReadError
-from streaks.readers import read_cutouts, read_frame
+from streaks.readers import FrameOverrides, read_cutouts, read_frame
 from streaks.readers.psf_images import psf_image_fwhm
 from tests.frame_files import noise_image, real_data, write_ztf_frame
 from tests.rendering import add_trail, flux_for_snr
@@ -208,8 +208,14 @@ def test_a_frame_knows_the_psf_that_lies_beside_it(tmp_path: Path) -> None:
     frame = read_frame(path)
     assert frame.fwhm_px == pytest.approx(3.3, rel=0.03)
     assert "diffimgpsf" in frame.fwhm_source
+    assert frame.psf is not None
+    np.testing.assert_allclose(frame.psf, _psf_picture(3.3))
+    told = read_frame(path, overrides=FrameOverrides(fwhm_px=2.0))
+    assert told.fwhm_px == 2.0
+    assert told.psf is not None
     beside.write_bytes(b"SIMPLE")
     assert read_frame(path).fwhm_px == header_says
+    assert read_frame(path).psf is None
     with pytest.raises(ReadError):
         read_frame(path, psf=beside)
 
@@ -221,7 +227,10 @@ def test_a_stamp_knows_the_psf_of_its_own_file(tmp_path: Path) -> None:
     widths = read_cutouts(tmp_path).cutouts[0].fwhm_px
     assert widths is not None
     assert widths[0] == pytest.approx(6.8, rel=0.03)
-    assert read_frame(tmp_path / "stamp.fits").fwhm_px == pytest.approx(6.8, rel=0.03)
+    frame = read_frame(tmp_path / "stamp.fits")
+    assert frame.fwhm_px == pytest.approx(6.8, rel=0.03)
+    assert frame.psf is not None
+    assert frame.psf.shape == _psf_picture(6.8).shape
 
 
 def test_rubins_points_are_no_asteroids_and_its_trail_is_one() -> None:

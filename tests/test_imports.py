@@ -25,18 +25,27 @@ ROOT = Path(streaks.__file__).parent
 
 #: docs/architecture.md: a room imports only from the rows above its own.
 ROWS = (
-    {"geometry", "disk", "expressions"},
+    {"geometry", "disk", "expressions", "sbpy_import"},
     {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail", "sky"},
-    {"detection", "cutouts", "matching", "tracklets", "completeness", "palette"},
+    {
+        "detection",
+        "cutouts",
+        "matching",
+        "tracklets",
+        "completeness",
+        "references",
+        "palette",
+        "lightcurves",
+    },
     {"classification", "features", "verdict"},
     {"readers", "known", "satellites", "labelling", "reporting", "plotting"},
     {"search"},
     {"night_folder", "compiling"},
-    {"night", "streams", "vetting"},
+    {"night", "store", "streams", "vetting"},
 )
 #: What only the command line stands above.
-HIGHEST = {"search", "night_folder", "night", "streams", "vetting", "cli"}
+HIGHEST = {"search", "night_folder", "night", "store", "streams", "vetting", "cli"}
 #: `errors` lies under all of them: one tree for what any room may raise.
 ROW = {room: number for number, rooms in enumerate(ROWS) for room in rooms} | {"errors": -1}
 #: Rooms beside the rows, and what they must never import.

@@ -479,3 +479,28 @@ def test_every_code_of_the_mpc_is_known_and_others_are_not() -> None:
 def test_the_time_of_perihelion_is_the_nearest(catalogue: Callable[..., Path]) -> None:
     # mpcorb_extended.json has JD 2461599.9 for Ceres, 599 days after the epoch.
     assert read_orbits(catalogue(CERES)).tp_jd[0] == pytest.approx(2461599.9, abs=0.1)
+
+
+@pytest.mark.parametrize("n", [3, 60])
+def test_what_is_made_of_all_orbits_is_made_once_a_file(
+    n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for once a line, an array of n axes makes the writing quadratic."""
+    epoch, zero = np.full(n, 2460000.5), np.zeros(n)
+    orbits = Orbits(
+        designation=np.arange(1, n + 1).astype(str), name=np.array([f"({k})" for k in range(n)]),
+        h_mag=zero + 15, g_slope=zero + 0.15, epoch_jd=epoch, q_au=zero + 2.0, e=zero + 0.1,
+        incl_rad=zero + 0.1, node_rad=zero, argperi_rad=zero, tp_jd=epoch,
+        uncertainty=zero,
+    )  # fmt: skip
+    asked: list[str] = []
+    for name in ("a_au", "mean_anomaly_rad", "mean_motion_rad_per_day"):
+        made = getattr(Orbits, name).fget
+        monkeypatch.setattr(
+            Orbits, name, property(lambda self, m=made, k=name: asked.append(k) or m(self))
+        )
+    write_mpcorb(orbits, tmp_path / "orbits.dat")
+    assert len((tmp_path / "orbits.dat").read_text().splitlines()) == n
+    # Each is made of others too: a few times a file, whatever its lines.
+    assert 1 <= asked.count("a_au") <= 6
+    assert len(asked) <= 10

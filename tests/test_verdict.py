@@ -131,7 +131,7 @@ def test_distances_of_segments() -> None:
 
 def test_trees_answer_as_the_booster_that_they_were_made_of() -> None:
     sklearn = pytest.importorskip("sklearn.ensemble")
-    from streaks.models.verdict_training import _trees_of
+    from streaks.models.verdict_training import trees_of
 
     rng = np.random.default_rng(5)
     x = rng.normal(size=(400, len(NUMBERS))).astype(np.float32)
@@ -142,7 +142,7 @@ def test_trees_answer_as_the_booster_that_they_were_made_of() -> None:
         for k in range(2)
     ]
     expected = np.mean([booster.decision_function(x) for booster in boosters], axis=0)
-    assert np.allclose(_trees_of(boosters)(x), expected, atol=1e-9)
+    assert np.allclose(trees_of(boosters, x.shape[1])(x), expected, atol=1e-9)
 
 
 def test_trees_refuse_nodes_that_are_not_there() -> None:
@@ -338,12 +338,36 @@ def test_lines_of_one_ghost_are_one_group_and_crossing_trails_two() -> None:
     ]
     alone = streak(**between(5, 2, 30, 2))
     table = table_of([*ghost, *trails, alone])
-    free = np.array([False] * 5 + [True])
+    p_real = np.array([0.2] * 5 + [0.7])
     ids = [str(i) for i in table["streak_id"]]
-    groups = find_groups(table, free).tolist()
+    groups = find_groups(table, p_real, 0.5).tolist()
     assert groups == [ids[0], ids[0], ids[2], ids[3], ids[2], ids[5]]
     other = table_of([ghost[0], {**ghost[1], "image": "b"}])
-    assert len(set(find_groups(other, np.zeros(2, bool)))) == 2
+    assert len(set(find_groups(other, np.zeros(2), 0.5))) == 2
+
+
+def test_what_is_hardly_real_at_a_ghosts_edge_is_of_the_ghost() -> None:
+    table = table_of([
+        streak(p_ghost=0.9, **between(0, 0, 40, 0)),
+        streak(p_asteroid=0.9, **between(0, 70, 40, 70)),  # hardly real by p_real
+        streak(p_asteroid=0.9, **between(0, -70, 40, -70)),  # perhaps real
+        streak(p_satellite=0.95, **between(60, -60, 60, 60)),  # surely a trail
+        streak(p_asteroid=0.9, **between(0, 150, 40, 150)),  # near to an edge, far from the ghost
+        streak(p_asteroid=0.9, **between(0, 400, 40, 400)),
+    ])  # fmt: skip
+    p_real = np.array([0.0, 0.01, 0.2, 0.0, 0.0, np.nan])
+    ids = [str(i) for i in table["streak_id"]]
+    expected = [ids[0], ids[0], ids[2], ids[3], ids[4], ids[5]]
+    assert find_groups(table, p_real, 0.5).tolist() == expected
+
+
+def test_a_long_line_does_not_make_two_ghosts_one() -> None:
+    table = table_of([
+        streak(p_ghost=0.9, **between(0, 0, 40, 0)),
+        streak(p_ghost=0.6, **between(-500, 50, 1500, 50)),
+        streak(p_ghost=0.9, **between(1000, 0, 1040, 0)),
+    ])  # fmt: skip
+    assert len(set(find_groups(table, np.zeros(3), 0.5))) == 3
 
 
 def test_reasons_name_what_a_person_can_check() -> None:

@@ -61,6 +61,8 @@ ROOMS = (
     ("satellites", "Artificial satellites"),
     ("tracklets", "One object in several exposures"),
     ("completeness", "How much of a truth was found"),
+    ("lightcurves", "Brightness over time, and rotation"),
+    ("store", "Nights over years"),
     ("search", "One frame's whole way"),
     ("night", "A whole night"),
     ("streams", "Alerts in and out"),

@@ -21,16 +21,21 @@ def build_app() -> typer.Typer:
     """
     from streaks.cli import (
         alerts,
+        completeness,
         demo,
         detect,
         evaluation,
         known,
         labels,
+        lightcurve,
         models,
         night,
+        periods,
         report,
         sample,
+        store,
         synth,
+        tracklets,
         training,
         verdict_training,
         vet,
@@ -59,15 +64,20 @@ def build_app() -> typer.Typer:
     training.train_app.command("verdict")(verdict_training.train_verdict_command)
     app.add_typer(training.train_app, name="train")
     app.command("evaluate")(evaluation.evaluate)
+    app.command("completeness")(completeness.completeness)
     app.add_typer(labels.app, name="labels")
+    app.command("lightcurve")(lightcurve.lightcurve)
+    app.command("periods")(periods.periods)
+    app.command("tracklets")(tracklets.tracklets)
     app.command("report")(report.report)
     app.command("vet")(vet.vet)
+    app.add_typer(store.app, name="store")
     _guard_inputs(app)
     return app
 
 
 #: Options that name what is written; any other path is read.
-_WRITTEN = frozenset({"output", "out", "plot"})
+_WRITTEN = frozenset({"output", "out", "plot", "obs80"})
 
 
 class _Command(TyperCommand):

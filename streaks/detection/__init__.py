@@ -8,6 +8,7 @@ name.
 from streaks.detection.detector import Detector, detect_lines, find_streaks, load_detector
 from streaks.detection.psf import measure_fwhm
 from streaks.detection.records import Detection, Evidence, Line, SetAside
+from streaks.detection.streak_table import aside_table
 from streaks.detection.width import with_fwhm
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Evidence",
     "Line",
     "SetAside",
+    "aside_table",
     "detect_lines",
     "find_streaks",
     "load_detector",

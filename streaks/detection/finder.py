@@ -17,6 +17,7 @@ from streaks.config import DetectionConfig
 from streaks.detection.ends import on_the_edge, out_of_masks
 from streaks.detection.evidence import final_evidence, line_flags
 from streaks.detection.image import SearchImage, prepare_image, psf_sigma, shortest_px
+from streaks.detection.light import psf_shape, shape_of_trail
 from streaks.detection.parallels import parallel_lines, share_above_parallels
 from streaks.detection.photometry import level_beside, power_of_points, trail_flux
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment, unexplained
@@ -42,7 +43,7 @@ from streaks.frame import Frame
 from streaks.geometry import Segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import StreakFlag
-from streaks.trail import fit_trail, with_correlated_noise
+from streaks.trail import PsfShape, fit_trail, with_correlated_noise
 
 __all__ = ["TransformDetector", "search_image"]
 
@@ -379,7 +380,9 @@ def finished(
     noise
         Of the frame.
     """
-    return [line if line.set_aside else _finished(line, image, frame, noise) for line in lines]
+    alive, _ = _parted(lines)
+    psf = psf_shape(frame, image, alive) if alive else None
+    return [line if line.set_aside else _finished(line, image, frame, noise, psf) for line in lines]
 
 
 # What the passes do with one line
@@ -523,7 +526,9 @@ def _reason(line: Line, config: DetectionConfig, sigma_px: float) -> SetAside | 
     return line.factors.worst
 
 
-def _finished(line: Line, image: SearchImage, frame: Frame, noise: NoiseMap) -> Line:
+def _finished(
+    line: Line, image: SearchImage, frame: Frame, noise: NoiseMap, psf: PsfShape | None
+) -> Line:
     fit = with_correlated_noise(
         line.fitted,
         image.usable,
@@ -541,6 +546,7 @@ def _finished(line: Line, image: SearchImage, frame: Frame, noise: NoiseMap) -> 
         noise_factor=image.filtered.trail_noise_factor(fit.segment.length_px, image.sigma_px),
         gain=frame.gain,
         negative=image.negative,
+        psf=None if psf is None or not fit.converged else shape_of_trail(psf, fit, image.sigma_px),
     )
     flags = line.flags | line_flags(image, frame, fit)
     evidence = final_evidence(line.evidence, fit, image)

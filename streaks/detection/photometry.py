@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streaks.noise import NoiseMap
-from streaks.trail import REACH_SIGMA, TrailFit, pixels_near, trail_template
+from streaks.trail import REACH_SIGMA, PsfShape, TrailFit, pixels_near, trail_template
 
 __all__ = ["level_beside", "power_of_points", "trail_flux"]
 
@@ -85,6 +85,7 @@ def trail_flux(
     noise_factor: float = 1.0,
     gain: float = math.nan,
     negative: bool = False,
+    psf: PsfShape | None = None,
 ) -> tuple[float, float]:
     """Flux of a fitted trail in counts and its error, its shape kept.
 
@@ -110,6 +111,8 @@ def trail_flux(
         Electrons a count, for the trail's own photon noise; NaN where unknown.
     negative
         The trail is dark, and was fitted in the image turned over.
+    psf
+        Shape of the PSF; None for the Gaussian of the fit, which misses the light of wings.
 
     Returns
     -------
@@ -123,7 +126,10 @@ def trail_flux(
     background, sigma = noise.at(x.astype(np.int64), y.astype(np.int64))
     values = (background - values if negative else values - background) - level * sigma
     weight = 1.0 / sigma.astype(float) ** 2
-    shape = trail_template(x, y, fit.segment, fit.sigma_px)
+    if psf is None:
+        shape = trail_template(x, y, fit.segment, fit.sigma_px)
+    else:
+        shape = psf.trail(x, y, fit.segment)
     information = float((shape * shape * weight).sum())
     if not information > 0:
         return math.nan, math.nan

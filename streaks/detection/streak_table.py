@@ -7,13 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.table import QTable
 
-from streaks.detection.records import Line
+from streaks.detection.records import Detection, Line
 from streaks.detection.sky import magnitudes, sky_columns, warn_of_rates
 from streaks.frame import Frame
-from streaks.tables import STREAK_COLUMNS, StreakFlag, build_table, empty_streaks
+from streaks.tables import (
+    ASIDE_COLUMNS,
+    STREAK_COLUMNS,
+    StreakFlag,
+    build_table,
+    empty_streaks,
+)
 from streaks.trail import FWHM_PER_SIGMA
 
-__all__ = ["streak_table"]
+__all__ = ["aside_table", "streak_table"]
+
+#: A frame full of clutter sets thousands of lines aside; those of most light are kept.
+_MOST_ASIDE = 1000
 
 
 def streak_table(frame: Frame, lines: Sequence[Line]) -> QTable:
@@ -69,3 +78,30 @@ def streak_table(frame: Frame, lines: Sequence[Line]) -> QTable:
     flags = np.array(values["flags"], dtype=int)
     warn_of_rates(values["rate"], flags & (StreakFlag.EDGE_0 | StreakFlag.EDGE_1) != 0, frame)
     return build_table(STREAK_COLUMNS, values)
+
+
+def aside_table(image: str, detection: Detection) -> QTable:
+    """The lines that are not in the table of streaks, and why.
+
+    Parameters
+    ----------
+    image
+        Name of the image.
+    detection
+        Of it.
+
+    Returns
+    -------
+    QTable
+        `streaks.tables.ASIDE_COLUMNS`, the brightest lines first, at most a thousand.
+    """
+    snr = [line.start_snr if line.fit is None else line.fit.snr for line in detection.set_aside]
+    order = np.argsort(-np.nan_to_num(np.array(snr, float)), kind="stable")[:_MOST_ASIDE]
+    lines = [detection.set_aside[i] for i in order]
+    segments = [line.segment for line in lines]
+    ends = {name: [getattr(s, name) for s in segments] for name in ("x0", "y0", "x1", "y1")}
+    values = {
+        "image": [image] * len(lines), **ends,
+        "snr": [snr[i] for i in order], "reason": [str(line.set_aside) for line in lines],
+    }  # fmt: skip
+    return build_table(ASIDE_COLUMNS, values)

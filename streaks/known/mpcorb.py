@@ -458,12 +458,14 @@ def _format(orbits: Orbits) -> Iterable[str]:
         np.degrees(orbits.incl_rad),
     )
     motion = np.degrees(orbits.mean_motion_rad_per_day)
+    # Made of all orbits at each asking: once, not once a line.
+    axes = orbits.a_au
     for i in range(len(orbits)):
         angles = "  ".join(f"{angle[i]:9.5f}" for angle in degrees)
         line = (
             f"{_packed(orbits.designation[i]):<7} {_optional(orbits.h_mag[i])} "
             f"{_optional(orbits.g_slope[i])} {epochs[i]} {angles}  "
-            f"{orbits.e[i]:9.7f} {motion[i]:11.8f} {_axis(orbits.a_au[i])}  "
+            f"{orbits.e[i]:9.7f} {motion[i]:11.8f} {_axis(axes[i])}  "
             f"{_uncertainty(orbits.uncertainty[i])}"
         )
         if len(line) != _COLUMNS["u"][1]:

@@ -80,7 +80,7 @@ def _with_sbpy(name: str) -> str | None:
     """What sbpy makes of a written form such as ``24421 Djorgovski``."""
     if not any(character.isdigit() for character in name):
         return None
-    from streaks.known._sbpy import import_sbpy
+    from streaks.sbpy_import import import_sbpy
 
     names = import_sbpy("data.names")
     try:

@@ -202,7 +202,7 @@ class Orbits:
         import astropy.units as u
         from astropy.time import Time
 
-        from streaks.known._sbpy import import_sbpy
+        from streaks.sbpy_import import import_sbpy
 
         return import_sbpy("data").Orbit.from_dict(
             {

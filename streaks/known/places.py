@@ -326,7 +326,7 @@ def _phase_rad(seen: _Apparent) -> Floats:
 
 def _v_magnitude(orbits: Orbits, r: Floats, delta: Floats, phase_rad: Floats) -> Floats:
     """V in the HG system, through sbpy's model (Bowell et al. 1989)."""
-    from streaks.known._sbpy import import_sbpy
+    from streaks.sbpy_import import import_sbpy
 
     hg = import_sbpy("photometry").HG
     slope = np.where(np.isfinite(orbits.g_slope), orbits.g_slope, DEFAULT_SLOPE)

@@ -149,6 +149,18 @@ class Campaign:
                 found[row] = self._has_pixels(pixels, but_of)
         return found
 
+    def streaks(self) -> frozenset[tuple[str, str]]:
+        """Image and ``streak_id`` of all streaks of things that were shown.
+
+        Returns
+        -------
+        frozenset of (str, str)
+        """
+        rows = self._database.execute(
+            "SELECT DISTINCT image, name FROM places JOIN sets USING (set_id) WHERE state = 'done'"
+        )
+        return frozenset((str(image), str(name)) for image, name in rows)
+
     def _has_pixels(self, pixels: str, but_of: str) -> bool:
         asked = "SELECT 1 FROM places WHERE pixels = ? AND set_id != ? LIMIT 1"
         return self._database.execute(asked, (pixels, but_of)).fetchone() is not None

@@ -24,11 +24,12 @@ from streaks.verdict.exposures import STATES
 from streaks.verdict.numbers import NUMBERS
 from streaks.verdict.trees import Trees
 
-__all__ = ["load_verdict", "save_verdict", "verdict_digest"]
+__all__ = ["TREE_ARRAYS", "arrays_digest", "load_verdict", "save_verdict", "verdict_digest"]
 
 _CARD, _TREES = "verdict.json", "trees.npz"
 _FORMAT = 1
-_ARRAYS = ("roots", "feature", "left", "right", "threshold", "missing_left", "value")
+#: Of `Trees`, in the order of their digest.
+TREE_ARRAYS = ("roots", "feature", "left", "right", "threshold", "missing_left", "value")
 _CARD_LIMITS, _TREES_LIMITS = Limits(max_bytes=1 << 22), Limits(max_bytes=1 << 26)
 #: Of the package.
 _SHIPPED = "verdict"
@@ -54,8 +55,8 @@ def load_verdict(name: str | Path = "default") -> VerdictModel:
     folder = _folder(name)
     card = _read_card(folder)
     try:
-        arrays = load_arrays(folder / _TREES, _ARRAYS, _TREES_LIMITS)
-        found = _digest(arrays)
+        arrays = load_arrays(folder / _TREES, TREE_ARRAYS, _TREES_LIMITS)
+        found = arrays_digest(arrays)
     except (ReadError, KeyError) as error:
         raise ModelError(f"{folder / _TREES} cannot be read ({error})") from None
     if found != card.get("sha256"):
@@ -66,7 +67,7 @@ def load_verdict(name: str | Path = "default") -> VerdictModel:
     try:
         return VerdictModel(
             Trees(
-                **{key: np.asarray(arrays[key]) for key in _ARRAYS},
+                **{key: np.asarray(arrays[key]) for key in TREE_ARRAYS},
                 baseline=float(card["baseline"]),
                 n_features=len(NUMBERS),
             ),
@@ -121,7 +122,7 @@ def save_verdict(model: VerdictModel, folder: Path, *, name: str, about: Mapping
     """
     if folder.exists() and not set(os.listdir(folder)) <= {_CARD, _TREES}:
         raise ModelError(f"{folder} holds other files; give a new folder for the verdict")
-    arrays = {key: getattr(model.trees, key) for key in _ARRAYS}
+    arrays = {key: getattr(model.trees, key) for key in TREE_ARRAYS}
     card = {
         "format": _FORMAT,
         "name": name,
@@ -134,17 +135,27 @@ def save_verdict(model: VerdictModel, folder: Path, *, name: str, about: Mapping
         },
         "exposures": {state: round(model.exposures[state], 4) for state in STATES},
         "baseline": model.trees.baseline,
-        "sha256": _digest(arrays),
+        "sha256": arrays_digest(arrays),
     }
     with folder_written_whole(folder, replace=True) as part:
         np.savez_compressed(part / _TREES, allow_pickle=False, **arrays)
         (part / _CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of names, kinds, shapes and bytes of all arrays, in their order."""
+def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of names, kinds, shapes and bytes of all arrays of trees, in their order.
+
+    Parameters
+    ----------
+    arrays
+        By the names of `TREE_ARRAYS`.
+
+    Returns
+    -------
+    str
+    """
     digest = hashlib.sha256()
-    for key in _ARRAYS:
+    for key in TREE_ARRAYS:
         array = np.ascontiguousarray(arrays[key])
         digest.update(f"{key} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())

@@ -15,7 +15,7 @@ from streaks.verdict.exposures import STATES
 from streaks.verdict.numbers import NUMBERS
 from streaks.verdict.trees import Trees
 
-__all__ = ["VerdictExamples", "stack_examples", "train_verdict"]
+__all__ = ["VerdictExamples", "stack_examples", "train_verdict", "trees_of"]
 
 Floats = NDArray[np.float64]
 
@@ -136,7 +136,7 @@ def train_verdict(
     scores, log_ratios = _calibration(unseen, truth)
     exposures = _worth_of_exposures(examples.state, truth)
     boosters = [_booster(*_with_less(x, truth), seed + k) for k in range(n_boosters)]
-    model = VerdictModel(_trees_of(boosters), scores, log_ratios, exposures)
+    model = VerdictModel(trees_of(boosters, len(NUMBERS)), scores, log_ratios, exposures)
     figures = {
         "asteroids": n_true,
         "others": n_false,
@@ -234,8 +234,20 @@ def _worth_of_exposures(state: NDArray[np.str_], truth: NDArray[np.bool_]) -> di
     return worth
 
 
-def _trees_of(boosters: Sequence[Any]) -> Trees:
-    """The mean of boosters as one sum of trees."""
+def trees_of(boosters: Sequence[Any], n_features: int) -> Trees:
+    """The mean of scikit-learn's boosters as one sum of trees.
+
+    Parameters
+    ----------
+    boosters
+        Fitted ``HistGradientBoostingClassifier`` of two classes.
+    n_features
+        That they were fitted on.
+
+    Returns
+    -------
+    Trees
+    """
     parts: dict[str, list[NDArray[Any]]] = {}
     roots, first = [], 0
     for booster in boosters:
@@ -265,7 +277,7 @@ def _trees_of(boosters: Sequence[Any]) -> Trees:
         missing_left=whole["missing_left"],
         value=whole["value"].astype(np.float64),
         baseline=float(np.mean([float(b._baseline_prediction.ravel()[0]) for b in boosters])),
-        n_features=len(NUMBERS),
+        n_features=n_features,
     )
 
 

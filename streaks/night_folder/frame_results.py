@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.cutouts import Cutouts
@@ -20,6 +21,7 @@ from streaks.errors import OutputError, ReadError, StreaksError
 from streaks.night_folder.layout import NightFolder
 from streaks.reporting import streak_plane, write_streak_mask, write_table
 from streaks.search.searcher import FrameResult
+from streaks.tables import ASIDE_COLUMNS, build_table, empty_table
 
 __all__ = [
     "PART_ERRORS",
@@ -27,6 +29,7 @@ __all__ = [
     "load_cutouts",
     "opened_part",
     "outputs_are_whole",
+    "read_aside",
     "read_record",
     "save_cutouts",
     "save_result",
@@ -43,7 +46,7 @@ PART_ERRORS = (
 )  # fmt: skip
 #: Of a file's own description of itself, bytes and entries: what is beyond is damage.
 _PARQUET_LIMITS = {"thrift_string_size_limit": 1 << 26, "thrift_container_size_limit": 1 << 20}
-_RECORD = "frame"
+_RECORD, _ASIDE = "frame", "set_aside"
 #: Of overviews, of which a page shows a hundred: a quarter of a PNG's bytes, an eighth of its time.
 _QUALITY = 75
 
@@ -80,7 +83,7 @@ def save_result(
         plane = streak_plane(result.streaks, shape)
         write_streak_mask(folder.streak_mask(result.name), plane, result.wcs)
     table = result.streaks.copy(copy_data=False)
-    table.meta = {_RECORD: dict(record or {})}
+    table.meta = {_RECORD: dict(record or {}), _ASIDE: _as_lists(result.aside)}
     write_table(table, folder.part(result.name))
 
 
@@ -158,6 +161,39 @@ def read_record(path: Path) -> dict[str, Any]:
         return {**record, "about": dict(record.get("about", {}))}
     except PART_ERRORS:
         return {}
+
+
+def read_aside(path: Path) -> QTable:
+    """The lines that a frame's search set aside.
+
+    Parameters
+    ----------
+    path
+        Of the frame's table.
+
+    Returns
+    -------
+    QTable
+        `streaks.tables.ASIDE_COLUMNS`; of no rows where the table is missing, damaged, or of a
+        version that did not keep them.
+    """
+    from streaks.arrow import arrow_to_table
+
+    try:
+        with opened_part(path) as part:
+            held = arrow_to_table(part.schema_arrow.empty_table()).meta.get(_ASIDE, {})
+        return build_table(ASIDE_COLUMNS, {spec.name: held[spec.name] for spec in ASIDE_COLUMNS})
+    except PART_ERRORS:
+        return empty_table(ASIDE_COLUMNS)
+
+
+def _as_lists(aside: QTable) -> dict[str, list[Any]]:
+    """Ends to a tenth of a pixel: enough to say which line lay there, and short."""
+    columns = {}
+    for spec in ASIDE_COLUMNS:
+        values = np.asarray(getattr(aside[spec.name], "value", aside[spec.name]))
+        columns[spec.name] = (values.astype(str) if spec.dtype is str else values.round(1)).tolist()
+    return columns
 
 
 def save_cutouts(path: Path, cutouts: Cutouts) -> None:

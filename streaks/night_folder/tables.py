@@ -23,7 +23,7 @@ from streaks.night_folder.ledger import DONE, Entry
 from streaks.reporting import AdesContext, split_submittable, write_table
 from streaks.search.judging import judge_linked
 from streaks.tables import StreakFlag, empty_streaks, order_columns
-from streaks.tracklets import find_repeats
+from streaks.tracklets import chip_name, find_repeats
 from streaks.verdict import VerdictModel, count_candidates
 
 __all__ = [
@@ -337,8 +337,8 @@ def _repeats_flagged(
 def _chip(entry: Entry) -> str:
     """CCD and quadrant; empty where the header tells no CCD."""
     about = entry.about
-    ccd = str(about.get("ccd", ""))
-    return f"{ccd}/{about.get('quadrant', '')} {about.get('nx')}x{about.get('ny')}" if ccd else ""
+    ccd, quadrant = str(about.get("ccd", "")), str(about.get("quadrant", ""))
+    return chip_name(ccd, quadrant, about.get("nx"), about.get("ny"))
 
 
 def _write_ades(

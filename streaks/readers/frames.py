@@ -40,7 +40,11 @@ from streaks.readers.profile import (
     split_choice,
     stem_of,
 )
-from streaks.readers.psf_images import psf_extension_fwhm, psf_image_fwhm
+from streaks.readers.psf_images import (
+    psf_extension_fwhm,
+    psf_extension_image,
+    psf_image_fwhm,
+)
 from streaks.readers.times import find_exposure, parse_instant
 
 __all__ = ["FrameOverrides", "read_frame", "with_header"]
@@ -216,9 +220,13 @@ def read_frame(
             frame = _with_own(frame, opened, chosen, survey, {**beside, **explicit})
             if overrides.fwhm_px is None:
                 frame = _with_width(frame, *psf_extension_fwhm(opened))
+            frame = replace(frame, psf=psf_extension_image(opened))
         frame = _with_files(frame, survey, {**beside, **explicit})
-    if overrides.fwhm_px is None and ("psf" in explicit or "psf" in beside):
-        frame = _with_psf_file(frame, explicit.get("psf"), beside.get("psf"))
+    if "psf" in explicit or "psf" in beside:
+        with_psf = _with_psf_file(frame, explicit.get("psf"), beside.get("psf"))
+        # The user's own width goes first; the picture still tells how far the wings reach.
+        told = overrides.fwhm_px is not None
+        frame = replace(frame, psf=with_psf.psf) if told else with_psf
     if frame.mask.all():
         raise FrameError(f"{path} has no usable pixel: all are masked, not finite or at the floor")
     for what in ("science", "reference"):
@@ -601,7 +609,8 @@ def _with_psf_file(frame: Frame, given: Path | None, found: Path | None) -> Fram
     path = given or found
     assert path is not None
     try:
-        fwhm_px = psf_image_fwhm(read_image(path).data)
+        picture = read_image(path).data
+        fwhm_px = psf_image_fwhm(picture)
         if not fwhm_px > 0:
             raise ReadError(f"{path} shows no PSF; expected an image of one bright source")
     except ReadError as error:
@@ -609,6 +618,7 @@ def _with_psf_file(frame: Frame, given: Path | None, found: Path | None) -> Fram
             raise
         _log.warning("%s: not used: %s", path, error)
         return frame
+    frame = replace(frame, psf=np.asarray(picture, dtype=np.float32))
     return _with_width(frame, fwhm_px, f"the PSF {path.name}")
 
 

@@ -613,11 +613,14 @@ def _data_of(hdu: Any, path: Path, size: int, unpacked: bytes) -> NDArray[Any]:
     info = hdu.fileinfo()
     if isinstance(hdu, fits.CompImageHDU) and info:
         from streaks.readers.compressed import check_compressed
+        from streaks.readers.gzip_tiles import read_gzip_tiles
         from streaks.readers.rice import read_rice_floats
 
         with io.BytesIO(unpacked) if unpacked else path.open("rb") as file:
             check_compressed(file, info["hdrLoc"], info["datLoc"], size, str(path))
-            data = read_rice_floats(file, info["hdrLoc"], info["datLoc"], size)
+            where = info["hdrLoc"], info["datLoc"], size
+            data = read_rice_floats(file, *where)
+            data = read_gzip_tiles(file, *where) if data is None else data
         if data is not None:
             return data
     return np.asanyarray(hdu.data)

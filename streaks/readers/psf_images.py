@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streaks.errors import ReadError
 from streaks.readers.images import FitsFile
 
-__all__ = ["PSF_EXTENSIONS", "psf_extension_fwhm", "psf_image_fwhm"]
+__all__ = ["PSF_EXTENSIONS", "psf_extension_fwhm", "psf_extension_image", "psf_image_fwhm"]
 
 #: Names of extensions that hold a PSF.
 PSF_EXTENSIONS = ("PSFIMAGE", "PSF", "DIFFIMGPSF")
@@ -84,13 +84,37 @@ def psf_extension_fwhm(opened: FitsFile) -> tuple[float, str]:
     label : str
         Empty where there is none.
     """
+    found = _psf_extension(opened)
+    return (math.nan, "") if found is None else (found[1], found[2])
+
+
+def psf_extension_image(opened: FitsFile) -> NDArray[np.float32] | None:
+    """The picture of the PSF that lies in an image's own file.
+
+    Parameters
+    ----------
+    opened
+        The file.
+
+    Returns
+    -------
+    (ny, nx) float32 or None
+        None where there is none.
+    """
+    found = _psf_extension(opened)
+    return None if found is None else found[0]
+
+
+def _psf_extension(opened: FitsFile) -> tuple[NDArray[np.float32], float, str] | None:
+    """Picture, FWHM and name of the first extension that shows a PSF."""
     for hdu in opened.listing():
         if hdu.name.upper() not in PSF_EXTENSIONS:
             continue
         try:
-            found = psf_image_fwhm(opened.read(hdu).data)
+            picture = opened.read(hdu).data
         except ReadError:
             continue
-        if found > 0:
-            return found, hdu.label
-    return math.nan, ""
+        fwhm_px = psf_image_fwhm(picture)
+        if fwhm_px > 0:
+            return np.asarray(picture, dtype=np.float32), fwhm_px, hdu.label
+    return None

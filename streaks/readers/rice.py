@@ -23,7 +23,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["read_rice_floats"]
+__all__ = ["read_rice_floats", "table_columns"]
 
 _DITHERS = {"NO_DITHER": 0, "SUBTRACTIVE_DITHER_1": 1, "SUBTRACTIVE_DITHER_2": 2}
 #: With the second dither this integer stands for exactly 0 (section 10.2.1).
@@ -98,7 +98,7 @@ def read_rice_floats(
 
 
 def _layout(header: fits.Header) -> _Layout | None:
-    columns = _columns(header)
+    columns = table_columns(header)
     ny, nx = (int(header.get(word, 0)) for word in ("ZNAXIS2", "ZNAXIS1"))
     rows_per_tile = int(header.get("ZTILE2", 1))
     coding = {header.get(f"ZNAME{k}"): header.get(f"ZVAL{k}") for k in (1, 2)}
@@ -157,8 +157,19 @@ def _layout(header: fits.Header) -> _Layout | None:
     )
 
 
-def _columns(header: fits.Header) -> dict[str, tuple[Any, int]]:
-    """Kind and place of each column of a table, by name; empty where one is not known here."""
+def table_columns(header: fits.Header) -> dict[str, tuple[Any, int]]:
+    """Kind and place of each column of a table, by name.
+
+    Parameters
+    ----------
+    header
+        Of a binary table.
+
+    Returns
+    -------
+    dict
+        NumPy's kind and the first byte in a row; empty where a column is not known here.
+    """
     found, at = {}, 0
     for k in range(1, int(header["TFIELDS"]) + 1):
         form = re.match(r"\s*(\d*)([LBIJKEDPQ])", str(header[f"TFORM{k}"]))

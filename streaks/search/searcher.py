@@ -24,7 +24,7 @@ from streaks.errors import TableError
 from streaks.frame import Frame
 from streaks.readers import FrameFiles, FrameOverrides, fetch_ahead, read_frame
 from streaks.sky import to_icrs
-from streaks.tables import order_columns
+from streaks.tables import ASIDE_COLUMNS, empty_table, order_columns
 
 __all__ = [
     "FrameResult",
@@ -97,6 +97,8 @@ class FrameResult:
         Wall-clock and CPU time of each stage.
     wcs
         Of the frame, where it has one.
+    aside
+        Lines that were set aside: ``image, x0, y0, x1, y1, snr, reason``.
     """
 
     name: str
@@ -107,6 +109,7 @@ class FrameResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     cpu_seconds: Mapping[str, float] = field(default_factory=dict)
     wcs: WCS | None = None
+    aside: QTable = field(default_factory=lambda: empty_table(ASIDE_COLUMNS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +204,7 @@ class Searcher:
         -------
         FrameResult
         """
-        from streaks.detection import detect_lines, with_fwhm
+        from streaks.detection import aside_table, detect_lines, with_fwhm
         from streaks.matching import match_known
         from streaks.plotting import frame_overview
         from streaks.verdict import frame_evidence
@@ -247,6 +250,7 @@ class Searcher:
             watch.seconds,
             watch.cpu_seconds,
             frame.wcs,
+            aside_table(frame.name, found),
         )
 
     def _named(self, cutouts: Cutouts, streaks: QTable) -> QTable:

@@ -20,9 +20,9 @@ from streaks.readers.alerts import (
     Lump,
     Packet,
     PacketFailure,
-    StampBudget,
     alert_of_record,
     lump_packets,
+    with_difference,
 )
 from streaks.streams.plan import Prepared
 from streaks.streams.words import WORD_COLUMNS, Words, alert_key, packet_words, select_words
@@ -175,10 +175,7 @@ def _alerts(packets: Sequence[Packet]) -> tuple[list[Alert], list[int], list[Poi
 def _with_stamp(alert: Alert, packet: Packet) -> Alert:
     """The alert with its difference stamp: only that is looked at, so only that is unpacked."""
     try:
-        return alert_of_record(
-            packet.record, packet.where, StampBudget(), wanted=("difference",),
-            schema_name=packet.schema_name,
-        )  # fmt: skip
+        return with_difference(alert, packet.record)
     except ReadError:
         return alert  # a stamp that unpacks to too much is none
 

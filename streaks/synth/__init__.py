@@ -14,15 +14,20 @@ if __name__ != "streaks.synth":
     raise ImportError(f"{__name__} is a link to streaks.synth; write: import streaks.synth")
 
 _FACE = {
+    "Moving": "moving",
+    "Placed": "injection",
     "Population": "injection",
     "Psf": "drawing.psf",
     "inject": "injection",
     "inject_files": "injection",
+    "inject_placed": "injection",
+    "moving_in_frame": "moving",
     "NightConfig": "nights.frames",
     "iter_cutouts": "cutout_sets.making",
     "load_set": "cutout_sets.storage",
     "make_cutouts": "cutout_sets.making",
     "make_night": "nights.making",
+    "measured_beta": "measured_psf",
     "make_subjects": "cutout_sets.gold",
     "render_trail": "drawing.psf",
     "write_montage": "cutout_sets.montage",

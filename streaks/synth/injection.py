@@ -27,7 +27,7 @@ from streaks.synth.nights.truth import STREAK_TRUTH_COLUMNS, streak_row, table_o
 from streaks.synth.provenance import write_json
 from streaks.tables import CLASSES
 
-__all__ = ["Population", "inject", "inject_files"]
+__all__ = ["Placed", "Population", "inject", "inject_files", "inject_placed"]
 
 Range = tuple[float, float]
 
@@ -157,6 +157,89 @@ def inject(frame: Frame, population: Population, *, seed: int) -> tuple[Frame, Q
     if population.photon_noise:
         light += rng.standard_normal(frame.shape) * np.sqrt(np.maximum(light, 0) / frame.gain)
     return _with_light(frame, light, mask), table_of(rows, STREAK_TRUTH_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A trail whose place and brightness are given.
+
+    Parameters
+    ----------
+    segment
+        0-based px; it may reach over the image's edge.
+    snr
+        Matched-filter S/N, which sets the light where `flux` is NaN.
+    flux
+        Counts; NaN where `snr` sets it.
+    mover
+        The same for one asteroid in several frames; or empty.
+    """
+
+    segment: Segment
+    snr: float = math.nan
+    flux: float = math.nan
+    mover: str = ""
+
+
+def inject_placed(
+    frame: Frame,
+    trails: Sequence[Placed],
+    *,
+    seed: int,
+    beta: float = math.inf,
+    photon_noise: bool = True,
+) -> tuple[Frame, QTable]:
+    """Put asteroids' trails at given places of an image, masked or not.
+
+    Parameters
+    ----------
+    frame
+        With its FWHM, and its gain where there is photon noise.
+    trails
+        What to put in.
+    seed
+        Of the photon noise; each image's generator derives from this and its name.
+    beta
+        Moffat exponent of the PSF.
+    photon_noise
+        Add the trails' own.
+
+    Returns
+    -------
+    frame : Frame
+        A copy with the trails in its data (and science image, where it has one).
+    truth : QTable
+        `STREAK_TRUTH_COLUMNS`, a row a trail in its order.
+
+    Raises
+    ------
+    FrameError
+        If the image lacks FWHM or gain.
+    """
+    needs = {"fwhm_px": "the FWHM of the PSF (--psf-fwhm)"}
+    if photon_noise:
+        needs["gain"] = "the gain (--gain)"
+    lacking = [text for name, text in needs.items() if not getattr(frame, name) > 0]
+    if lacking:
+        raise FrameError(f"{frame.name} lacks {' and '.join(lacking)}, needed to inject streaks")
+    psf = Psf(_bare_fwhm_px(frame.fwhm_px), beta)
+    light = np.zeros(frame.shape, np.float64)
+    rows = []
+    for number, one in enumerate(trails):
+        box, trail = _render(frame, one.segment, psf)
+        norm = math.sqrt(float(np.sum(trail.astype(np.float64) ** 2)))
+        # Within a large mask there is no noise to go by but the image's own.
+        masked = frame.mask[box].all()
+        sigma = _local_sigma(frame, (slice(0, 1 << 30), slice(0, 1 << 30)) if masked else box)
+        flux = one.flux if math.isfinite(one.flux) else one.snr * sigma / norm if norm else 0.0
+        light[box] += flux * trail
+        row = _row(frame, one.segment.ordered(), "asteroid", flux, flux * norm / sigma)
+        rows.append({**row, "streak_id": f"i{number:05d}", "mover": one.mover})
+    if photon_noise:
+        rng = np.random.default_rng([seed, *frame.name.encode()])
+        light += rng.standard_normal(frame.shape) * np.sqrt(np.maximum(light, 0) / frame.gain)
+    nothing = np.zeros(frame.shape, bool)
+    return _with_light(frame, light, nothing), table_of(rows, STREAK_TRUTH_COLUMNS)
 
 
 def _add_asteroid(

@@ -11,13 +11,17 @@ from streaks.trail.fit import (
     trail_template,
     with_correlated_noise,
 )
+from streaks.trail.shapes import PsfShape, moffat_shape, picture_shape
 
 __all__ = [
     "FWHM_PER_SIGMA",
     "REACH_SIGMA",
+    "PsfShape",
     "TrailFit",
     "fit_trail",
     "line_noise",
+    "moffat_shape",
+    "picture_shape",
     "pixels_near",
     "trail_model",
     "trail_template",

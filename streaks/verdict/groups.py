@@ -16,6 +16,12 @@ Floats = NDArray[np.float64]
 
 #: Lines of one artifact lie nearer to each other than this; those of ghosts, which are large, px.
 _NEAR_PX, _GHOST_PX = 12.0, 60.0
+#: Longer lines are no ghost's, whatever they are taken for: they cross several, px.
+_LONGEST_OF_A_GHOST_PX = 500.0
+#: What is hardly a body (`p_real` below this), nor surely a trail or a star (probability below
+#: that), and lies so near to a ghost's line, px, is of the ghost: its edges look like anything.
+#: Chosen on simulated nights of the training.
+_HARDLY_REAL, _SURELY, _EDGE_OF_A_GHOST_PX = 0.05, 0.9, 90.0
 #: A line may be of a ghost from this probability on; of a satellite's trail from this one.
 _MAY_BE = 0.25
 #: Pieces of one trail: turned by less, the shorter one's midpoint off the longer one's line by less
@@ -25,15 +31,17 @@ _TURN_DEG, _OFFSET_PX, _OFFSET_SHARE = 4.0, 2.5, 0.02
 _LEAST_PX = 20.0
 
 
-def find_groups(streaks: QTable, alone: NDArray[np.bool_]) -> NDArray[np.str_]:
+def find_groups(streaks: QTable, p_real: Floats, own_from: float) -> NDArray[np.str_]:
     """The thing that each streak is of.
 
     Parameters
     ----------
     streaks
         Of any number of images, with class columns where there are any.
-    alone : (n,) bool
-        True for what is taken for a body of its own and joins no group.
+    p_real : (n,)
+        That each is a body; NaN where that is not known.
+    own_from
+        From this probability on it is taken for a body of its own, and joins no group.
 
     Returns
     -------
@@ -45,24 +53,33 @@ def find_groups(streaks: QTable, alone: NDArray[np.bool_]) -> NDArray[np.str_]:
     ids = np.asarray(streaks["streak_id"]).astype(str)
     groups = ids.copy()
     for rows in rows_by_image(streaks):
-        free = rows[~np.asarray(alone, bool)[rows]]
+        free = rows[~(p_real[rows] >= own_from)]
         if len(free) < 2:
             continue
-        _, which = connected_components(_together(streaks[free]), directed=False)
+        together = _together(streaks[free], p_real[free] < _HARDLY_REAL)
+        _, which = connected_components(together, directed=False)
         _, first = np.unique(which, return_index=True)
         groups[free] = ids[free[first[which]]]
     return groups
 
 
-def _together(streaks: QTable) -> NDArray[np.bool_]:
+def _together(streaks: QTable, hardly_real: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which pairs of one image's streaks are of one thing."""
     ends = np.column_stack([bare_column(streaks, name) for name in ("x0", "y0", "x1", "y1")])
     apart = segment_distances(ends)
-    ghost, trail = (bare_column(streaks, name) > _MAY_BE for name in ("p_ghost", "p_satellite"))
+    p_ghost, p_trail, p_star = (
+        bare_column(streaks, f"p_{name}") for name in ("ghost", "satellite", "masked_star")
+    )
+    trail = p_trail > _MAY_BE
+    short = bare_column(streaks, "length") < _LONGEST_OF_A_GHOST_PX
+    ghost = short & (p_ghost > _MAY_BE)
+    edge = short & hardly_real & (np.maximum(p_trail, p_star) < _SURELY)
     both_ghosts = ghost[:, None] & ghost[None, :]
     both_trails = trail[:, None] & trail[None, :]
+    at_edge = (ghost[:, None] & edge[None, :]) | (edge[:, None] & ghost[None, :])
     on_one_line = _on_one_line(ends)
     one = (apart < _NEAR_PX) | (both_ghosts & (apart < _GHOST_PX))
+    one |= at_edge & (apart < _EDGE_OF_A_GHOST_PX)
     # Two trails that cross are two.
     one &= ~(both_trails & ~on_one_line)
     one |= both_trails & on_one_line

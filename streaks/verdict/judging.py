@@ -112,7 +112,7 @@ def judge_streaks(
         {
             "p_real": p_real,
             "reasons": reasons_of(numbers, flags, _in_words(streaks, seen)),
-            "group": find_groups(streaks, np.nan_to_num(p_real) >= config.min_p_real),
+            "group": find_groups(streaks, p_real, config.min_p_real),
         },
     )
     for name in columns.colnames:

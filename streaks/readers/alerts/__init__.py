@@ -6,7 +6,7 @@ is named and counted, none is fatal. What is unpacked (archives, blocks, stamps)
 (`streaks.disk`).
 """
 
-from streaks.readers.alerts.adapters import alert_of_record
+from streaks.readers.alerts.adapters import alert_of_record, with_difference
 from streaks.readers.alerts.alert import Alert, Failure, PacketOrbit, PacketTrail, is_positive
 from streaks.readers.alerts.packets import (
     Lump,
@@ -40,4 +40,5 @@ __all__ = [
     "lump_packets",
     "message_packet",
     "read_alerts",
+    "with_difference",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from streaks.errors import AlertError
 from streaks.readers.alerts.alert import Alert
 from streaks.readers.alerts.rubin import rubin_alert
 from streaks.readers.alerts.stamps import StampBudget
-from streaks.readers.alerts.values import ALL_STAMPS
+from streaks.readers.alerts.values import ALL_STAMPS, stamp_fields
 from streaks.readers.alerts.ztf import decam_alert, winter_alert, ztf_alert
 
-__all__ = ["alert_of_record"]
+__all__ = ["alert_of_record", "with_difference"]
 
 #: ``lsst.v10_0.alert``
 _RUBIN_VERSION = re.compile(r"lsst\.v(\d{1,3})_(\d{1,3})\b")
@@ -67,6 +68,31 @@ def alert_of_record(
         if {"candid", "jd", "ra", "dec"} <= record.keys():
             return _by_broker(record, record, where, budget, wanted)
     raise AlertError("the packet has no `candidate` (ZTF) and no `diaSource` (Rubin)")
+
+
+def with_difference(alert: Alert, record: Any) -> Alert:
+    """An alert that was made without stamps, with its difference stamp.
+
+    Parameters
+    ----------
+    alert
+        Of `alert_of_record`, without a budget.
+    record
+        The same packet.
+
+    Returns
+    -------
+    Alert
+        All else stays as it is.
+
+    Raises
+    ------
+    ReadError
+        If the stamp unpacks to too much.
+    """
+    spelling = "cutout_{}" if alert.survey == "winter" else "cutout{}"
+    found = stamp_fields(_nested(record), StampBudget(), ("difference",), spelling=spelling)
+    return replace(alert, **found) if found else alert
 
 
 def _by_broker(

@@ -17,6 +17,7 @@ __all__ = [
     "completeness_by_snr",
     "is_resolved",
     "least_resolved_fwhm",
+    "match_points",
     "match_truth",
     "true_and_false",
     "wilson_interval",
@@ -110,7 +111,9 @@ def true_and_false(
     return kind, found, resolved
 
 
-def match_truth(streaks: QTable, truth: QTable, *, tolerance_px: float = 5.0) -> NDArray[np.int64]:
+def match_truth(
+    streaks: QTable, truth: QTable, *, tolerance_px: float | NDArray[Any] = 5.0
+) -> NDArray[np.int64]:
     """The row of the streak that found each true one, -1 for missed.
 
     A streak finds a true one of the same image when its midpoint lies within `tolerance_px` (and
@@ -122,7 +125,7 @@ def match_truth(streaks: QTable, truth: QTable, *, tolerance_px: float = 5.0) ->
     ----------
     streaks, truth
         Tables with ``image``, and the ends ``x0, y0, x1, y1`` in 0-based pixels.
-    tolerance_px
+    tolerance_px : float or (n_truth,)
         Largest distance between the two, px.
 
     Returns
@@ -134,15 +137,47 @@ def match_truth(streaks: QTable, truth: QTable, *, tolerance_px: float = 5.0) ->
     for i, image in enumerate(streaks["image"]):
         by_image.setdefault(str(image), []).append(i)
     found = np.full(len(truth), -1, dtype=np.int64)
+    tolerances = np.broadcast_to(np.asarray(tolerance_px, float), len(truth))
     for j, row in enumerate(truth):
-        true = _ends(row)
+        true, tolerance = _ends(row), float(tolerances[j])
         if not np.isfinite([true.x0, true.y0, true.x1, true.y1]).all():
             continue
         best = 0.0
         for i in by_image.get(str(row["image"]), []):
-            overlap = _overlap(_ends(streaks[i]), true, tolerance_px)
+            overlap = _overlap(_ends(streaks[i]), true, tolerance)
             if overlap > best:
                 found[j], best = i, overlap
+    return found
+
+
+def match_points(
+    streaks: QTable, points: QTable, *, tolerance_px: float | NDArray[Any] = 5.0
+) -> NDArray[np.int64]:
+    """The row of the streak on which each point lies, -1 for none; of several, the nearest.
+
+    Parameters
+    ----------
+    streaks
+        With ``image`` and the ends ``x0, y0, x1, y1``.
+    points
+        With ``image, x, y``: places of which no motion is known.
+    tolerance_px : float or (n_points,)
+        Largest distance from the streak's line.
+
+    Returns
+    -------
+    (n_points,) int
+        Row in `streaks`.
+    """
+    images = np.asarray(streaks["image"]).astype(str)
+    tolerances = np.broadcast_to(np.asarray(tolerance_px, float), len(points))
+    found = np.full(len(points), -1, dtype=np.int64)
+    for j, row in enumerate(points):
+        own = np.flatnonzero(images == str(row["image"]))
+        x, y = (float(getattr(row[name], "value", row[name])) for name in ("x", "y"))
+        away = [float(distance_to_segment(x, y, _ends(streaks[i]))) for i in own]
+        if away and min(away) <= tolerances[j]:
+            found[j] = own[int(np.argmin(away))]
     return found
 
 

@@ -1,0 +1,48 @@
+"""Light curves of asteroids over years: reduced magnitudes, and periods of rotation.
+
+The modules inside: ``reduction`` (measurements and predictions to a light curve), ``phase`` (phase
+functions), ``trailing`` (light that a PSF fit misses), ``geometry`` (from where it was lit and
+seen), ``series`` and ``periods`` (the search), ``reliability`` (numbers that tell whether to
+believe it), ``table`` (periods as rows).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_FACE = {
+    "LIGHTCURVE_COLUMNS": "reduction",
+    "MEASUREMENT_COLUMNS": "reduction",
+    "LightCurveConfig": "reduction",
+    "reduce_measurements": "reduction",
+    "series_of": "reduction",
+    "PHASE_MODELS": "phase",
+    "PhaseFit": "phase",
+    "fit_phase": "phase",
+    "psf_loss_mag": "trailing",
+    "apparitions": "geometry",
+    "viewing": "geometry",
+    "Series": "series",
+    "Candidate": "periods",
+    "PeriodConfig": "periods",
+    "PeriodFit": "periods",
+    "alias_name": "periods",
+    "find_period": "periods",
+    "PERIOD_COLUMNS": "table",
+    "period_table": "table",
+    "RELIABILITY_NUMBERS": "reliability",
+    "numbers_of": "reliability",
+}
+
+__all__ = sorted(_FACE)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FACE:
+        return getattr(importlib.import_module(f"streaks.lightcurves.{_FACE[name]}"), name)
+    raise AttributeError(f"module 'streaks.lightcurves' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FACE})
