@@ -2,8 +2,8 @@
 
     python -m benchmarks.class_gallery [-o docs/images]
 
-Simulated cutouts of each class (`streaks.synth.make_subjects`), masked pixels
-tinted, and for *unresolved* points drawn with `streaks.synth.render_trail`. The exposure is the sample night's
+Simulated cutouts of each class (`streaks.synth.make_subjects`), masked pixels tinted, and for
+*unresolved* points drawn with `streaks.synth.render_trail`. The exposure is the sample night's
 second, with what `streaks detect` finds in it. Fixed seeds: the same pictures each time.
 """
 
