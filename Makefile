@@ -10,16 +10,23 @@ PIP = -m pip --disable-pip-version-check -q
 PINS = -c .ci/constraints.txt
 OUT ?= demo-night
 
-.PHONY: demo test test-slow test-versions mutants lint types unit wheel-test clean
+.PHONY: demo test check docs test-slow test-versions mutants lint types unit wheel-test clean
 
 demo: .venv/done
 	.venv/bin/streaks demo -o $(OUT)
 
-test: lint types unit wheel-test
+test: lint types unit docs wheel-test
+
+# Before a commit: no wheel, no site.
+check: lint types unit
+
+# The site, in docs/_build/html. Warnings are errors; links between pages are checked by MyST.
+docs: .venv-dev/done
+	.venv-dev/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 lint: .venv-dev/done
-	.venv-dev/bin/ruff check streaks tests benchmarks cli.py .ci/docstrings
-	.venv-dev/bin/ruff format --check streaks tests benchmarks cli.py .ci/docstrings
+	.venv-dev/bin/ruff check streaks tests benchmarks docs cli.py .ci/docstrings
+	.venv-dev/bin/ruff format --check streaks tests benchmarks docs cli.py .ci/docstrings
 	.venv-dev/bin/python .ci/docstrings
 
 types: .venv-dev/done
@@ -54,8 +61,8 @@ mutants: .venv-dev/done
 .venv-dev/done: pyproject.toml .ci/constraints.txt
 	rm -rf .venv-dev
 	$(PYTHON) -m venv .venv-dev
-	.venv-dev/bin/python $(PIP) install $(PINS) -e ".[dev,train]"
+	.venv-dev/bin/python $(PIP) install $(PINS) -e ".[dev,train,docs]"
 	touch $@
 
 clean:
-	rm -rf .venv .venv-dev build dist demo-night
+	rm -rf .venv .venv-dev build dist demo-night docs/_build docs/api

@@ -32,6 +32,7 @@ def build_app() -> typer.Typer:
         night,
         periods,
         report,
+        sample,
         store,
         synth,
         tracklets,
@@ -53,6 +54,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("demo")(demo.demo)
+    app.command("sample")(sample.sample)
     app.command("detect")(detect.detect)
     app.command("night")(night.night)
     app.command("classify")(models.classify)

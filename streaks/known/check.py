@@ -204,7 +204,7 @@ def check_alerts(
         ``jd`` (START of the exposure, UTC), ``ra, dec`` (deg), ``ssdistnr`` (arcsec),
         ``ssmagnr`` and ``ssnamenr``, -999, NaN, null or masked for none; any other columns are
         kept. ``mid_jd`` (mid-exposure, UTC), ``ssothernames`` (other names of what is named,
-        separated by |) and ``survey`` are used where they are there.
+        separated by ``|``) and ``survey`` are used where they are there.
     orbits
         The catalogue. An object that is not in it cannot be judged.
     exposure_s

@@ -191,7 +191,7 @@ class Campaign:
             Of the table that their rows are of.
         instead_of
             The set that lies there and is about to be replaced: its things are free again once
-            this set is `finish`ed.
+            this set is finished (`finish`).
         """
         n = length_of(columns)
         images, names = texts(columns, "image", n), texts(columns, "streak_id", n)

@@ -270,7 +270,10 @@ def _legend(frame: Frame, labels: list[str], width: int) -> Picture:
     """Two lines below a frame: what it is, and how many of each class."""
     strip = np.full((_LEGEND_PX, width, 3), PAPER, np.uint8)
     time = "" if frame.time is None else f"   {frame.time.utc.isot[:19]} UTC mid-exposure"
-    draw_text(strip, f"{frame.name}{time}", (8, 17), INK, scale=0.42)
+    title = f"{frame.name}{time}"
+    # A long name on a small frame is written smaller, so that it is whole.
+    scale = min(0.42, 0.42 * (width - 16) / text_width(title, 0.42))
+    draw_text(strip, title, (8, 17), INK, scale=scale)
     x = 8
     counts = Counter(labels)
     for label in (*LABELS, ""):

@@ -32,6 +32,7 @@ _FACE = {
     "render_trail": "drawing.psf",
     "write_montage": "cutout_sets.montage",
     "write_pictures": "cutout_sets.storage",
+    "write_sample": "sample",
     "write_set": "cutout_sets.storage",
 }
 
