@@ -2,15 +2,14 @@
 
     python -m benchmarks.class_gallery [-o docs/images]
 
-Simulated cutouts of each class (`streaks.synth.make_subjects`), drawn as volunteers see them, and
-for *unresolved* points drawn with `streaks.synth.render_trail`. The exposure is the sample night's
+Simulated cutouts of each class (`streaks.synth.make_subjects`), masked pixels tinted, and for
+*unresolved* points drawn with `streaks.synth.render_trail`. The exposure is the sample night's
 second, with what `streaks detect` finds in it. Fixed seeds: the same pictures each time.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import tempfile
 from pathlib import Path
 
@@ -20,12 +19,12 @@ from PIL import Image
 from streaks.cli import main as streaks
 from streaks.cutouts import Cutouts
 from streaks.geometry import Segment
-from streaks.plotting import examples_picture
+from streaks.plotting import cutout_picture
 from streaks.synth import Psf, make_subjects, render_trail, write_sample
 from streaks.tables import CLASSES, SKIP
 
 SEED = 41
-EACH = 4
+DRAWN, EACH = 24, 4
 PANEL_PX = 144
 SIZE_PX = 128
 IMAGES = "*_scimrefdiffimg.fits.fz"
@@ -41,8 +40,7 @@ def main() -> int:
         second = sorted((Path(folder) / "sky").glob(IMAGES))[1]
         frame_picture(second, given.output / "one_file.jpg")
     for label in (*CLASSES, SKIP):
-        cutouts, _ = make_subjects(EACH, seed=SEED, mix={label: 1.0})
-        draw(given.output / f"class_{label}.png", cutouts)
+        draw(given.output / f"class_{label}.png", clear_ones(label))
     draw(given.output / "class_unresolved.png", points())
     return 0
 
@@ -65,12 +63,25 @@ def frame_picture(image: Path, path: Path) -> None:
         Image.open(plot).convert("RGB").save(path, quality=85)
 
 
+def clear_ones(label: str) -> Cutouts:
+    """Cutouts of a class that show it: of lines those of S/N 20 to 60 and 14 px or more."""
+    cutouts, truth = make_subjects(DRAWN, seed=SEED, mix={label: 1.0})
+    snr = np.asarray(truth["snr"], float)
+    length = np.asarray(truth["length"], float)
+    unclear = (snr < 20) | (snr > 60) | (length < 14)
+    # What is no line has neither.
+    rows = np.flatnonzero(~unclear)
+    return cutouts.select(rows[:EACH] if len(rows) >= EACH else slice(EACH))
+
+
 def draw(path: Path, cutouts: Cutouts) -> None:
     """Difference images side by side, in few levels of grey: noise does not pack well."""
-    rows = range(len(cutouts))
-    png = examples_picture(cutouts, rows, [None] * len(cutouts), panel_px=PANEL_PX)
-    grey = Image.open(io.BytesIO(png)).convert("L").quantize(16)
-    grey.save(path, optimize=True)
+    panels = [
+        np.pad(cutout_picture(image, mask, panel_px=PANEL_PX), ((0, 0), (0, 4), (0, 0)))
+        for image, mask in zip(cutouts.difference, cutouts.mask, strict=True)
+    ]
+    colours = Image.fromarray(np.hstack(panels)[:, :-4])
+    colours.quantize(24, method=Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
 def points() -> Cutouts:

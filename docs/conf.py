@@ -57,4 +57,5 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "navbar_align": "left",
 }
-html_sidebars = {"index": []}
+# Pages without pages below them have nothing to list at their side.
+html_sidebars = {name: [] for name in ("index", "gallery", "conventions")}

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+import streaks
 from streaks.config import Settings, settings_from_mapping
 from streaks.frame import MaskPlane
 from streaks.readers import load_profile
@@ -78,8 +79,8 @@ def test_every_column_and_flag_is_on_its_page(made: ModuleType) -> None:
 
 def test_the_api_has_what_rooms_make_public(made: ModuleType) -> None:
     page = made.api_page("readers", "Files in")
-    assert ".. autofunction:: streaks.readers.frames.read_frame" in page
-    assert ".. autoclass:: streaks.readers.cutouts.CutoutSet" in page
+    assert ".. autofunction:: streaks.readers.read_frame" in page
+    assert ".. autoclass:: streaks.readers.CutoutSet" in page
 
 
 @pytest.mark.parametrize(
@@ -137,3 +138,35 @@ def test_the_example_of_an_observer_is_one() -> None:
 def test_the_example_of_settings_is_one(made: ModuleType) -> None:
     (text,) = _TOML.findall(made.settings_page())
     assert settings_from_mapping(tomllib.loads(text)).detection.noise.box_px == 32
+
+
+#: Places on the network that pages may name: those whose data or programs one needs.
+_HOSTS = {"minorplanetcenter.net", "www.minorplanetcenter.net"}
+
+
+def test_pages_name_no_place_on_the_network_that_need_not_exist() -> None:
+    pages = [
+        *DOCS.rglob("*.md"),
+        *ROOT.glob("*.md"),
+        ROOT / "pyproject.toml",
+        ROOT / "CITATION.cff",
+    ]
+    found = {
+        (page.name, host)
+        for page in pages
+        for host in re.findall(r"https?://([\w.-]+\w)", page.read_text(encoding="utf-8"))
+    }
+    assert {(page, host) for page, host in found if host not in _HOSTS} == set()
+
+
+def test_the_citation_is_of_this_version() -> None:
+    import yaml
+
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["version"] == streaks.__version__
+    assert cited["license"] == project["license"]
+    assert {"cff-version", "message", "title", "authors", "date-released"} <= set(cited)
+    assert [author["name"] for author in cited["authors"]] == [
+        author["name"] for author in project["authors"]
+    ]

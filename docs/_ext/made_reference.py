@@ -264,7 +264,7 @@ def _range(config: Any, kind: type, name: str) -> str:
     """The range that is checked, as words; of settings with one."""
     room = kind.__name__.removesuffix("Config").lower()
     found = config._RANGES.get(room, {}).get(name)
-    return "" if found is None else f"{found[0]:g} to {found[1]:g}"
+    return "" if found is None else f"{found[0]:,.12g} to {found[1]:,.12g}"
 
 
 def field_comments(source: str) -> dict[tuple[str, str], str]:
@@ -383,14 +383,14 @@ def api_page(room: str, title: str) -> str:
         found = getattr(module, name)
         home = getattr(found, "__module__", "") or ""
         if inspect.isclass(found) and home.startswith("streaks"):
-            directives += [f".. autoclass:: {home}.{found.__qualname__}", "   :members:", ""]
+            directives += [f".. autoclass:: streaks.{room}.{name}", "   :members:", ""]
         elif callable(found) and home.startswith("streaks") and hasattr(found, "__qualname__"):
-            directives += [f".. autofunction:: {home}.{found.__qualname__}", ""]
+            directives += [f".. autofunction:: streaks.{room}.{name}", ""]
         else:
             others.append(f"`{name}`")
     names = f"\nConstants and types: {', '.join(others)}.\n" if others else ""
     return (
-        f"# streaks.{room}: {title[0].lower()}{title[1:]}\n\n{doc}\n{names}\n```{{eval-rst}}\n"
+        f"# streaks.{room}\n\n**{title}.** {doc}\n{names}\n```{{eval-rst}}\n"
         + f".. currentmodule:: streaks.{room}\n\n"
         + "\n".join(directives)
         + "\n```\n"
