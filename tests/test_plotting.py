@@ -42,6 +42,15 @@ def test_a_small_frame_grows_by_whole_multiples():
     assert picture.shape == (600 + LEGEND, 903, 3)
 
 
+def test_a_long_name_below_a_small_frame_is_whole():
+    name = "ztf_20181102326655_000362_zr_c01_o_q1_scimrefdiffimg"
+    frame = replace(quiet_frame((200, 300)), name=name)
+    title = plotting.frame_overview(frame, empty_streaks(), max_px=300)[-LEGEND:][:22]
+    margin = title[:, -4:]
+    assert (margin == margin[0, 0]).all()
+    assert (title != margin[0, 0]).any()
+
+
 def test_marks_lie_beside_the_streak_and_y_points_up():
     streaks = made_streaks([Segment(200.0, 700.0, 400.0, 700.0)], ["asteroid"])
     picture = plotting.frame_overview(quiet_frame(), streaks, max_px=1204)

@@ -13,7 +13,10 @@ PAGES = ("one_file", "night", "training", "zooniverse", "asteroids", "alerts")
 
 
 @pytest.mark.tree
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.train] if n == "training" else []) for n in PAGES],
+)
 def test_a_tutorial_runs_as_printed(name: str, tmp_path: Path) -> None:
     page = DOCS / "tutorials" / f"{name}.md"
     if not page.exists():

@@ -272,7 +272,9 @@ def _legend(frame: Frame, labels: list[str], width: int) -> Picture:
     time = "" if frame.time is None else f"   {frame.time.utc.isot[:19]} UTC mid-exposure"
     title = f"{frame.name}{time}"
     # A long name on a small frame is written smaller, so that it is whole.
-    scale = min(0.42, 0.42 * (width - 16) / text_width(title, 0.42))
+    scale = 0.42
+    while text_width(title, scale) > width - 16 and scale > 0.2:
+        scale -= 0.02
     draw_text(strip, title, (8, 17), INK, scale=scale)
     x = 8
     counts = Counter(labels)
