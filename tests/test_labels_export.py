@@ -211,7 +211,8 @@ def test_a_mix_holds_its_shares_with_and_without_a_limit() -> None:
     assert len(chosen(told, mix={"asteroid": 0.5, "ghost": 0.5}, limit=30)) == 25
 
 
-@pytest.mark.parametrize("text", ["asteroid", "asteroid=x", "asteroid=-1", "asteroid=0", "", "=1"])
+@pytest.mark.parametrize("text", ["asteroid", "asteroid=x", "asteroid=-1", "asteroid=0", "", "=1",
+                                  "asteroid=1,ghost=1,asteroid=2"])  # fmt: skip
 def test_a_mix_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="mix"):
         parse_shares(text)
@@ -420,6 +421,26 @@ def test_a_foreign_database_is_no_campaign(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(LedgerError, match="is no ledger of a campaign"), open_campaign(tmp_path):
         pass
+
+
+def test_a_page_of_the_ledger_that_is_damaged_is_named(tmp_path: Path) -> None:
+    with open_campaign(tmp_path) as campaign:
+        one = {"image": np.array(["a"]), "streak_id": np.array(["a_0"])}
+        campaign.begin("set", tmp_path / "set", "kind", [Shown("key", "a_0", (0,))], one)
+        campaign.finish("set")
+    path = tmp_path / "campaign.sqlite"
+    database = sqlite3.connect(path)
+    page = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'places'").fetchone()
+    size = database.execute("PRAGMA page_size").fetchone()[0]
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page[0] - 1) * size)
+        file.write(b"\xff" * 64)
+    with (
+        pytest.raises(LedgerError, match=r"cannot be used as a campaign's ledger \(.*malformed"),
+        open_campaign(tmp_path) as campaign,
+    ):
+        campaign.streaks()
 
 
 # --- Sources -------------------------------------------------------------------------------------
