@@ -300,6 +300,14 @@ def test_answers_that_are_left_out_as_repeated_or_nameless_are_told(export, tmp_
     assert "3 rows have neither user_name nor user_ip: they count as one" in told.err
 
 
+@pytest.mark.parametrize("odd", ["9999-12-31 23:59:59 UTC", "0001-01-01 00:00:00 UTC",
+                                 "1970-01-01 00:00:00 UTC", "2024-02-30 10:00:00 UTC"])  # fmt: skip
+def test_the_time_of_a_clock_gone_wrong_is_unknown(export, odd):
+    rows = [_row(user, 11, "asteroid") | {"created_at": "2024-03-01 10:00:00 UTC"} for user in "ab"]
+    answers = read_answers(export([*rows, _row("c", 11, "asteroid") | {"created_at": odd}]))
+    assert np.isfinite(answers.time_s).tolist() == [True, True, False]
+
+
 BAD = ("", "null", "5", "[{", "[" * 5000, "9" * 5000)
 
 

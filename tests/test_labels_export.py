@@ -482,6 +482,17 @@ def test_a_picture_under_two_names_is_one_subject_also_in_a_later_set(tmp_path: 
     run(tmp_path / "c.fits", "-o", tmp_path / "two", *options, code=2)
 
 
+def test_a_files_name_that_is_no_utf8_goes_out_as_tables_write_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    path = os.path.join(os.fsencode(tmp_path), b"a\xff.fits")
+    with open(path, "wb") as file:
+        fits.PrimaryHDU(rng.normal(0, 10, (64, 64)).astype(np.float32)).writeto(file)
+    options = ["--model", "none", "--campaign", tmp_path / "campaign"]
+    run(Path(os.fsdecode(path)), "-o", tmp_path / "set", *options)
+    assert names(tmp_path / "set") == {r"a\udcff.fits"}
+    run(Path(os.fsdecode(path)), "-o", tmp_path / "two", *options, code=2)
+
+
 def test_alerts_bring_their_own_words(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     stamps = rng.normal(0, 10, (3, 63, 63)).astype(np.float32)

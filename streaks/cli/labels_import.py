@@ -43,7 +43,9 @@ FewestVotes = Annotated[
 ]
 Agreement = Annotated[
     float,
-    typer.Option(min=0.5, max=1.0, help="Share of the votes that a consensus by counting needs."),
+    typer.Option(
+        min=0.5, max=1.0, help="Share of the votes that a consensus by counting needs; above 0.5."
+    ),
 ]
 MostVotes = Annotated[
     int, typer.Option(min=1, help="Votes after which a subject is retired, agreed or not.")

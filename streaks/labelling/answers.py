@@ -45,6 +45,8 @@ _COLUMNS = ("user_name", "annotations", "subject_data", "subject_ids")
 _BY_NUMBER, _TYPED = ("single", "multiple"), ("text", "textFromSubject", "transcription")
 #: Combinations within combinations; the project builder makes none.
 _MAX_COMBINED = 8
+#: Years of answers: Galaxy Zoo, from which Zooniverse grew, began in 2007.
+_FIRST_YEAR, _LAST_YEAR = 2007, 2099
 #: Who answered where the export does not say so.
 _NOBODY = "unknown"
 #: What identifies a subject, in the order of preference; `#` and `!` hide headings.
@@ -362,10 +364,15 @@ def _classification(row: Mapping[str, str | None]) -> _Classification:
 
 
 def _seconds(text: str | None) -> float:
-    """Seconds since 1970 of ``2024-02-23 16:17:42 UTC``; NaN for what is no such time."""
+    """Seconds since 1970 of ``2024-02-23 16:17:42 UTC``; NaN for what is no such time.
+
+    So it is for years that a clock gone wrong tells: one vote of 9999 would hide all real days.
+    """
     try:
         time = datetime.fromisoformat(str(text or "").replace(" UTC", "+00:00").strip())
     except ValueError:
+        return float("nan")
+    if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
         return float("nan")
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
