@@ -13,6 +13,7 @@ from streaks.cli import main
 from streaks.errors import ConfigError
 from streaks.reporting import write_table
 from tests.frame_files import noise_image
+from tests.made_nights import make_night
 
 
 @pytest.fixture
@@ -56,6 +57,42 @@ def test_commands_of_groups_are_as_careful(tmp_path: Path) -> None:
     export.write_text("user_name,annotations,subject_data,subject_ids\n")
     assert main(["labels", "import", str(export), "-o", str(export)]) == 2
     assert export.read_text().startswith("user_name")
+
+
+def test_an_export_is_not_replaced_by_its_disagreements(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = tmp_path / "export.csv"
+    export.write_text("user_name,annotations,subject_data,subject_ids\n")
+    words = ["labels", "import", str(export), "-o", str(tmp_path / "l.csv")]
+    assert main([*words, "--disagreements", str(export)]) == 2
+    assert "--disagreements" in (told := capsys.readouterr().err)
+    assert "is a file to be read; nothing was written" in told
+    assert main([*words[:4], str(export)]) == 2
+    assert "--output" in capsys.readouterr().err
+    assert export.read_text().startswith("user_name")
+
+
+@pytest.mark.parametrize("option", ["--export", "--ades"])
+@pytest.mark.parametrize("name", ["streaks.parquet", "frames.parquet", "tracklets.parquet"])
+def test_a_night_is_not_replaced_by_what_is_made_of_it(
+    tmp_path: Path, option: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night = make_night(tmp_path / "night", n_frames=1, cutouts=False)
+    before = (night / name).read_bytes()
+    assert main(["vet", str(night), option, str(night / name)]) == 2
+    assert f"{option} {night / name} is a file to be read" in capsys.readouterr().err
+    assert (night / name).read_bytes() == before
+
+
+def test_another_table_in_a_nights_place_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night = make_night(tmp_path / "night", n_frames=1, cutouts=False)
+    write_table(QTable({"name": ["a"]}), night / "streaks.parquet")
+    for words in (["report", str(night)], ["vet", str(night), "--agreement"]):
+        assert main(words) == 2
+        assert "is no table of a night: it has no column streak_id" in capsys.readouterr().err
 
 
 def test_no_image_is_written_over_by_a_table(

@@ -281,6 +281,33 @@ def test_an_answer_without_a_text_is_counted_and_named(export, value, name):
     assert answers.not_understood == {name: 1}
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_answers_of_one_volunteer_the_earliest_counts_in_any_order(export, turn):
+    first = _row("a", 11, "asteroid") | {"created_at": "2024-03-01 10:00:00 UTC"}
+    again = _row("a", 11, "skip") | {"created_at": "2024-03-02 10:00:00 UTC"}
+    answers = read_answers(export([first, again][::turn]))
+    assert [answers.outputs[k] for k in answers.answer] == ["asteroid"]
+    assert answers.n_repeated == 1
+
+
+def test_answers_that_are_left_out_as_repeated_or_nameless_are_told(export, tmp_path, capsys):
+    named = [_row(user, 11, "asteroid") for user in "aabc"]
+    nameless = [_row("", 11, "asteroid") | {"user_ip": ""} for _ in range(3)]
+    path = export([*named, *nameless])
+    assert main(["labels", "import", str(path), "-o", str(tmp_path / "l.csv")]) == 0
+    told = capsys.readouterr()
+    assert "3 answers are left out: their volunteer had answered that subject before" in told.out
+    assert "3 rows have neither user_name nor user_ip: they count as one" in told.err
+
+
+@pytest.mark.parametrize("odd", ["9999-12-31 23:59:59 UTC", "0001-01-01 00:00:00 UTC",
+                                 "1970-01-01 00:00:00 UTC", "2024-02-30 10:00:00 UTC"])  # fmt: skip
+def test_the_time_of_a_clock_gone_wrong_is_unknown(export, odd):
+    rows = [_row(user, 11, "asteroid") | {"created_at": "2024-03-01 10:00:00 UTC"} for user in "ab"]
+    answers = read_answers(export([*rows, _row("c", 11, "asteroid") | {"created_at": odd}]))
+    assert np.isfinite(answers.time_s).tolist() == [True, True, False]
+
+
 BAD = ("", "null", "5", "[{", "[" * 5000, "9" * 5000)
 
 

@@ -211,7 +211,8 @@ def test_a_mix_holds_its_shares_with_and_without_a_limit() -> None:
     assert len(chosen(told, mix={"asteroid": 0.5, "ghost": 0.5}, limit=30)) == 25
 
 
-@pytest.mark.parametrize("text", ["asteroid", "asteroid=x", "asteroid=-1", "asteroid=0", "", "=1"])
+@pytest.mark.parametrize("text", ["asteroid", "asteroid=x", "asteroid=-1", "asteroid=0", "", "=1",
+                                  "asteroid=1,ghost=1,asteroid=2"])  # fmt: skip
 def test_a_mix_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="mix"):
         parse_shares(text)
@@ -422,6 +423,26 @@ def test_a_foreign_database_is_no_campaign(tmp_path: Path) -> None:
         pass
 
 
+def test_a_page_of_the_ledger_that_is_damaged_is_named(tmp_path: Path) -> None:
+    with open_campaign(tmp_path) as campaign:
+        one = {"image": np.array(["a"]), "streak_id": np.array(["a_0"])}
+        campaign.begin("set", tmp_path / "set", "kind", [Shown("key", "a_0", (0,))], one)
+        campaign.finish("set")
+    path = tmp_path / "campaign.sqlite"
+    database = sqlite3.connect(path)
+    page = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'places'").fetchone()
+    size = database.execute("PRAGMA page_size").fetchone()[0]
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page[0] - 1) * size)
+        file.write(b"\xff" * 64)
+    with (
+        pytest.raises(LedgerError, match=r"cannot be used as a campaign's ledger \(.*malformed"),
+        open_campaign(tmp_path) as campaign,
+    ):
+        campaign.streaks()
+
+
 # --- Sources -------------------------------------------------------------------------------------
 
 
@@ -459,6 +480,17 @@ def test_a_picture_under_two_names_is_one_subject_also_in_a_later_set(tmp_path: 
     assert len(manifest(tmp_path / "set")) == 1
     fits.writeto(tmp_path / "c.fits", image)
     run(tmp_path / "c.fits", "-o", tmp_path / "two", *options, code=2)
+
+
+def test_a_files_name_that_is_no_utf8_goes_out_as_tables_write_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    path = os.path.join(os.fsencode(tmp_path), b"a\xff.fits")
+    with open(path, "wb") as file:
+        fits.PrimaryHDU(rng.normal(0, 10, (64, 64)).astype(np.float32)).writeto(file)
+    options = ["--model", "none", "--campaign", tmp_path / "campaign"]
+    run(Path(os.fsdecode(path)), "-o", tmp_path / "set", *options)
+    assert names(tmp_path / "set") == {r"a\udcff.fits"}
+    run(Path(os.fsdecode(path)), "-o", tmp_path / "two", *options, code=2)
 
 
 def test_alerts_bring_their_own_words(tmp_path: Path) -> None:

@@ -400,6 +400,13 @@ def test_a_night_that_there_is_not_is_a_wrong_question(tmp_path: Path) -> None:
         ask(years(tmp_path, 1), Question(nights=("2031",)))
 
 
+def test_a_span_of_nights_that_ends_before_it_begins_is_refused(tmp_path: Path) -> None:
+    store = years(tmp_path, 2)
+    assert len(ask(store, Question(nights=("2024-03-02..2024-03",))).nights) == 1
+    with pytest.raises(ConfigError, match="end before they begin"):
+        ask(store, Question(nights=("2024-04..2024-03",)))
+
+
 def test_an_object_is_found_under_any_spelling_on_all_its_nights(tmp_path: Path) -> None:
     store = tmp_path / "store"
     for k, name in enumerate(["(24421)Djorgovski", "24421", "2012LU23"]):
@@ -408,7 +415,7 @@ def test_an_object_is_found_under_any_spelling_on_all_its_nights(tmp_path: Path)
         more["sat_norad"] = [-1, 44713, *[-1] * 10]  # type: ignore[list-item]
         add_night(store, night_of(tmp_path / f"n{k}", f"2024-03-0{k + 1}", more=more))
     for spelling, n in [("24421", 2), ("2012 LU23", 1), ("STARLINK-1", 3), ("44713", 3),
-                        ("T1234567", 3), ("99942", 0)]:  # fmt: skip
+                        ("T1234567", 3), ("99942", 0), ("²", 0)]:  # fmt: skip
         assert len(ask(store, Question(object_name=spelling)).rows) == n, spelling
 
 
@@ -883,6 +890,17 @@ def test_the_command_names_what_it_cannot_add_and_adds_the_rest(
 )
 def test_wrong_words_end_with_2(tmp_path: Path, words: list[str]) -> None:
     assert main(["store", "query", str(years(tmp_path, 1)), *words]) == 2
+
+
+def test_a_table_is_not_written_into_the_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = years(tmp_path, 1)
+    before = content(store)
+    for name in ("query", "repeats", "trends"):
+        assert main(["store", name, str(store), "-o", str(store / "store.json")]) == 2
+        assert "lies in the store itself" in capsys.readouterr().err
+    assert content(store) == before
 
 
 def test_a_night_that_a_filter_of_alerts_made_is_added(tmp_path: Path) -> None:

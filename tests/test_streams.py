@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from streaks.cli import main
-from streaks.errors import ConfigError, LedgerError, OutputError
+from streaks.errors import CatalogueError, ConfigError, LedgerError, OutputError
 from streaks.night_folder.reading import read_night
 from streaks.readers import read_table
 from streaks.readers.alerts import read_alerts
@@ -242,6 +242,20 @@ def test_alerts_of_two_schemas_are_two_files(alerts: Path, tmp_path: Path) -> No
     (second,) = tmp_path.glob("out.*.avro")
     assert len(_packets(tmp_path / "out.avro")) == 12
     assert _packets(second)[0]["more"] == 7
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_wrong_catalogue_poisons_nothing_and_binds_nobody_to_it(
+    alerts: Path, tmp_path: Path, workers: int
+) -> None:
+    (tmp_path / "orbits.dat").write_text("no orbits\n")
+    plan = AlertFilter(orbits=tmp_path / "orbits.dat")
+    with pytest.raises(CatalogueError, match="no orbit catalogue"):
+        run_filter(plan, FileSource([alerts]), tmp_path / "out.csv", workers=workers)
+    assert not list((tmp_path / "out.csv.work").glob("poison/*"))
+    assert _filter(alerts, tmp_path / "out.csv").kept > 0
+    with pytest.raises(LedgerError, match="begun with other settings"):
+        _filter(alerts, tmp_path / "out.csv", where="mag > 3")
 
 
 def test_other_settings_and_other_peoples_files_are_refused(alerts: Path, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_the_list_comes_in_parts(page: TestClient) -> None:
         "/api/candidates?limit=99999", "/api/details?rows=", "/api/details?rows=1,x",
         "/api/details?rows=99", "/api/details?rows=-1", "/api/picture/12", "/api/picture/-1",
         "/api/picture/0?how=odd", "/api/others/99", "/api/other/0/99", "/api/other/0/-1",
-        "/api/details?rows=" + ",".join("0" * 60),
+        "/api/details?rows=" + ",".join("0" * 60), "/api/details?rows=" + "1" * 5000,
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_said_in_words(page: TestClient, address: str) -> None:
@@ -318,6 +318,11 @@ def test_what_is_no_list_of_judgements_is_refused(
     told = page.post("/api/judgements", content=body, headers={"content-type": "application/json"})
     assert told.status_code == status
     assert told.json()["error"]
+
+
+def test_nothing_comes_after_a_number_beyond_all(page: TestClient) -> None:
+    told = page.get(f"/api/judgements?person=V&after={10**30}")
+    assert (told.status_code, told.json()["mine"]) == (200, [])
 
 
 def test_a_name_that_is_none_is_refused(page: TestClient) -> None:

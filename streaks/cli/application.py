@@ -77,7 +77,7 @@ def build_app() -> typer.Typer:
 
 
 #: Options that name what is written; any other path is read.
-_WRITTEN = frozenset({"output", "out", "plot", "obs80"})
+_WRITTEN = frozenset({"output", "out", "plot", "obs80", "disagreements", "export", "ades"})
 
 
 class _Command(TyperCommand):
@@ -91,10 +91,14 @@ class _Command(TyperCommand):
                 for name in ctx.params.keys() - _WRITTEN:
                     if any(_is_same(target, path) for path in _paths(ctx.params[name])):
                         raise ConfigError(
-                            f"--{option} {target} is a file to be read; nothing was written: give "
-                            "another name"
+                            f"{_flag(option)} {target} is a file to be read; nothing was written: "
+                            "give another name"
                         )
         return super().invoke(ctx)
+
+
+def _flag(parameter: str) -> str:
+    return "--output" if parameter == "out" else f"--{parameter}"
 
 
 def _guard_inputs(app: typer.Typer) -> None:
@@ -115,8 +119,14 @@ def _paths(value: Any) -> Iterator[Path]:
 
 
 def _is_same(target: Path, path: Path) -> bool:
-    """Whether both are one file, not a folder; ``FILE[SCI,2]`` is in FILE."""
+    """Whether both are one file; ``FILE[SCI,2]`` is in FILE, and a night is its own files."""
+    from streaks.night_folder import NightFolder
+
     names = [path, Path(str(path).partition("[")[0])]
+    if target.exists() and path.is_dir():
+        night = NightFolder(path)
+        names += [night.streaks, night.frames, night.tracklets]
+        names += [night.ledger, night.judgements, night.settings]
     for name in names:
         try:
             if target.is_file() and target.samefile(name):

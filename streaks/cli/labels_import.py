@@ -43,7 +43,9 @@ FewestVotes = Annotated[
 ]
 Agreement = Annotated[
     float,
-    typer.Option(min=0.5, max=1.0, help="Share of the votes that a consensus by counting needs."),
+    typer.Option(
+        min=0.5, max=1.0, help="Share of the votes that a consensus by counting needs; above 0.5."
+    ),
 ]
 MostVotes = Annotated[
     int, typer.Option(min=1, help="Votes after which a subject is retired, agreed or not.")
@@ -220,6 +222,17 @@ def say_left_out(path: Path, answers: Answers, quiet: bool) -> None:
     for task, n in answers.other_tasks.items():
         if not quiet:
             print(f"{n} texts of task {task} are left out: it does not ask the question")
+    if answers.n_repeated and not quiet:
+        print(
+            f"{answers.n_repeated} answers are left out: their volunteer had answered that subject "
+            "before, and the earliest counts"
+        )
+    if answers.n_nameless:
+        print(
+            f"{answers.n_nameless} rows have neither user_name nor user_ip: they count as one "
+            "volunteer's; export the file again, or put a name that stands for each into user_name",
+            file=sys.stderr,
+        )
     if not len(answers.answer):
         raise InputError(
             f"{path} holds no answer to the question that `streaks labels export` asks; "

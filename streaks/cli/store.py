@@ -132,7 +132,7 @@ def query(
     from streaks.store import Question, ask
     from streaks.store import other_nights as streaks_of_other_nights
 
-    _check_output(output)
+    _check_output(output, store)
     _check_columns(columns)
     if other_nights:
         if not object_name or any((where, at, night, chip, campaign)):
@@ -179,7 +179,7 @@ def repeats(
     """Places of chips where streaks come back night after night: flaws, ghosts, hot columns."""
     from streaks.store import Question, repeats_of_chips
 
-    _check_output(output)
+    _check_output(output, store)
     question = Question(where=where, nights=tuple(night or ()), chip=chip)
     places, answer = repeats_of_chips(store, question, min_nights=min_nights)
     _give(places, output, quiet or as_json)
@@ -203,7 +203,7 @@ def trends(
     """A row a night: frames, seeing, zero point, depth, candidates, false ones expected."""
     from streaks.store import night_trends
 
-    _check_output(output)
+    _check_output(output, store)
     rows, damaged = night_trends(store, tuple(night or ()))
     _give(rows, output, quiet or as_json, shown=_SHOWN_TRENDS)
     if as_json:
@@ -211,9 +211,12 @@ def trends(
     return _tell_damaged(damaged)
 
 
-def _check_output(output: Path | None) -> None:
+def _check_output(output: Path | None, store: Path) -> None:
+    from streaks.errors import ConfigError
     from streaks.reporting import table_suffix
 
+    if output is not None and output.resolve().is_relative_to(store.resolve()):
+        raise ConfigError(f"{output} lies in the store itself; write the table elsewhere")
     if output is not None and output.suffix.lower() != ".hats":
         table_suffix(output)
 

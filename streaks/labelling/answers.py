@@ -45,6 +45,10 @@ _COLUMNS = ("user_name", "annotations", "subject_data", "subject_ids")
 _BY_NUMBER, _TYPED = ("single", "multiple"), ("text", "textFromSubject", "transcription")
 #: Combinations within combinations; the project builder makes none.
 _MAX_COMBINED = 8
+#: Years of answers: Galaxy Zoo, from which Zooniverse grew, began in 2007.
+_FIRST_YEAR, _LAST_YEAR = 2007, 2099
+#: Who answered where the export does not say so.
+_NOBODY = "unknown"
 #: What identifies a subject, in the order of preference; `#` and `!` hide headings.
 _NAME_KEYS = ("streak_id", "filename", "file_name", "image_name", "name")
 
@@ -101,6 +105,10 @@ class Answers:
     n_unresolved_as_skip
         Subjects of known truth that are unresolved, counted as skip: the campaign has no answer
         for it.
+    n_repeated
+        Answers left out because their volunteer had answered that subject already.
+    n_nameless
+        Classifications with nothing that tells whose they are: all count as one volunteer's.
     """
 
     names: tuple[str, ...]
@@ -119,6 +127,8 @@ class Answers:
     model: Mapping[int, ModelSaid] = field(default_factory=dict)
     hashes: tuple[str, ...] = ()
     n_unresolved_as_skip: int = 0
+    n_repeated: int = 0
+    n_nameless: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,8 @@ def read_answers(
 ) -> Answers:
     """The answers in a classification export.
 
-    Of several classifications of one subject by one volunteer the first counts. Subjects are
+    Of several classifications of one subject by one volunteer the earliest counts, wherever it
+    stands in the file; where times are unknown the one that stands first. Subjects are
     told apart by Zooniverse's number, so that one uploaded twice is two. A row that cannot be
     used is named in ``bad_rows``, and the rest is read.
 
@@ -229,7 +240,7 @@ def _counted(
     gold: dict[int, int] = {}
     votes: dict[tuple[int, int], tuple[list[int], float]] = {}
     model: dict[int, ModelSaid] = {}
-    n_points = 0
+    n_points = n_repeated = 0
     unknown: Counter[str] = Counter()
     others: Counter[str] = Counter()
     for row in rows:
@@ -254,7 +265,8 @@ def _counted(
         unknown.update(text for text, k in zip(texts, meant, strict=True) if k is None)
         person = people.setdefault(row.person, len(people))
         key = (index[row.subject_id], person)
-        if found and key not in votes:
+        n_repeated += bool(found) and key in votes
+        if found and (key not in votes or row.time_s < votes[key][1]):
             votes[key] = found, row.time_s
     flat = [
         (s, v, a, 1.0 / len(found), time) for (s, v), (found, time) in votes.items() for a in found
@@ -276,6 +288,8 @@ def _counted(
         model=model,
         hashes=() if salt is None else tuple(_hash(person, salt) for person in people),
         n_unresolved_as_skip=n_points,
+        n_repeated=n_repeated,
+        n_nameless=sum(row.person == _NOBODY for row in rows),
     )
 
 
@@ -342,7 +356,7 @@ def _classification(row: Mapping[str, str | None]) -> _Classification:
     if not isinstance(tasks, list):
         raise ReadError(f"annotations is no list of tasks ({tasks!s:.40})")
     # Those not logged in have a name made of their address, else only the address.
-    person = row.get("user_name") or row.get("user_ip") or "unknown"
+    person = row.get("user_name") or row.get("user_ip") or _NOBODY
     workflow = str(row.get("workflow_id") or "")
     given = tuple(one for task in tasks for one in _given(task, _MAX_COMBINED, workflow))
     about = about if isinstance(about, dict) else {}
@@ -350,10 +364,15 @@ def _classification(row: Mapping[str, str | None]) -> _Classification:
 
 
 def _seconds(text: str | None) -> float:
-    """Seconds since 1970 of ``2024-02-23 16:17:42 UTC``; NaN for what is no such time."""
+    """Seconds since 1970 of ``2024-02-23 16:17:42 UTC``; NaN for what is no such time.
+
+    So it is for years that a clock gone wrong tells: one vote of 9999 would hide all real days.
+    """
     try:
         time = datetime.fromisoformat(str(text or "").replace(" UTC", "+00:00").strip())
     except ValueError:
+        return float("nan")
+    if not _FIRST_YEAR <= time.year <= _LAST_YEAR:
         return float("nan")
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 

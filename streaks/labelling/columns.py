@@ -75,7 +75,7 @@ def _joined(parts: Sequence[Columns], name: str) -> NDArray[Any]:
     for part in parts:
         if name in part:
             column = part[name]
-            filled.append(column.astype(str) if is_text else column)
+            filled.append(_in_utf8(column.astype(str)) if is_text else column)
         else:
             n = length_of(part)
             filled.append(np.full(n, "", dtype=str) if is_text else np.full(n, np.nan))
@@ -128,6 +128,16 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return float("nan")
+
+
+def _in_utf8(texts: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Texts as tables write them: a byte of a file's name that is no UTF-8 becomes ``\\udcff``."""
+    try:
+        "".join(texts.tolist()).encode()
+    except UnicodeEncodeError:
+        told = [text.encode("utf-8", "backslashreplace").decode() for text in texts.tolist()]
+        return np.array(told, dtype=str)
+    return texts
 
 
 def texts(columns: Columns, name: str, n: int) -> NDArray[np.str_]:

@@ -58,8 +58,9 @@ class ConsensusRules:
     def __post_init__(self) -> None:
         if not (1 <= self.min_votes <= self.max_votes and 0.5 < self.min_share <= 1):
             raise ConfigError(
-                f"consensus needs 1 <= votes <= most votes and a share above 0.5 and up to 1; got "
-                f"{self.min_votes}, {self.max_votes}, {self.min_share}"
+                f"a consensus by {self.min_votes} votes and a share of {self.min_share}, the end "
+                f"at {self.max_votes} votes; expected 1 vote or more, at most as many as end it, "
+                "and a share above 0.5 and up to 1"
             )
 
 

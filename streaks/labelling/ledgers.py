@@ -83,6 +83,10 @@ def held_ledger(folder: Path, kind: LedgerKind) -> Iterator[sqlite3.Connection]:
         database = _connected(folder / kind.database, kind)
         try:
             yield database
+        except sqlite3.DatabaseError as error:
+            # A page that is damaged is seen only when it is asked for.
+            path = folder / kind.database
+            raise LedgerError(kind.unusable.format(path=path, reason=error)) from None
         finally:
             database.close()
     finally:

@@ -121,6 +121,8 @@ def parse_shares(text: str) -> dict[str, float]:
         if not name or not equals or not 0 <= value < np.inf:
             raise ConfigError(f"mix has {item!r}; expected class=share,class=share")
         _check_labels([name])
+        if name in shares:
+            raise ConfigError(f"mix {text!r} has {name} twice; give each class one share")
         shares[name] = value
     total = sum(shares.values())
     if not total > 0:

@@ -130,7 +130,8 @@ def read_night(path: str | os.PathLike[str]) -> Night:
     Raises
     ------
     ReadError
-        If the folder is no night, or a night that was not finished.
+        If the folder is no night, or a night that was not finished, or another table lies where
+        one of the night's was.
     """
     folder = NightFolder(Path(path))
     if not folder.root.is_dir():
@@ -139,6 +140,16 @@ def read_night(path: str | os.PathLike[str]) -> Night:
         state = "was not finished; run it again" if folder.ledger.is_file() else "is no night"
         raise ReadError(f"{path} {state}: it has no {folder.streaks.name}, {folder.frames.name}")
     tables = read_table(folder.streaks), read_table(folder.frames), _run(folder)
+    for place, table, names in (
+        (folder.streaks, tables[0], ("streak_id", "image")),
+        (folder.frames, tables[1], ("image",)),
+    ):
+        missing = [name for name in names if name not in table.colnames]
+        if missing:
+            raise ReadError(
+                f"{place} is no table of a night: it has no column {', '.join(missing)}; run the "
+                "night again"
+            )
     if not folder.tracklets.is_file():
         return Night(folder, *tables)
     return Night(folder, *tables, read_table(folder.tracklets))

@@ -224,6 +224,8 @@ def _begins(text: str) -> Callable[[str], bool]:
 
 def _in_span(first: str, last: str) -> Callable[[str], bool]:
     """Both ends are within; ``..2018-02`` ends with that month."""
+    if first > last and not first.startswith(last):
+        raise ConfigError(f"nights {first}..{last} end before they begin; swap the two")
     return lambda night: night[: len(first)] >= first and night[: len(last)] <= last
 
 
@@ -367,7 +369,8 @@ def _is_object(table: pyarrow.Table, name: str) -> NDArray[np.bool_]:
     text = name.strip()
     for column in ("tracklet", "sat_name"):
         holds |= _values(table, column) == text
-    if text.isdigit():
+    # In ASCII: "²" is a digit too, and no number.
+    if text.isascii() and text.isdigit():
         # A bare number may be an asteroid's or a satellite's: both are given.
         holds |= _values(table, "sat_norad") == int(text[:18])
     return holds

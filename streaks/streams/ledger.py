@@ -72,6 +72,10 @@ class StreamLedger:
                 f"{self._path.parent} was begun {how}; use the same again, or give another output"
             )
 
+    def forget_settings(self) -> None:
+        """Let the next run have other settings: of this one nothing came out."""
+        self._database.execute("DELETE FROM meta WHERE key = 'fingerprint'")
+
     def value(self, key: str) -> str | None:
         """What was noted under a key.
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from streaks.errors import StreaksError
 from streaks.readers.alerts import Lump
 from streaks.streams.plan import AlertFilter, Prepared
 from streaks.streams.words import WORD_COLUMNS
@@ -28,14 +29,20 @@ _BATCH_S, _LUMP_S = 600.0, 120.0
 #: Between two looks whether the parent is still there.
 _LOOK_S = 1.0
 
-_PREPARED: Prepared | None = None
+#: What the plan needs, or why it cannot be had.
+_PREPARED: Prepared | StreaksError | None = None
 _WANTS: frozenset[str] = frozenset()
 
 
 def _start(plan: AlertFilter, wants: frozenset[str], parent: int) -> None:
     global _PREPARED, _WANTS
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _PREPARED, _WANTS = plan.prepare(), wants
+    _WANTS = wants
+    try:
+        _PREPARED = plan.prepare()
+    except StreaksError as error:
+        # Told with the first batch: a process that ends here would be laid to the packets.
+        _PREPARED = error
 
 
 def _end_with(parent: int) -> None:
@@ -46,6 +53,8 @@ def _end_with(parent: int) -> None:
 
 
 def _work(lumps: Sequence[Lump]) -> BatchResult:
+    if isinstance(_PREPARED, StreaksError):
+        raise _PREPARED
     assert _PREPARED is not None
     return process_batch(_PREPARED, lumps, _WANTS)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from streaks import __version__
 from streaks.disk import written_whole
-from streaks.errors import LedgerError, OutputError
+from streaks.errors import CatalogueError, LedgerError, OutputError
 from streaks.readers.alerts import Lump
 from streaks.streams.ledger import StreamLedger
 from streaks.streams.plan import AlertFilter
@@ -154,6 +154,11 @@ def run_filter(
             if finish:
                 into.finish({**plan.identity(), "version": __version__})
             return FilterCounts(**ledger.counts())
+        except CatalogueError:
+            # Nothing can come out without the catalogue; the corrected command has other settings.
+            if not any(ledger.counts().values()):
+                ledger.forget_settings()
+            raise
         finally:
             if pool is not None:
                 pool.close()

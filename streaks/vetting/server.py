@@ -8,6 +8,7 @@ page as text; no markup is ever made of them.
 import hashlib
 import json
 import math
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import closing, contextmanager
@@ -43,8 +44,8 @@ __all__ = ["build_app", "listening", "require_web", "serve"]
 
 #: Bytes of a request, judgements in it, and candidates of one answer.
 _MAX_BODY, _MAX_JUDGEMENTS, _MAX_LISTED, _MAX_DETAILS = 1 << 20, 200, 5000, 50
-#: Rows of the journal that go out at once.
-_MAX_CHANGES = 20_000
+#: Rows of the journal that go out at once, and the largest running number that SQLite has.
+_MAX_CHANGES, _MAX_SEQ = 20_000, (1 << 63) - 1
 _KEYS = {str(i + 1): name for i, name in enumerate(CLASSES)} | {"8": UNRESOLVED, "0": SKIP}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -332,7 +333,8 @@ def _add_candidates(app: "FastAPI", desk: _Desk) -> None:
     @app.get("/api/details")
     def details(rows: str) -> Response:
         numbers = rows.split(",")
-        if len(numbers) > _MAX_DETAILS or not all(n.isascii() and n.isdigit() for n in numbers):
+        # Nine digits: a number that no row has may be too long for int().
+        if len(numbers) > _MAX_DETAILS or not all(re.fullmatch("[0-9]{1,9}", n) for n in numbers):
             raise InputError(f"rows is 1 to {_MAX_DETAILS} numbers with commas between")
         return _json([candidates.details(row_of(int(number))) for number in numbers])
 
@@ -364,7 +366,7 @@ def _add_judgements(app: "FastAPI", desk: _Desk) -> None:
 
     @app.get("/api/judgements")
     def changes(person: str, after: int = 0) -> Response:
-        return _json(desk.changes(person_name(person), max(0, after)))
+        return _json(desk.changes(person_name(person), min(max(0, after), _MAX_SEQ)))
 
     @app.post("/api/judgements")
     async def record(request: Request) -> Response:
