@@ -120,10 +120,10 @@ def _paths(value: Any) -> Iterator[Path]:
 
 def _is_same(target: Path, path: Path) -> bool:
     """Whether both are one file; ``FILE[SCI,2]`` is in FILE, and a night is its own files."""
-    from streaks.night_folder import NightFolder
-
     names = [path, Path(str(path).partition("[")[0])]
     if target.exists() and path.is_dir():
+        from streaks.night_folder import NightFolder
+
         night = NightFolder(path)
         names += [night.streaks, night.frames, night.tracklets]
         names += [night.ledger, night.judgements, night.settings]
