@@ -155,7 +155,7 @@ def query(
         })  # fmt: skip
     elif not quiet:
         typer.echo(
-            f"{len(rows)} streaks of {len(answer.nights)} nights "
+            f"{len(rows)} streaks of {_counted(len(answer.nights), 'night')} "
             f"({answer.files_read} of {answer.files} files read)"
         )
     return _tell_damaged(answer.damaged)
@@ -274,13 +274,25 @@ def _give(rows: QTable, output: Path | None, is_quiet: bool, shown: Sequence[str
         write_table(rows, output)
 
 
+#: Columns of degrees on the sky.
+_PLACES = frozenset({"ra", "dec", "ra0", "dec0", "ra1", "dec1"})
+
+
 def _show(rows: QTable, columns: Sequence[str]) -> None:
     names = [name for name in columns if name in rows.colnames]
-    shown = rows[names] if len(rows.colnames) > 20 else rows
-    for line in shown[:_SHOWN_ROWS].pformat(max_width=-1, max_lines=-1):
+    shown = (rows[names] if len(rows.colnames) > 20 else rows)[:_SHOWN_ROWS].copy()
+    for name in shown.colnames:
+        if shown[name].dtype.kind == "f":
+            # For eyes: a hundred-thousandth of a degree is 0.04 arcsec.
+            shown[name].info.format = ".5f" if name in _PLACES else ".6g"
+    for line in shown.pformat(max_width=-1, max_lines=-1):
         typer.echo(line)
     if len(rows) > _SHOWN_ROWS:
         typer.echo(f"... and {len(rows) - _SHOWN_ROWS} more: write them all with -o TABLE")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _tell_damaged(damaged: Sequence[str]) -> int:
