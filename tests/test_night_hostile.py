@@ -19,6 +19,7 @@ from astropy.io import fits
 from streaks.cli import main
 from streaks.readers import read_table
 from tests.frame_files import add_trail, noise_image
+from tests.thinning import some_pairs
 
 #: What it proves does not change in a wheel.
 pytestmark = pytest.mark.tree
@@ -165,10 +166,14 @@ def _folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("harm", [_truncated, _emptied, _garbage, Path.unlink, _folder])
-@pytest.mark.parametrize("name", ["parts/frame1.parquet", "cutouts/frame1.npz",
-                                  "overviews/frame1.png", "masks/frame1.fits", "streaks.parquet",
-                                  "frames.parquet", "report.html", "settings.json"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    some_pairs(
+        ["parts/frame1.parquet", "cutouts/frame1.npz", "overviews/frame1.png", "masks/frame1.fits",
+         "streaks.parquet", "frames.parquet", "report.html", "settings.json"],
+        [_truncated, _emptied, _garbage, Path.unlink, _folder],
+    ),
+)  # fmt: skip
 def test_a_damaged_output_heals_at_the_next_run(
     finished: Path, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str,
     harm: Callable[[Path], None],
@@ -231,9 +236,13 @@ def test_damaged_rows_of_the_ledger_stop_no_night(
                 assert streaks_of(done) == BOTH
 
 
-@pytest.mark.parametrize("folder", ["cutouts", "parts", "overviews", "masks", "."])
-@pytest.mark.parametrize("entry", [".ipynb_checkpoints/", ".DS_Store", "Thumbs.db", "notes.txt",
-                                   "folder.parquet/", "x.npz/"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("entry", "folder"),
+    some_pairs(
+        [".ipynb_checkpoints/", ".DS_Store", "Thumbs.db", "notes.txt", "folder.parquet/", "x.npz/"],
+        ["cutouts", "parts", "overviews", "masks", "."],
+    ),
+)
 def test_foreign_entries_in_a_nights_folders_stay_and_stop_nothing(
     finished: Path, done: Path, capsys: pytest.CaptureFixture[str], folder: str, entry: str
 ) -> None:
@@ -308,7 +317,13 @@ ODD = (_not_utf8, _long_name, _control_characters, _pipe, _dangling, _loop, _fol
        _folder_named_like_a_frame, _empty_file)  # fmt: skip
 
 
-@pytest.mark.parametrize("make", ODD)
+#: Those of the short run: the others are cousins of these.
+OFTEN = (_not_utf8, _pipe, _dangling, _loop, _empty_file)
+
+
+@pytest.mark.parametrize(
+    "make", [pytest.param(one, marks=() if one in OFTEN else pytest.mark.slow) for one in ODD]
+)
 def test_an_odd_entry_stops_no_night(
     frames: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], make: Callable[[Path], None]
 ) -> None:
