@@ -443,6 +443,28 @@ def test_a_page_of_the_ledger_that_is_damaged_is_named(tmp_path: Path) -> None:
         campaign.streaks()
 
 
+def test_an_emptied_ledger_is_no_new_campaign(tmp_path: Path) -> None:
+    """Else all that was shown would be shown again."""
+    with open_campaign(tmp_path):
+        pass
+    path = tmp_path / "campaign.sqlite"
+    assert path.stat().st_size > 0
+    path.write_bytes(b"")
+    with (
+        pytest.raises(LedgerError, match=r"cannot be used .*it is empty"),
+        open_campaign(tmp_path),
+    ):
+        pass
+    assert path.stat().st_size == 0
+
+
+def test_a_campaign_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "campaign.sqlite.new").write_bytes(b"half of a page")
+    with open_campaign(tmp_path) as campaign:
+        assert campaign.streaks() == frozenset()
+    assert not (tmp_path / "campaign.sqlite.new").exists()
+
+
 # --- Sources -------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,11 @@ def held_ledger(folder: Path, kind: LedgerKind) -> Iterator[sqlite3.Connection]:
 
 def _connected(path: Path, kind: LedgerKind) -> sqlite3.Connection:
     try:
+        if not path.exists():
+            _made(path, kind)
+        elif path.is_file() and path.stat().st_size == 0:
+            # Ours are never empty (see `_made`): something emptied it, and what it held is lost.
+            raise LedgerError(kind.unusable.format(path=path, reason="it is empty"))
         database = sqlite3.connect(path, timeout=20.0)
         for pragma in kind.pragmas:
             database.execute(f"PRAGMA {pragma}")
@@ -103,9 +108,28 @@ def _connected(path: Path, kind: LedgerKind) -> sqlite3.Connection:
         empty = not database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
         if not empty and (application, version) != (kind.application, kind.version):
             raise LedgerError(kind.strange.format(path=path))
-        database.executescript(kind.schema)
-        database.execute(f"PRAGMA application_id = {kind.application}")
-        database.execute(f"PRAGMA user_version = {kind.version}")
+        _lay_out(database, kind)
     except sqlite3.Error as error:
         raise LedgerError(kind.unusable.format(path=path, reason=error)) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(kind.unwritable.format(folder=path.parent, reason=reason)) from None
     return database
+
+
+def _made(path: Path, kind: LedgerKind) -> None:
+    """A new ledger, which is there whole or not at all: an empty one would be a lost one's like."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.unlink(missing_ok=True)
+    database = sqlite3.connect(beside)
+    try:
+        _lay_out(database, kind)
+    finally:
+        database.close()
+    os.replace(beside, path)
+
+
+def _lay_out(database: sqlite3.Connection, kind: LedgerKind) -> None:
+    database.executescript(kind.schema)
+    database.execute(f"PRAGMA application_id = {kind.application}")
+    database.execute(f"PRAGMA user_version = {kind.version}")
