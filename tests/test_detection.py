@@ -23,6 +23,9 @@ from tests.detected import (
 )
 from tests.rendering import Ends, add_star, add_trail, flux_for_snr
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 TRAIL: Ends = (120.0, 90.0, 165.0, 118.0)
 #: Three of different length and steepness, far apart.
 THREE: tuple[Ends, ...] = (

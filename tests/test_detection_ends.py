@@ -14,6 +14,9 @@ from streaks.detection.spikes import masked_stars
 from streaks.geometry import Segment
 from tests.rendering import Ends, add_star, add_trail, flux_for_snr
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SIGMA_PX = 1.1
 SHAPE = (401, 502)
 WHITE = np.zeros((5, 5))

@@ -35,6 +35,9 @@ from streaks.detection.spikes import MaskedStars, star_behind
 from streaks.geometry import Segment
 from streaks.trail import TrailFit
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SIGMA_PX = 1.1
 SHAPE = (120, 201)
 

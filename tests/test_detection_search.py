@@ -14,6 +14,9 @@ from streaks.detection.search import Filtered, filter_image, refined_lines, roug
 from streaks.geometry import Segment
 from tests.rendering import Ends, add_star, flux_for_snr, render_trail
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (151, 202)
 SIGMA_PX = 1.2
 WHITE = np.zeros((5, 5))

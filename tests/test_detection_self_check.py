@@ -17,6 +17,9 @@ from streaks.frame import Frame
 from streaks.geometry import Segment
 from tests.rendering import add_trail, flux_for_snr
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 _SHAPE = (700, 800)
 _FWHM = 2.5
 _SIGMA_PX = _FWHM / (2.0 * math.sqrt(2.0 * math.log(2.0)))

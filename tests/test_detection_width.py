@@ -15,6 +15,9 @@ from streaks.frame import Frame
 from tests.rendering import add_star, add_trail, flux_for_snr
 from tests.test_readers_coordinates import header as wcs_header
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (301, 402)
 NOISE = 10.0
 TRAIL = (60.0, 60.0, 140.0, 110.0)

@@ -12,6 +12,9 @@ from astropy.wcs import WCS
 from streaks.errors import FrameError
 from streaks.frame import Frame, MaskPlane
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (37, 54)
 
 

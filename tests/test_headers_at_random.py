@@ -14,6 +14,9 @@ from streaks.frame import Frame
 from streaks.readers import read_frame
 from tests.made_headers import Drawn, draw_header
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 #: What an observer can live with: a third of a pixel, a tenth of a second, a hundredth.
 PLACE_ARCSEC, TIME_S, RATE = 0.3, 0.1, 0.01
 

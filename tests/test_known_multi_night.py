@@ -22,6 +22,9 @@ from streaks.known import (
 from streaks.known.multi_night import MultiNightIndex
 from streaks.known.places import unit_vector
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 #: Everything is followed to dates 16 days apart; half a stride from one, two bodies are worst.
 GRID_JD = 16.0 * 153_700
 NIGHT = Time(GRID_JD + 7.6, format="jd", scale="tdb")

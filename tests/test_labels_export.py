@@ -44,6 +44,9 @@ from streaks.tables import CLASSES
 from tests.made_nights import make_night
 from tests.test_alerts import _record, _write
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 
 def spread_night(folder: Path, **options: Any) -> Path:
     """As `make_night`, at places that are neither near one another nor on one line."""

@@ -22,6 +22,9 @@ from tests.frame_files import add_trail, noise_image, write_rubin_frame, write_z
 from tests.night_fakes import SURE
 from tests.test_night_run import SMALL
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 #: No single file may take longer, s; on any machine that is not broken.
 _PATIENCE_S = 30.0
 #: A header's promise of 100 GB must not be believed: what a worker may hold, MiB.

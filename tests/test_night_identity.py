@@ -10,6 +10,9 @@ import pytest
 from streaks.readers import FrameFiles
 from streaks.search.identity import content_digest, file_digest
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 #: More than one piece, and no whole number of them.
 _N = 600_000
 

@@ -21,6 +21,9 @@ from streaks.noise import (
 )
 from tests.rendering import add_star, add_trail, render_trail
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (301, 412)
 SIGMA = 12.0
 #: A box of 256 samples knows sigma to 4 %, the median of some thirty boxes to about 2 %.

@@ -12,6 +12,9 @@ from streaks.noise.maps import sky_bands
 from streaks.noise.meshes import Meshes, refine_meshes, sky_meshes
 from tests.rendering import add_trail
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (320, 448)
 BOX = 64
 

@@ -30,6 +30,9 @@ from streaks.lightcurves._kernels import scan
 from streaks.synth.rotation import brightness_mag, draw_body, full_amplitudes
 from streaks.tables import build_table
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 FAST = PeriodConfig(shortest_h=4.0, longest_h=30.0, permutations=4)
 
 

@@ -15,6 +15,9 @@ from streaks.frame import Frame
 from streaks.geometry import Segment
 from streaks.trail import TrailFit, moffat_shape, picture_shape
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (120, 151)
 NOISE = 10.0
 FWHM_PX = 2.8

@@ -15,6 +15,9 @@ from streaks.detection.point_sources import (
 from streaks.detection.search import filter_image
 from tests.rendering import add_star, add_trail
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (90, 121)
 SIGMA_PX = 0.85
 WHITE = np.zeros((5, 5))

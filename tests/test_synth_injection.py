@@ -15,6 +15,9 @@ from streaks.frame import Frame
 from streaks.synth import Population, inject, inject_files
 from streaks.synth.nights.sky_geometry import pointing_header
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (240, 311)
 LENGTHS = (10.0, 40.0)
 

@@ -18,6 +18,9 @@ from streaks.geometry import Segment
 from streaks.synth import NightConfig, make_night
 from streaks.synth.nights.frames import FramePlan, Streak, draw_frame_conditions, render_frame
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (300, 361)
 #: Enough of everything to be seen in a small frame.
 CONFIG = NightConfig(asteroid_length_px=(8.0, 40.0), asteroid_snr=(15.0, 60.0), satellites=1.0)

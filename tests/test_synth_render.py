@@ -15,6 +15,9 @@ from streaks.geometry import Segment
 from streaks.synth.drawing.psf import Psf, add_points, render_trail
 from streaks.synth.drawing.scene import Conditions, correlate_noise, pass_object, subtract
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (75, 96)
 FINE = 8
 

@@ -12,6 +12,9 @@ from streaks.frame import Frame
 from streaks.synth import Population, inject
 from streaks.synth.nights.sky_geometry import pointing_header
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 SHAPE = (600, 701)
 SCALE = 1.01
 

@@ -18,6 +18,9 @@ from streaks.synth.drawing.populations import Trail
 from streaks.synth.drawing.psf import Psf
 from streaks.synth.drawing.scene import Conditions
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 PSF = Psf(2.5)
 CONDITIONS = Conditions(
     science_psf=PSF, reference_psf=PSF, science_model=PSF, reference_model=PSF, sigma=12.0

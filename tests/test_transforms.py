@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from streaks.transforms import LineCandidates, line_candidates, line_path, path_noise
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 WHITE = np.ones((1, 1))
 SHAPE = (37, 53)
 

@@ -33,6 +33,9 @@ from streaks.verdict.reasons import reasons_of
 from streaks.verdict.trees import Trees
 from streaks.verdict.weighing import fitted_share, probabilities
 
+#: What it proves does not change in a wheel.
+pytestmark = pytest.mark.tree
+
 START = Time("2019-10-19T05:00:00", scale="utc")
 
 
