@@ -424,7 +424,7 @@ def _together(
 ) -> tuple[TrainedModel, dict[str, Any]]:
     from streaks.models import load_classifier, train_ensemble, train_stack
 
-    classifiers = [load_classifier(folder / name, threads=1) for name in members]
+    classifiers = [load_classifier(folder / name) for name in members]
     n_doubtful = max(n // 5, _LEAST_DOUBTFUL)
     if pool:
         cutouts, labels, about = training_set(

@@ -17,7 +17,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from streaks.readers.rice import table_columns
+from streaks.readers.rice import heap_place, table_columns
 
 __all__ = ["read_gzip_tiles"]
 
@@ -90,14 +90,12 @@ def _layout(header: fits.Header) -> _Layout | None:
     rows_per_tile = int(header.get("ZTILE2", 1))
     coding = str(header.get("ZCMPTYPE", "")).strip()
     kind = _KINDS.get(header.get("ZBITPIX"))
-    n_tiles, n_bytes = int(header["NAXIS2"]), int(header["NAXIS1"])
     sound = (
         coding in _GZIP
         and kind is not None
         and header.get("ZNAXIS") == 2
         and min(nx, ny, rows_per_tile) > 0
         and header.get("ZTILE1", nx) == nx
-        and n_tiles == -(-ny // rows_per_tile)
         and header.get("BSCALE", 1) == 1
         and header.get("BZERO", 0) == 0
         and "COMPRESSED_DATA" in columns
@@ -106,23 +104,10 @@ def _layout(header: fits.Header) -> _Layout | None:
     )
     if not sound or kind is None:
         return None
-    heap_at = int(header.get("THEAP", n_bytes * n_tiles))
-    heap_bytes = n_bytes * n_tiles + int(header["PCOUNT"]) - heap_at
-    ends = max(at + part.itemsize for part, at in columns.values())
-    if heap_at < n_bytes * n_tiles or heap_bytes < 0 or ends > n_bytes:
+    place = heap_place(header, columns)
+    if place is None or place.n_tiles != -(-ny // rows_per_tile):
         return None
-    rows = np.dtype(
-        {
-            "names": list(columns),
-            "formats": [part for part, _ in columns.values()],
-            "offsets": [at for _, at in columns.values()],
-            "itemsize": n_bytes,
-        }
-    )
-    return _Layout(
-        (ny, nx), rows_per_tile, np.dtype(kind), coding == "GZIP_2", rows, n_tiles, heap_at,
-        heap_bytes,
-    )  # fmt: skip
+    return _Layout((ny, nx), rows_per_tile, np.dtype(kind), coding == "GZIP_2", *place)
 
 
 def _unpacked(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -23,7 +23,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["read_rice_floats", "table_columns"]
+__all__ = ["HeapPlace", "heap_place", "read_rice_floats", "table_columns"]
 
 _DITHERS = {"NO_DITHER": 0, "SUBTRACTIVE_DITHER_1": 1, "SUBTRACTIVE_DITHER_2": 2}
 #: With the second dither this integer stands for exactly 0 (section 10.2.1).
@@ -122,6 +122,58 @@ def _layout(header: fits.Header) -> _Layout | None:
     )
     if not sound:
         return None
+    place = heap_place(header, columns)
+    if place is None or place.n_tiles != -(-ny // rows_per_tile):
+        return None
+    blank = header.get("ZBLANK")
+    return _Layout(
+        shape=(ny, nx),
+        rows_per_tile=rows_per_tile,
+        block_px=int(coding.get("BLOCKSIZE", 32)),
+        dither=int(dither or 0),
+        seed=int(header.get("ZDITHER0", 1)),
+        blank=None if blank is None else int(blank),
+        rows=place.rows,
+        n_tiles=place.n_tiles,
+        heap_at=place.heap_at,
+        heap_bytes=place.heap_bytes,
+    )
+
+
+class HeapPlace(NamedTuple):
+    """Where a binary table keeps its rows, and behind them the tiles that these point at.
+
+    Parameters
+    ----------
+    rows
+        NumPy's kind of a row.
+    n_tiles
+        Rows of the table.
+    heap_at, heap_bytes
+        Where the tiles begin, from the table's first byte, and how long they are.
+    """
+
+    rows: np.dtype[Any]
+    n_tiles: int
+    heap_at: int
+    heap_bytes: int
+
+
+def heap_place(header: fits.Header, columns: dict[str, tuple[Any, int]]) -> HeapPlace | None:
+    """What a table's header says of its rows and its heap.
+
+    Parameters
+    ----------
+    header
+        Of a binary table.
+    columns
+        As `table_columns` gives them.
+
+    Returns
+    -------
+    HeapPlace or None
+        None where the header contradicts itself.
+    """
     rows = np.dtype(
         {
             "names": list(columns),
@@ -135,26 +187,9 @@ def _layout(header: fits.Header) -> _Layout | None:
     heap_at = int(header.get("THEAP", table_bytes))
     heap_bytes = table_bytes + int(header["PCOUNT"]) - heap_at
     columns_bytes = max(at + kind.itemsize for kind, at in columns.values())
-    if (
-        heap_at < table_bytes
-        or heap_bytes < 0
-        or columns_bytes > rows.itemsize
-        or n_tiles != -(-ny // rows_per_tile)
-    ):
+    if heap_at < table_bytes or heap_bytes < 0 or columns_bytes > rows.itemsize:
         return None
-    blank = header.get("ZBLANK")
-    return _Layout(
-        shape=(ny, nx),
-        rows_per_tile=rows_per_tile,
-        block_px=int(coding.get("BLOCKSIZE", 32)),
-        dither=int(dither or 0),
-        seed=int(header.get("ZDITHER0", 1)),
-        blank=None if blank is None else int(blank),
-        rows=rows,
-        n_tiles=n_tiles,
-        heap_at=heap_at,
-        heap_bytes=heap_bytes,
-    )
+    return HeapPlace(rows, n_tiles, heap_at, heap_bytes)
 
 
 def table_columns(header: fits.Header) -> dict[str, tuple[Any, int]]:
