@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from streaks.frame import Frame
 from streaks.noise import estimate_noise, filtered_correlation, standardise
 from streaks.sky import to_icrs, to_pixels
+from streaks.trail import FWHM_PER_SIGMA
 
 __all__ = [
     "FAULTS",
@@ -205,7 +206,7 @@ def reference_clues(frame: Frame, name: str) -> ReferenceClues:
     """
     assert frame.reference is not None
     fwhm = frame.fwhm_px if frame.fwhm_px > 0 else 2.5
-    sigma = fwhm / 2.3548
+    sigma = fwhm / FWHM_PER_SIGMA
     noise = estimate_noise(frame.data, frame.mask, frame.variance)
     z = standardise(frame.data, noise)
     factor = math.sqrt(filtered_correlation(noise.correlation, sigma, 1)[1])

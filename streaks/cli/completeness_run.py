@@ -32,6 +32,7 @@ from streaks.errors import StreaksError
 from streaks.frame import Frame
 from streaks.geometry import Segment
 from streaks.tables import ASIDE_COLUMNS, ColumnSpec, build_table, empty_table
+from streaks.trail import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from streaks.references import ReferenceClues
@@ -141,7 +142,7 @@ class Bag:
         segment = Segment(target["x0"], target["y0"], target["x1"], target["y1"])
         self.targets.append(target)
         self.forced.append(measure_place(scene, segment, target["mag"]))
-        self.fwhm_px.append(fwhm_px if fwhm_px > 0 else scene.sigma_px * 2.3548)
+        self.fwhm_px.append(fwhm_px if fwhm_px > 0 else scene.sigma_px * FWHM_PER_SIGMA)
 
 
 @dataclass
