@@ -16,6 +16,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.table import Column, QTable
+from numpy.typing import NDArray
 
 from streaks.errors import TableError
 
@@ -34,12 +35,14 @@ __all__ = [
     "VERDICT_COLUMNS",
     "ColumnSpec",
     "StreakFlag",
+    "bare_column",
     "build_table",
     "check_table",
     "empty_streaks",
     "empty_table",
     "flag_names",
     "order_columns",
+    "text_column",
     "without_formula",
 ]
 
@@ -352,3 +355,44 @@ def without_formula(text: str) -> str:
         With an apostrophe before a text that would be run.
     """
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def bare_column(table: QTable, name: str) -> NDArray[np.float64]:
+    """A column's numbers without their unit.
+
+    Parameters
+    ----------
+    table
+        n rows.
+    name
+        Of the column.
+
+    Returns
+    -------
+    (n,) float64
+        NaN for a column that is not there.
+    """
+    if name not in table.colnames:
+        return np.full(len(table), np.nan)
+    column: Any = table[name]
+    return np.asarray(getattr(column, "value", column), dtype=np.float64)
+
+
+def text_column(table: QTable, name: str) -> NDArray[np.str_]:
+    """A column as text.
+
+    Parameters
+    ----------
+    table
+        n rows.
+    name
+        Of the column.
+
+    Returns
+    -------
+    (n,) str
+        Empty for a column that is not there.
+    """
+    if name not in table.colnames:
+        return np.full(len(table), "", dtype=str)
+    return np.asarray(table[name]).astype(str)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from streaks.completeness.logistic import Curve, fit_curve
 from streaks.completeness.outcomes import OUTCOMES, STAGES
 from streaks.completeness.truth import wilson_interval
+from streaks.tables import bare_column, text_column
 
 __all__ = ["summarise"]
 
@@ -44,7 +45,7 @@ def summarise(results: QTable, shapes: dict[str, tuple[int, int]] | None = None)
         Plain values, None where nothing is known: ``n, observed, variable, outcomes, stages,
         rates, angles, map, trend``. Intervals are of 95 %.
     """
-    outcomes = _texts(results, "outcome")
+    outcomes = text_column(results, "outcome")
     seen = ~np.isin(outcomes, UNSEEN)
     rows = results[seen]
     stages = [name for name in STAGES if name in results.colnames]
@@ -60,7 +61,9 @@ def summarise(results: QTable, shapes: dict[str, tuple[int, int]] | None = None)
         ],
         "stages": [_stage(name, rows, variable, x) for name in stages],
         "rates": _by_rate(rows, stages, variable, x),
-        "angles": _by_bins(rows, stages, _number(rows, "angle"), np.linspace(0, 180, _ANGLES + 1)),
+        "angles": _by_bins(
+            rows, stages, bare_column(rows, "angle"), np.linspace(0, 180, _ANGLES + 1)
+        ),
         "map": _map(rows, stages, shapes or {}),
         "trend": _trend(rows, stages, variable, x),
     }
@@ -68,11 +71,11 @@ def summarise(results: QTable, shapes: dict[str, tuple[int, int]] | None = None)
 
 def _brightness(rows: QTable) -> tuple[str, NDArray[np.float64]]:
     """Magnitude, or S/N (as log10) where most have none."""
-    mag = _number(rows, "mag")
+    mag = bare_column(rows, "mag")
     if np.isfinite(mag).sum() >= 0.8 * max(len(mag), 1):
         return "mag", mag
-    snr = _number(rows, "expected_snr")
-    snr = np.where(np.isfinite(snr), snr, _number(rows, "snr"))
+    snr = bare_column(rows, "expected_snr")
+    snr = np.where(np.isfinite(snr), snr, bare_column(rows, "snr"))
     with np.errstate(invalid="ignore", divide="ignore"):
         return "snr", np.where(snr > 0, np.log10(snr), np.nan)
 
@@ -130,7 +133,7 @@ def _bins(x: NDArray[np.float64], hit: NDArray[np.bool_], variable: str) -> list
 def _by_rate(
     rows: QTable, stages: Sequence[str], variable: str, x: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
-    rate = _number(rows, "rate")
+    rate = bare_column(rows, "rate")
     known = rate[np.isfinite(rate) & (rate > 0)]
     if len(known) < 2 * _LEAST:
         return []
@@ -166,10 +169,12 @@ def _map(
     """Shares on a grid over the chip, y upwards, all frames together."""
     if not shapes or not stages:
         return []
-    sizes = np.array([shapes.get(image, (0, 0)) for image in _texts(rows, "image")]).reshape(-1, 2)
+    sizes = np.array([shapes.get(image, (0, 0)) for image in text_column(rows, "image")]).reshape(
+        -1, 2
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
-        column = np.floor(_CELLS * (_number(rows, "x") + 0.5) / sizes[:, 1])
-        line = np.floor(_CELLS * (_number(rows, "y") + 0.5) / sizes[:, 0])
+        column = np.floor(_CELLS * (bare_column(rows, "x") + 0.5) / sizes[:, 1])
+        line = np.floor(_CELLS * (bare_column(rows, "y") + 0.5) / sizes[:, 0])
     made = []
     for j in range(_CELLS):
         for i in range(_CELLS):
@@ -186,7 +191,7 @@ def _trend(
 
     The ratio is what changed with time: a run of faint sources is no worse night.
     """
-    mjd = _number(rows, "mjd")
+    mjd = bare_column(rows, "mjd")
     times = np.unique(mjd[np.isfinite(mjd)])
     if len(times) < 2:
         return []
@@ -218,21 +223,9 @@ def _share(hit: NDArray[np.bool_]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _number(rows: QTable, name: str) -> NDArray[np.float64]:
-    if name not in rows.colnames:
-        return np.full(len(rows), np.nan)
-    return np.asarray(getattr(rows[name], "value", rows[name]), dtype=float)
-
-
-def _texts(rows: QTable, name: str) -> NDArray[np.str_]:
-    if name not in rows.colnames:
-        return np.full(len(rows), "", dtype="U1")
-    return np.asarray(rows[name]).astype(str)
-
-
 def _movers(rows: QTable) -> NDArray[np.str_]:
     """Names that are the same for sources of one object; those without are each their own."""
-    names = _texts(rows, "name")
+    names = text_column(rows, "name")
     alone = [f" {k}" for k in range(len(names))]
     return np.where(names == "", alone, names) if len(names) else names
 

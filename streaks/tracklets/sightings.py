@@ -11,7 +11,7 @@ from astropy.table import QTable
 from astropy.time import Time
 from numpy.typing import NDArray
 
-from streaks.tables import ColumnSpec, StreakFlag
+from streaks.tables import ColumnSpec, StreakFlag, bare_column, text_column
 
 __all__ = [
     "MOTION",
@@ -125,19 +125,23 @@ def sightings_of(streaks: QTable) -> Sightings:
         unknown error gets a cautious value.
     """
     ra, dec = _radians(streaks, "ra"), _radians(streaks, "dec")
-    length_px = _bare(streaks, "length")
+    length_px = bare_column(streaks, "length")
     ends = [_radians(streaks, name) for name in ("ra0", "dec0", "ra1", "dec1")]
     length = separation_rad(*ends) * ARCSEC_PER_RAD
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = length / length_px
-        rate = _bare(streaks, "rate")
-        rate_err = rate * _bare(streaks, "length_err") / length_px
+        rate = bare_column(streaks, "rate")
+        rate_err = rate * bare_column(streaks, "length_err") / length_px
     time_s, start = _times(streaks)
-    along = 0.5 * np.hypot(_bare(streaks, "along0_err"), _bare(streaks, "along1_err")) * scale
+    along = (
+        0.5
+        * np.hypot(bare_column(streaks, "along0_err"), bare_column(streaks, "along1_err"))
+        * scale
+    )
     flags = np.asarray(streaks["flags"], dtype=np.int64)
     return Sightings(
-        streak_id=_texts(streaks, "streak_id"),
-        image=_texts(streaks, "image"),
+        streak_id=text_column(streaks, "streak_id"),
+        image=text_column(streaks, "image"),
         time_s=time_s,
         start=start,
         ra=ra,
@@ -149,10 +153,10 @@ def sightings_of(streaks: QTable) -> Sightings:
         rate=rate,
         rate_err=np.where(np.isfinite(rate_err), rate_err, 0.2 * rate),
         along_arcsec=np.nan_to_num(along, nan=1.0),
-        across_arcsec=np.nan_to_num(_bare(streaks, "across_err") * scale, nan=0.5),
-        mag=_bare(streaks, "mag"),
-        mag_err=np.nan_to_num(_bare(streaks, "mag_err"), nan=0.5),
-        label=_texts(streaks, "label"),
+        across_arcsec=np.nan_to_num(bare_column(streaks, "across_err") * scale, nan=0.5),
+        mag=bare_column(streaks, "mag"),
+        mag_err=np.nan_to_num(bare_column(streaks, "mag_err"), nan=0.5),
+        label=text_column(streaks, "label"),
         flags=flags,
         cut=(flags & _CUT) != 0,
     )
@@ -199,26 +203,13 @@ def separation_rad(ra0: Floats, dec0: Floats, ra1: Floats, dec1: Floats) -> Floa
     return np.asarray(2 * np.arcsin(np.sqrt(np.clip(h, 0.0, 1.0))))
 
 
-def _bare(table: QTable, name: str) -> Floats:
-    if name not in table.colnames:
-        return np.full(len(table), np.nan)
-    column = table[name]
-    return np.asarray(getattr(column, "value", column), dtype=float)
-
-
 def _radians(table: QTable, name: str) -> Floats:
-    return np.radians(_bare(table, name))
-
-
-def _texts(table: QTable, name: str) -> NDArray[np.str_]:
-    if name not in table.colnames:
-        return np.full(len(table), "", dtype=str)
-    return np.asarray(table[name]).astype(str)
+    return np.radians(bare_column(table, name))
 
 
 def _times(streaks: QTable) -> tuple[Floats, Time]:
     """Seconds since the first time of the table, NaN where there is none."""
-    texts = _texts(streaks, "time")
+    texts = text_column(streaks, "time")
     seconds = np.full(len(streaks), np.nan)
     told = np.array([bool(text) for text in texts], dtype=bool)
     if not told.any():

@@ -13,9 +13,9 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from streaks.sky import separation_and_angle
-from streaks.tables import StreakFlag
+from streaks.tables import StreakFlag, bare_column
 from streaks.tracklets.sightings import MOTION
-from streaks.verdict.numbers import bare_column, rows_by_image
+from streaks.verdict.numbers import rows_by_image
 
 __all__ = ["STATES", "Exposure", "Seen", "kinds_of", "look_elsewhere"]
 

@@ -7,8 +7,9 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.geometry import segment_distances
+from streaks.tables import bare_column
 from streaks.verdict.lines import Lines, offsets
-from streaks.verdict.numbers import bare_column, rows_by_image
+from streaks.verdict.numbers import rows_by_image
 
 __all__ = ["find_groups"]
 

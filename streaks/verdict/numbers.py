@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from streaks.tables import CLASSES, PROBABILITY_COLUMNS, StreakFlag
+from streaks.tables import CLASSES, PROBABILITY_COLUMNS, StreakFlag, bare_column
 from streaks.verdict.evidence import EVIDENCE_COLUMNS
 from streaks.verdict.lines import Lines, collinear, neighbours_of
 
-__all__ = ["NUMBERS", "bare_column", "numbers_of", "rows_by_image"]
+__all__ = ["NUMBERS", "numbers_of", "rows_by_image"]
 
 Floats = NDArray[np.float64]
 
@@ -102,27 +101,6 @@ def rows_by_image(streaks: QTable) -> Iterator[NDArray[np.intp]]:
     _, first, which = np.unique(images, return_index=True, return_inverse=True)
     for image in np.argsort(first):
         yield np.flatnonzero(which == image)
-
-
-def bare_column(table: QTable, name: str) -> Floats:
-    """A column's numbers without their unit.
-
-    Parameters
-    ----------
-    table
-        n rows.
-    name
-        Of the column.
-
-    Returns
-    -------
-    (n,) float64
-        NaN for a column that is not there.
-    """
-    if name not in table.colnames:
-        return np.full(len(table), np.nan)
-    column: Any = table[name]
-    return np.asarray(getattr(column, "value", column), dtype=np.float64)
 
 
 def _made(streaks: QTable) -> dict[str, Floats]:
