@@ -1,11 +1,14 @@
 """What searching a frame costs: CPU time and memory of the whole `streaks detect`.
 
-    python -m benchmarks.detection_cost [--repeats 7] [-o out.json] [--docs docs/detection.md]
+    python -m benchmarks.detection_cost [--repeats 7] [--light] [-o out.json] [--docs docs/detection.md]
 
 Each measurement is made in a process of its own, on one thread, by ``time.process_time``: after one
 call that loads and compiles, the median of the repeats. Other programs on the machine slow a
 process down even in CPU time (shared caches and memory), so every figure stands beside two limits
 measured in the same process: reading the Rice-compressed pixels, and one separable 9 x 9 filter.
+
+With ``--light`` only the cost of photometry is measured, in pairs: the same search with and without
+the PSF's shape (`streaks.detection.light`), and with and without the aperture, one after the other.
 """
 
 from __future__ import annotations
@@ -29,6 +32,13 @@ SHAPE = (3080, 3072)
 SEED = 90210
 SIDES = (512, 1024, 2048, 3072, 4096)
 ARTEFACTS = (0, 250, 500, 1000, 2000)
+#: What may tell the shape of a PSF; the share of a search that it may take; stars of a quadrant.
+_TELLING = {
+    "trails": "the image's own trails",
+    "stars": "stars of the science image",
+    "picture": "a picture of the PSF",
+}
+_MOST_SHARE, _STARS = 0.03, 4000
 _ONE_THREAD = {
     f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")
 }
@@ -41,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     parts: list[str] = []
     report: dict[str, Any] = {}
-    for name, make in (("whole", _whole_text), ("sizes", _sizes_text), ("counts", _counts_text)):
+    tables = _LIGHT_TABLES if given.light else _TABLES
+    for name, make in tables:
         report[name], text = make(given.repeats)
         parts.append(text)
         print("\n" + text, flush=True)
@@ -50,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.docs:
         from benchmarks.detection_figures import rewrite_block
 
-        rewrite_block(given.docs, "benchmarks.detection_cost", "\n\n".join(parts))
+        block = "benchmarks.detection_cost" + (" --light" if given.light else "")
+        rewrite_block(given.docs, block, "\n\n".join(parts))
     return 0
 
 
@@ -61,6 +73,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--docs", type=Path, help="document whose marked block is written anew")
+    parser.add_argument("--light", action="store_true", help="only what photometry costs")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
@@ -128,6 +141,28 @@ def _counts_text(repeats: int) -> tuple[Any, str]:
         wanted = "< 3" if n == ARTEFACTS[-1] else ""
         rows.append(f"| {n} | {m['find_s']:.2f} | {m['streaks']} | {wanted} | {met} |")
     return {str(n): m for n, m in values.items()}, "\n".join(rows)
+
+
+def _light_text(repeats: int) -> tuple[Any, str]:
+    rows = [
+        "| 3072 x 3080 px, what tells the PSF | CPU s of `find_streaks` | streaks | the PSF's shape, "
+        "share | the aperture, share | both <= 3 % each |",
+        "|---|---|---|---|---|---|",
+    ]
+    values = {kind: _in_own_process(max(15, repeats), "light", kind) for kind in _TELLING}
+    for kind, m in values.items():
+        met = "met" if max(m["shape_share"], m["aperture_share"]) <= _MOST_SHARE else "**not met**"
+        rows.append(
+            f"| {_TELLING[kind]} | {m['find_s']:.3f} | {m['streaks']} | {m['shape_share']:.1%} | "
+            f"{m['aperture_share']:.1%} | {met} |"
+        )
+    return values, "\n".join(rows)
+
+
+_TABLES: tuple[tuple[str, Callable[[int], tuple[Any, str]]], ...] = (
+    ("whole", _whole_text), ("sizes", _sizes_text), ("counts", _counts_text),
+)  # fmt: skip
+_LIGHT_TABLES = (("light", _light_text),)
 
 
 # What is measured, each in a process of its own
@@ -209,10 +244,75 @@ def _find_cost(simulated: Any, repeats: int) -> dict[str, float]:
     return {"find_s": _median_cpu(lambda: find_streaks(frame), repeats), "streaks": streaks}
 
 
+def _measure_light(repeats: int, kind: str) -> dict[str, float]:
+    """Shares of a search that its photometry takes, from pairs of runs."""
+    import math
+    from dataclasses import replace
+
+    import cv2
+    import numpy as np
+
+    import streaks.detection.finder as finder
+    from benchmarks.detection_frames import Recipe, make_frame
+    from benchmarks.photometry import moffat
+    from streaks.detection import find_streaks
+    from streaks.frame import Frame
+
+    cv2.setNumThreads(1)
+    made = make_frame(Recipe("clutter", SEED, 0, shape=SHAPE))
+    frame = Frame(made.data, made.mask, fwhm_px=made.fwhm_px)
+    draw = moffat(made.fwhm_px, 3.0)
+    if kind == "picture":
+        y, x = np.indices((41, 41), dtype=float)
+        frame = replace(frame, psf=draw(x - 20.0, y - 20.0))
+    elif kind == "stars":
+        frame = replace(frame, science=_science(draw))
+    parts: Any = {"psf_shape": lambda *_: None, "aperture_flux": lambda *_, **__: (math.nan,) * 2}
+    streaks = len(find_streaks(frame))
+    whole, less = [], {name: [] for name in parts}
+    for _ in range(repeats):
+        for name, nothing in parts.items():
+            whole.append(_cpu_s(lambda: find_streaks(frame)))
+            ours = getattr(finder, name)
+            setattr(finder, name, nothing)
+            try:
+                less[name].append(whole[-1] - _cpu_s(lambda: find_streaks(frame)))
+            finally:
+                setattr(finder, name, ours)
+    find_s = sorted(whole)[len(whole) // 2]
+    shape_s, aperture_s = (sorted(less[name])[repeats // 2] for name in parts)
+    return {
+        "find_s": find_s, "streaks": streaks, "shape_share": shape_s / find_s,
+        "aperture_share": aperture_s / find_s,
+    }  # fmt: skip
+
+
+def _science(draw: Any) -> Any:
+    """Sky and stars as bright as tell a PSF, as many a square degree as ZTF sees off the plane."""
+    import numpy as np
+
+    rng = np.random.default_rng(SEED)
+    image = rng.normal(500.0, 10.0, SHAPE).astype(np.float32)
+    y, x = np.indices((81, 81), dtype=float) - 40.0
+    for _ in range(_STARS):
+        row, column = (int(rng.integers(41, side - 41)) for side in SHAPE)
+        light = 2e3 * rng.random() ** -0.8
+        part = image[row - 40 : row + 41, column - 40 : column + 41]
+        part += (light * draw(x - rng.random(), y - rng.random())).astype(np.float32)
+    return image
+
+
+def _cpu_s(call: Callable[[], Any]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
 _MEASURES: dict[str, Callable[..., dict[str, float]]] = {
     "whole": _measure_whole,
     "size": _measure_size,
     "count": _measure_count,
+    "light": _measure_light,
 }
 
 

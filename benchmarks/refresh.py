@@ -56,6 +56,7 @@ FIGURES = (
     Figures("psf_range", "detection.md"),
     Figures("detection", "detection.md", ("--peers", "-o", "{work}/detection.json")),
     Figures("detection_cost", "detection.md"),
+    Figures("detection_cost --light", "detection.md", ("--light",)),
     Figures("photometry", "detection.md", ("--trails", "16")),
     Figures(
         "photometry --stamps",

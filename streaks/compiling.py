@@ -213,7 +213,9 @@ def _compile_lines() -> None:
     from streaks.frame import Frame
 
     z = _small_image(noise=1.0)
-    frame = Frame(data=z.copy(), mask=np.zeros(z.shape, bool), gain=1.0)
+    y, x = np.indices((25, 25)) - 12.0
+    psf = np.exp(-(x**2 + y**2) / (2.0 * 1.1**2))
+    frame = Frame(data=z.copy(), mask=np.zeros(z.shape, bool), gain=1.0, psf=psf)
     noise: Any = _KnownNoise(z.shape)
     config = DetectionConfig()
     image = prepare_image(z, frame, noise, 1.1, config, negative=False)

@@ -206,7 +206,15 @@ NIGHT_COLUMNS = (
     ColumnSpec("sat_norad", _I, None, "its NORAD number; -1 for none"),
     ColumnSpec("tracklet", _S, None, "name shared by the streaks of one moving object; or empty"),
 )
-#: Behind the contract's columns: how well a fit knows what it says.
+#: Behind the contract's columns: a check of the flux, and how well a fit knows what it says.
+_CHECKS = (
+    ColumnSpec(
+        "flux_aperture", _F, "ct",
+        "counts within 1.5 FWHM of the trail, over the share of the PSF's light that falls there; "
+        "NaN where half of it is masked",
+    ),
+    ColumnSpec("flux_aperture_err", _F, "ct", "its 1-sigma error"),
+)  # fmt: skip
 _ERRORS = (
     ColumnSpec("along0_err", _F, "pix", "1-sigma error of the first end along the track"),
     ColumnSpec("along1_err", _F, "pix", "1-sigma error of the second end along the track"),
@@ -217,14 +225,12 @@ _ERRORS = (
 )
 
 #: What the detector gives.
-STREAK_COLUMNS = (*_FOUND, *_ERRORS)
+STREAK_COLUMNS = (*_FOUND, *_ERRORS, *_CHECKS)
 
-_ORDER = {
-    spec.name: rank
-    for rank, spec in enumerate(
-        (*_FOUND, *CLASS_COLUMNS, *VERDICT_COLUMNS, *MATCH_COLUMNS, *NIGHT_COLUMNS, *_ERRORS)
-    )
-}
+_COLUMNS = (
+    *_FOUND, *CLASS_COLUMNS, *VERDICT_COLUMNS, *MATCH_COLUMNS, *NIGHT_COLUMNS, *_ERRORS, *_CHECKS,
+)  # fmt: skip
+_ORDER = {spec.name: rank for rank, spec in enumerate(_COLUMNS)}
 
 
 def empty_table(columns: Iterable[ColumnSpec]) -> QTable:

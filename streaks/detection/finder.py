@@ -14,12 +14,13 @@ from dataclasses import replace
 import numpy as np
 
 from streaks.config import DetectionConfig
+from streaks.detection.aperture import aperture_flux
 from streaks.detection.ends import on_the_edge, out_of_masks
 from streaks.detection.evidence import final_evidence, line_flags
 from streaks.detection.image import SearchImage, prepare_image, psf_sigma, shortest_px
 from streaks.detection.light import psf_shape, shape_of_trail
 from streaks.detection.parallels import parallel_lines, share_above_parallels
-from streaks.detection.photometry import level_beside, power_of_points, trail_flux
+from streaks.detection.photometry import power_of_points, sky_beside, trail_flux
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment, unexplained
 from streaks.detection.profiles import clear_share, dashed, fades, steady_share, track_profile
 from streaks.detection.quality import (
@@ -43,7 +44,7 @@ from streaks.frame import Frame
 from streaks.geometry import Segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import StreakFlag
-from streaks.trail import PsfShape, fit_trail, with_correlated_noise
+from streaks.trail import FWHM_PER_SIGMA, PsfShape, fit_trail, with_correlated_noise
 
 __all__ = ["TransformDetector", "search_image"]
 
@@ -537,17 +538,26 @@ def _finished(
         source_variance=image.source_variance,
         z=image.z,
     )
+    sky = sky_beside(image.z, image.usable, fit)
+    shape = None if psf is None or not fit.converged else shape_of_trail(psf, fit, image.sigma_px)
     flux, flux_err = trail_flux(
         frame.data,
         noise,
         image.usable,
         fit,
-        level=level_beside(image.z, image.usable, fit),
+        level=sky[0],
         noise_factor=image.filtered.trail_noise_factor(fit.segment.length_px, image.sigma_px),
         gain=frame.gain,
         negative=image.negative,
-        psf=None if psf is None or not fit.converged else shape_of_trail(psf, fit, image.sigma_px),
+        psf=shape,
     )
+    aperture, aperture_err = aperture_flux(
+        frame.data, noise, image.usable, fit, width_px=FWHM_PER_SIGMA * image.sigma_px, sky=sky,
+        gain=frame.gain, negative=image.negative, psf=shape,
+    )  # fmt: skip
     flags = line.flags | line_flags(image, frame, fit)
     evidence = final_evidence(line.evidence, fit, image)
-    return line.updated(fit=fit, flux=flux, flux_err=flux_err, flags=flags, evidence=evidence)
+    return line.updated(
+        fit=fit, flux=flux, flux_err=flux_err, flux_aperture=aperture,
+        flux_aperture_err=aperture_err, flags=flags, evidence=evidence,
+    )  # fmt: skip

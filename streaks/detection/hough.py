@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.config import DetectionConfig, HoughConfig
+from streaks.detection.aperture import aperture_flux
 from streaks.detection.image import psf_sigma
 from streaks.detection.pieces import pixels_on, unexplained
 from streaks.detection.records import Line, SetAside
@@ -23,7 +24,7 @@ from streaks.frame import Frame
 from streaks.geometry import Segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import StreakFlag
-from streaks.trail import TrailFit, pixels_near
+from streaks.trail import FWHM_PER_SIGMA, TrailFit, pixels_near
 
 __all__ = ["HoughDetector", "elongated_regions", "hough_segments"]
 
@@ -62,7 +63,9 @@ class HoughDetector:
         lines = _search(z, usable, sigma_px, noise, config, negative=False)
         if config.negative:
             lines += _search(-z, usable, sigma_px, noise, config, negative=True)
-        return lines
+        return [
+            line if line.set_aside else _with_aperture(line, frame, noise, usable) for line in lines
+        ]
 
 
 def hough_segments(
@@ -199,6 +202,15 @@ def _measured(
         flux=sign * float((values * sigma).sum()),
         flux_err=float(np.sqrt((sigma.astype(float) ** 2).sum())),
     )
+
+
+def _with_aperture(line: Line, frame: Frame, noise: NoiseMap, usable: NDArray[np.bool_]) -> Line:
+    flux, flux_err = aperture_flux(
+        frame.data, noise, usable, line.fitted,
+        width_px=FWHM_PER_SIGMA * psf_sigma(frame), gain=frame.gain,
+        negative=bool(line.flags & StreakFlag.NEGATIVE),
+    )  # fmt: skip
+    return line.updated(flux_aperture=flux, flux_aperture_err=flux_err)
 
 
 def _width(

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from streaks.noise import NoiseMap
 from streaks.trail import REACH_SIGMA, PsfShape, TrailFit, pixels_near, trail_template
 
-__all__ = ["level_beside", "power_of_points", "trail_flux"]
+__all__ = ["level_beside", "power_of_points", "sky_beside", "trail_flux"]
 
 #: Sky beside a trail: how far from it, px, beyond so many of its widths and a pixel, and pixels
 #: that a median needs to tell 0.01 sigma from none.
 _SKY_PX, _SKY_WIDTHS, _SKY_GAP_PX, _SKY_PIXELS = 40.0, 5.0, 1.0, 200
+#: Error of a median over that of the mean, for Gaussian noise.
+_MEDIAN_ERROR = math.sqrt(0.5 * math.pi)
 #: Pixels round a trail that its flux counts, beyond `REACH_SIGMA` widths of it, px.
 _FLUX_MARGIN_PX = 2.0
 #: Pixels that a comparison of trail and points needs.
@@ -29,10 +31,10 @@ _MOST_CONDITION = 30.0
 _TINY = 1e-12
 
 
-def level_beside(
+def sky_beside(
     z: NDArray[np.float32], usable: NDArray[np.bool_], fit: TrailFit, *, reach_px: float = _SKY_PX
-) -> float:
-    """Median of a standardised image beside a trail, outside its own light; 0 where hidden.
+) -> tuple[float, float]:
+    """Median of a standardised image beside a trail, outside its own light, and its error.
 
     A background map takes a little of every streak for sky (0.01 sigma a pixel), which for long
     faint trails is a per cent of their light.
@@ -49,15 +51,34 @@ def level_beside(
 
     Returns
     -------
-    float
-        In units of the noise.
+    level, level_err
+        In units of the noise; the error is that in white noise. Both are 0 where too little sky
+        is seen.
     """
     seg = fit.segment
     x, y, values = pixels_near(z, usable, seg, reach_px)
     # Its own light is left out.
     least = _SKY_WIDTHS * fit.sigma_px + _SKY_GAP_PX
     sky = _away(x, y, values, seg.x0, seg.y0, seg.x1, seg.y1, least)
-    return float(np.median(sky)) if len(sky) > _SKY_PIXELS else 0.0
+    if len(sky) <= _SKY_PIXELS:
+        return 0.0, 0.0
+    return float(np.median(sky)), _MEDIAN_ERROR / math.sqrt(len(sky))
+
+
+def level_beside(z: NDArray[np.float32], usable: NDArray[np.bool_], fit: TrailFit) -> float:
+    """The level of `sky_beside` alone.
+
+    Parameters
+    ----------
+    z, usable, fit
+        As there.
+
+    Returns
+    -------
+    float
+        In units of the noise.
+    """
+    return sky_beside(z, usable, fit)[0]
 
 
 @njit(cache=True, nogil=True)
@@ -124,7 +145,9 @@ def trail_flux(
     if len(x) == 0:
         return math.nan, math.nan
     background, sigma = noise.at(x.astype(np.int64), y.astype(np.int64))
-    values = (background - values if negative else values - background) - level * sigma
+    # A dark trail makes noise seem larger where it lies (`estimate_noise`): the sky's is the least.
+    sky = level * (float(sigma.min()) if negative else sigma)
+    values = (background - values if negative else values - background) - sky
     weight = 1.0 / sigma.astype(float) ** 2
     if psf is None:
         shape = trail_template(x, y, fit.segment, fit.sigma_px)

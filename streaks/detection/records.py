@@ -251,6 +251,8 @@ class Line(_Record):
         Why it is not in the table; None for what is.
     flux, flux_err
         Counts, of what is in the table.
+    flux_aperture, flux_aperture_err
+        The same in an aperture along the trail.
     """
 
     start: Segment
@@ -264,6 +266,8 @@ class Line(_Record):
     set_aside: SetAside | None = None
     flux: float = _NAN
     flux_err: float = _NAN
+    flux_aperture: float = _NAN
+    flux_aperture_err: float = _NAN
 
     @property
     def segment(self) -> Segment:

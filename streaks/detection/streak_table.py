@@ -74,6 +74,8 @@ def streak_table(frame: Frame, lines: Sequence[Line]) -> QTable:
         "length_err": [fit.length_err for fit in fits],
         "theta_err": [fit.theta_err_deg for fit in fits],
         "chi2": [fit.chi2 for fit in fits],
+        "flux_aperture": [line.flux_aperture for line in lines],
+        "flux_aperture_err": [line.flux_aperture_err for line in lines],
     }
     flags = np.array(values["flags"], dtype=int)
     warn_of_rates(values["rate"], flags & (StreakFlag.EDGE_0 | StreakFlag.EDGE_1) != 0, frame)

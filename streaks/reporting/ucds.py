@@ -23,6 +23,8 @@ UCDS: dict[str, str] = {
     "width": "phys.size;instr.det.psf",
     "flux": "phot.count",
     "flux_err": "stat.error;phot.count",
+    "flux_aperture": "phot.count",
+    "flux_aperture_err": "stat.error;phot.count",
     "snr": "stat.snr",
     "score": "meta.code.qual",
     "ra": "pos.eq.ra;meta.main",

@@ -54,4 +54,8 @@ def _small_frame() -> Frame:
         data += (peak * np.exp(-((distance / 1.1) ** 2) / 2)).astype(np.float32)
     mask = np.zeros(data.shape, bool)
     mask[200:205, 40:50] = True
-    return Frame(data=data, mask=mask, fwhm_px=2.6, exposure_s=30.0, zero_point_mag=26.3, gain=6.0)
+    y, x = np.indices((25, 25)) - 12.0
+    psf = np.exp(-(x**2 + y**2) / (2.0 * 1.1**2))
+    return Frame(
+        data=data, mask=mask, fwhm_px=2.6, exposure_s=30.0, zero_point_mag=26.3, gain=6.0, psf=psf
+    )

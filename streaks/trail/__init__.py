@@ -1,5 +1,6 @@
 """The trailed point source: its model, and its fit with errors."""
 
+from streaks.trail._kernels import correlated
 from streaks.trail.fit import (
     FWHM_PER_SIGMA,
     REACH_SIGMA,
@@ -18,6 +19,7 @@ __all__ = [
     "REACH_SIGMA",
     "PsfShape",
     "TrailFit",
+    "correlated",
     "fit_trail",
     "line_noise",
     "moffat_shape",

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment
@@ -86,22 +87,39 @@ class PsfShape:
         """
         length = max(segment.length_px, MIN_LENGTH_PX)
         theta = math.atan2(segment.y1 - segment.y0, segment.x1 - segment.x0)
-        c, s = math.cos(theta), math.sin(theta)
         xm, ym = segment.midpoint
-        along, across = (x - xm) * c + (y - ym) * s, np.abs((y - ym) * c - (x - xm) * s)
-        both = self._to(along + 0.5 * length, across) - self._to(along - 0.5 * length, across)
+        per_step = 1.0 / (self.step_px * self.scale)
+        both = _between(self.integrals, x, y, xm, ym, theta, length, per_step)
         return np.asarray(both / (length * self.scale))
 
-    def _to(self, along: Floats, across: Floats) -> Floats:
-        """The integral from the place nearest to the centre, of its sign."""
-        from scipy.ndimage import map_coordinates
 
-        per_step = 1.0 / (self.step_px * self.scale)
-        i = np.minimum(np.abs(along) * per_step, self.integrals.shape[0] - 1.0)
-        values = map_coordinates(
-            self.integrals, [i, across * per_step], order=1, mode="constant", cval=0.0
+@njit(cache=True, nogil=True)
+def _between(table, x, y, xm, ym, theta, length, per_step):  # type: ignore[no-untyped-def]
+    """The profile's integral from one end of a track to the other, of each place."""
+    c, s = math.cos(theta), math.sin(theta)
+    out = np.empty(len(x))
+    for i in range(len(x)):
+        u = (x[i] - xm) * c + (y[i] - ym) * s
+        j = abs((y[i] - ym) * c - (x[i] - xm) * s) * per_step
+        out[i] = _reached(table, (u + 0.5 * length) * per_step, j) - _reached(
+            table, (u - 0.5 * length) * per_step, j
         )
-        return np.asarray(np.copysign(values, along))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _reached(table, along, j):  # type: ignore[no-untyped-def]
+    """The integral from the place nearest to the centre, of its sign; 0 beyond the table."""
+    rows, columns = table.shape
+    i = min(abs(along), rows - 1.0)
+    if j > columns - 1.0:
+        return 0.0
+    row, column = min(int(i), rows - 2), min(int(j), columns - 2)
+    p, q = i - row, j - column
+    value = (1.0 - p) * ((1.0 - q) * table[row, column] + q * table[row, column + 1]) + p * (
+        (1.0 - q) * table[row + 1, column] + q * table[row + 1, column + 1]
+    )
+    return value if along >= 0 else -value
 
 
 def moffat_shape(fwhm_px: float, beta: float, source: str = "") -> PsfShape:
