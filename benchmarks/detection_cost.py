@@ -1,14 +1,16 @@
 """What searching a frame costs: CPU time and memory of the whole `streaks detect`.
 
-    python -m benchmarks.detection_cost [--repeats 7] [--light] [-o out.json] [--docs docs/detection.md]
+    python -m benchmarks.detection_cost [--repeats 7] [--light] [-o out.json]
+        [--docs docs/detection.md]
 
 Each measurement is made in a process of its own, on one thread, by ``time.process_time``: after one
 call that loads and compiles, the median of the repeats. Other programs on the machine slow a
 process down even in CPU time (shared caches and memory), so every figure stands beside two limits
 measured in the same process: reading the Rice-compressed pixels, and one separable 9 x 9 filter.
 
-With ``--light`` only the cost of photometry is measured, in pairs: the same search with and without
-the PSF's shape (`streaks.detection.light`), and with and without the aperture, one after the other.
+With ``--light`` only the cost of photometry is measured: the CPU time within the PSF's shape
+(`streaks.detection.light`) and within the aperture, over that of the search that they were part of.
+A difference of two searches would be lost in what other programs do to both.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -145,11 +148,11 @@ def _counts_text(repeats: int) -> tuple[Any, str]:
 
 def _light_text(repeats: int) -> tuple[Any, str]:
     rows = [
-        "| 3072 x 3080 px, what tells the PSF | CPU s of `find_streaks` | streaks | the PSF's shape, "
-        "share | the aperture, share | both <= 3 % each |",
+        "| 3072 x 3080 px, what tells the PSF | CPU s of `find_streaks` | streaks | "
+        "share of the PSF's shape | share of the aperture | <= 3 % each |",
         "|---|---|---|---|---|---|",
     ]
-    values = {kind: _in_own_process(max(15, repeats), "light", kind) for kind in _TELLING}
+    values = {kind: _in_own_process(repeats, "light", kind) for kind in _TELLING}
     for kind, m in values.items():
         met = "met" if max(m["shape_share"], m["aperture_share"]) <= _MOST_SHARE else "**not met**"
         rows.append(
@@ -246,7 +249,6 @@ def _find_cost(simulated: Any, repeats: int) -> dict[str, float]:
 
 def _measure_light(repeats: int, kind: str) -> dict[str, float]:
     """Shares of a search that its photometry takes, from pairs of runs."""
-    import math
     from dataclasses import replace
 
     import cv2
@@ -267,23 +269,30 @@ def _measure_light(repeats: int, kind: str) -> dict[str, float]:
         frame = replace(frame, psf=draw(x - 20.0, y - 20.0))
     elif kind == "stars":
         frame = replace(frame, science=_science(draw))
-    parts: Any = {"psf_shape": lambda *_: None, "aperture_flux": lambda *_, **__: (math.nan,) * 2}
-    streaks = len(find_streaks(frame))
-    whole, less = [], {name: [] for name in parts}
-    for _ in range(repeats):
-        for name, nothing in parts.items():
-            whole.append(_cpu_s(lambda: find_streaks(frame)))
-            ours = getattr(finder, name)
-            setattr(finder, name, nothing)
+    spent = {"psf_shape": 0.0, "shape_of_trail": 0.0, "aperture_flux": 0.0}
+
+    def timed(name: str, ours: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            start = time.process_time()
             try:
-                less[name].append(whole[-1] - _cpu_s(lambda: find_streaks(frame)))
+                return ours(*given, **named)
             finally:
-                setattr(finder, name, ours)
-    find_s = sorted(whole)[len(whole) // 2]
-    shape_s, aperture_s = (sorted(less[name])[repeats // 2] for name in parts)
+                spent[name] += time.process_time() - start
+
+        return call
+
+    for name in spent:
+        setattr(finder, name, timed(name, getattr(finder, name)))
+    streaks = len(find_streaks(frame))
+    whole, shape, aperture = [], [], []
+    for _ in range(repeats):
+        spent.update(dict.fromkeys(spent, 0.0))
+        whole.append(_cpu_s(lambda: find_streaks(frame)))
+        shape.append((spent["psf_shape"] + spent["shape_of_trail"]) / whole[-1])
+        aperture.append(spent["aperture_flux"] / whole[-1])
     return {
-        "find_s": find_s, "streaks": streaks, "shape_share": shape_s / find_s,
-        "aperture_share": aperture_s / find_s,
+        "find_s": statistics.median(whole), "streaks": streaks,
+        "shape_share": statistics.median(shape), "aperture_share": statistics.median(aperture),
     }  # fmt: skip
 
 
