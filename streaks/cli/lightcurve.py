@@ -343,25 +343,13 @@ def places_of(
         `streaks.known.PREDICTION_COLUMNS`.
     """
     import numpy as np
-    from astropy.table import vstack
     from astropy.time import Time
 
-    from streaks.known import PREDICTION_COLUMNS, predict
-    from streaks.tables import empty_table
+    from streaks.known import predict_epochs
 
-    parts, order = [empty_table(PREDICTION_COLUMNS)], []
-    jd = measured["jd"].to_value("d")
-    names = np.asarray(measured["name"]).astype(str)
-    # One asteroid after another in order of time: each step of the integration is a short one.
-    for name in sorted(rows):
-        own = np.flatnonzero(names == name)
-        body = orbits.select(np.array([rows[name]]))
-        for row in own[np.argsort(jd[own], kind="stable")]:
-            time = Time(jd[row], format="jd", scale="utc")
-            parts.append(predict(body, time, site, dynamics=dynamics))
-            order.append(int(row))
-    stacked = vstack(parts, metadata_conflicts="silent")
-    return stacked[np.argsort(np.array(order, dtype=np.int64), kind="stable")]
+    time = Time(np.atleast_1d(measured["jd"].to_value("d")), format="jd", scale="utc")
+    which = np.array([rows[str(name)] for name in measured["name"]], dtype=np.int64)
+    return predict_epochs(orbits, which, time, site, dynamics=dynamics)
 
 
 def _summary(table: QTable, fits: dict[str, PhaseFit]) -> list[dict[str, Any]]:

@@ -50,6 +50,7 @@ _FACE = {
     "PREDICTION_COLUMNS": "places",
     "near": "places",
     "predict": "places",
+    "predict_epochs": "places",
     "SeriesEphemeris": "solar_system",
     "ShippedEphemeris": "shipped",
     "default_ephemeris": "shipped",

@@ -84,6 +84,7 @@ def advance(  # type: ignore[no-untyped-def]
     share_wanted,
     guess,
     own,
+    until,
     step_days,
     series,
     table,
@@ -98,7 +99,7 @@ def advance(  # type: ignore[no-untyped-def]
     c2_inverse,
     tolerance,
 ):
-    """Bring all orbits over one common step, in place.
+    """Bring all orbits over one common step or a part of it, in place.
 
     Parameters
     ----------
@@ -109,6 +110,8 @@ def advance(  # type: ignore[no-untyped-def]
         Accelerations expected at the nodes (of the whole step), kept between calls; NaN first.
     own : (n,)
         Which body an orbit is itself; -1 for none.
+    until : (n,)
+        Share of the common step at which each orbit stops; 1 for the whole.
     step_days
         Length of the common step; below 0 backwards.
     series : (b, 3, order)
@@ -143,12 +146,13 @@ def advance(  # type: ignore[no-untyped-def]
     for i in range(position.shape[0]):
         done = 0.0
         share = share_wanted[i]
-        while done < 1.0:
+        last = until[i]
+        while done < last:
             if not math.isfinite(position[i, 0]):
                 break
-            share = min(share, 1.0 - done)
-            if 1.0 - done - share < 1e-9:
-                share = 1.0 - done
+            share = min(share, last - done)
+            if last - done - share < 1e-9:
+                share = last - done
             whole = share == 1.0
             h = share * step_days
             if whole:
@@ -219,7 +223,7 @@ def advance(  # type: ignore[no-untyped-def]
                         dv += to_end_velocity[q] * acc[q, axis]
                     position[i, axis] += h * (velocity[i, axis] + h * dp)
                     velocity[i, axis] += h * dv
-                done = 1.0 if share == 1.0 - done else done + share
+                done = last if share == last - done else done + share
                 if whole:
                     for k in range(m):
                         for axis in range(3):
@@ -239,5 +243,5 @@ def advance(  # type: ignore[no-untyped-def]
                 0.25 if not converged else (0.5 * tolerance / max(error, 1e-300)) ** (1.0 / 7.0)
             )
             share = min(1.0, share * min(4.0, max(0.1, factor)))
-            if done >= 1.0:
+            if done >= last:
                 share_wanted[i] = share

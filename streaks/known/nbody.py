@@ -262,6 +262,54 @@ class NBody:
         sun, sun_velocity = source.state("sun", end_jd)
         return position - sun, velocity - sun_velocity
 
+    def states_along(
+        self, orbits: Orbits, which: NDArray[np.integer], jd_tdb: Floats
+    ) -> tuple[Floats, Floats]:
+        """Where single orbits are at many times, by one pass over all of them.
+
+        As `states` one by one, but the way from an orbit's epoch is gone once: in each common step
+        a copy of the orbit is brought from the step's beginning to each time within it.
+
+        Parameters
+        ----------
+        orbits
+            n orbits.
+        which : (m,) int
+            Rows of the orbits that are asked for.
+        jd_tdb : (m,)
+            When, Julian date, TDB.
+
+        Returns
+        -------
+        position : (m, 3), au
+            Heliocentric, ICRS axes. NaN for an orbit that runs into the Sun or a planet, or whose
+            epoch the ephemeris does not hold.
+        velocity : (m, 3), au/day
+
+        Raises
+        ------
+        CatalogueError
+            For a time that the ephemeris does not hold.
+        """
+        which, jd = np.asarray(which), np.asarray(jd_tdb, dtype=float)
+        position, velocity = np.full((len(jd), 3), np.nan), np.full((len(jd), 3), np.nan)
+        low, high = self.ephemeris.span_jd
+        groups: dict[tuple[float, int, bool], list[int]] = {}
+        sources: dict[int, Ephemeris] = {}
+        for k, (epoch, time) in enumerate(zip(orbits.epoch_jd[which].tolist(), jd.tolist(),
+                                              strict=True)):  # fmt: skip
+            if low <= epoch <= high:
+                # One source for the whole way, as for `states`.
+                source = ephemeris_between(self.ephemeris, epoch, time)
+                sources[id(source)] = source
+                groups.setdefault((epoch, id(source), time < epoch), []).append(k)
+        for (epoch, source_id, _), rows in groups.items():
+            own = np.array(rows)
+            position[own], velocity[own] = _along(
+                sources[source_id], orbits, which[own], epoch, jd[own]
+            )
+        return position, velocity
+
 
 def as_dynamics(dynamics: str | Dynamics, ephemeris: Ephemeris | None = None) -> Dynamics:
     """A model of motion by its name; a model as it is.
@@ -321,6 +369,58 @@ def _own_body(names: NDArray[np.str_], bodies: list[str]) -> NDArray[np.int64]:
     return np.array([place.get(str(name), -1) for name in names], dtype=np.int64)
 
 
+def _along(
+    source: Ephemeris,
+    orbits: Orbits,
+    which: NDArray[np.integer],
+    epoch_jd: float,
+    jd: Floats,
+) -> tuple[Floats, Floats]:
+    """States of orbits of one epoch at times that all lie on one side of it."""
+    rows, place = np.unique(which, return_inverse=True)
+    bodies = {"sun": GM_SUN_AU3_PER_DAY2, **source.gm}
+    gm = np.array(list(bodies.values()))
+    names = _own_body(orbits.designation[rows], list(bodies))
+    position, velocity = states_at_epoch(orbits.select(rows))
+    sun, sun_velocity = source.state("sun", epoch_jd)
+    position, velocity = position + sun, velocity + sun_velocity
+    found, speed = position[place], velocity[place]
+    farthest = float(jd[np.argmax(np.abs(jd - epoch_jd))])
+    steps = math.ceil(abs(farthest - epoch_jd) / _STEP_DAYS)
+    if steps:
+        step_days = (farthest - epoch_jd) / steps
+        series = _series(source, list(bodies), epoch_jd, step_days, steps)
+        tables = [_evaluate_series(one, _NODES) for one in series]
+        done = (jd - epoch_jd) / step_days
+        step = np.clip(np.ceil(done).astype(np.int64) - 1, 0, steps - 1)
+        whole = _Pace.of(len(rows))
+        for k in range(steps):
+            within = np.flatnonzero((step == k) & (done > 0))
+            if len(within):
+                there, moving = position[place[within]], velocity[place[within]]
+                pace = _Pace.of(len(within), np.clip(done[within] - k, 0.0, 1.0))
+                _advance(
+                    there, moving, names[place[within]], pace, step_days, series[k], tables[k], gm
+                )
+                found[within], speed[within] = there, moving
+            _advance(position, velocity, names, whole, step_days, series[k], tables[k], gm)
+    sun, sun_velocity = source.state("sun", jd)
+    return found - sun, speed - sun_velocity
+
+
+class _Pace(NamedTuple):
+    """What orbits keep from one common step to the next, and where they stop in it."""
+
+    share: Floats
+    guess: Floats
+    until: Floats
+
+    @classmethod
+    def of(cls, n: int, until: Floats | None = None) -> _Pace:
+        guess = np.full((n, len(_NODES), 3), np.nan)
+        return cls(np.ones(n), guess, np.ones(n) if until is None else until)
+
+
 def _advance_all(
     position: Floats,
     velocity: Floats,
@@ -331,15 +431,28 @@ def _advance_all(
     gm: Floats,
 ) -> None:
     """Some orbits over all steps, in place."""
+    pace = _Pace.of(len(position))
+    for one, table in zip(series, tables, strict=True):
+        _advance(position, velocity, own, pace, step_days, one, table, gm)
+
+
+def _advance(
+    position: Floats,
+    velocity: Floats,
+    own: NDArray[np.int64],
+    pace: _Pace,
+    step_days: float,
+    series: Floats,
+    table: Floats,
+    gm: Floats,
+) -> None:
+    """Some orbits over one common step, in place."""
     from streaks.known._radau import advance
 
-    share = np.ones(len(position))
-    guess = np.full((len(position), len(_NODES), 3), np.nan)
-    for one, table in zip(series, tables, strict=True):
-        advance(
-            position, velocity, share, guess, own, step_days, one, table, _NODES,
-            *_collocation(), gm, LIGHT_AU_PER_DAY**-2.0, _TOLERANCE,
-        )  # fmt: skip
+    advance(
+        position, velocity, pace.share, pace.guess, own, pace.until, step_days, series, table,
+        _NODES, *_collocation(), gm, LIGHT_AU_PER_DAY**-2.0, _TOLERANCE,
+    )  # fmt: skip
 
 
 def _series(

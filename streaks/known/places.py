@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from astropy.table import QTable
+from astropy.table import QTable, vstack
 from astropy.time import Time
 from numpy.typing import NDArray
 
@@ -13,7 +13,7 @@ from streaks.errors import CatalogueError
 from streaks.known.dynamics import Dynamics
 from streaks.known.kepler import GM_SUN_AU3_PER_DAY2
 from streaks.known.names import survey_spelling
-from streaks.known.nbody import with_ephemeris
+from streaks.known.nbody import NBody, with_ephemeris
 from streaks.known.observatories import Observatory, find_observatory
 from streaks.known.orbits import DEFAULT_SLOPE, Orbits
 from streaks.known.shipped import default_ephemeris
@@ -30,6 +30,7 @@ __all__ = [
     "PREDICTION_COLUMNS",
     "near",
     "predict",
+    "predict_epochs",
     "predictions_from_states",
     "tangent_axes",
     "unit_vector",
@@ -127,6 +128,92 @@ def predict(
     )
 
 
+def predict_epochs(
+    orbits: Orbits,
+    which: NDArray[np.integer],
+    time: Time,
+    observatory: str | Observatory,
+    *,
+    exposure_s: float = 0.0,
+    dynamics: str | Dynamics = "n-body",
+    ephemeris: Ephemeris | None = None,
+) -> QTable:
+    """Where single objects are at many times: one prediction for each object and its time.
+
+    As `predict` one by one, and far cheaper: with ``"n-body"`` the way from an orbit's epoch is
+    integrated once for all its times.
+
+    Parameters
+    ----------
+    orbits
+        n orbits.
+    which : (m,) int
+        Rows of the orbits that are asked for, in any order.
+    time : (m,)
+        MID-exposures, one for each of them.
+    observatory, exposure_s, dynamics, ephemeris
+        As of `predict`.
+
+    Returns
+    -------
+    QTable
+        `PREDICTION_COLUMNS`, m rows in the order of the times; NaN where an orbit could not be
+        followed.
+
+    Raises
+    ------
+    CatalogueError
+        For an unknown observatory, not as many times as rows, or a time that the ephemeris does
+        not hold.
+    ConfigError
+        For dynamics of an unknown name.
+    """
+    site = as_observatory(observatory)
+    model, ephemeris = with_ephemeris(dynamics, ephemeris)
+    which = np.asarray(which, dtype=np.int64)
+    if time.shape != which.shape or which.ndim != 1:
+        raise CatalogueError(f"{time.size} times for {which.size} objects; expected one each")
+    if len(which) == 0:
+        return build_table(PREDICTION_COLUMNS, {spec.name: [] for spec in PREDICTION_COLUMNS})
+    jd = np.asarray(time.tdb.jd, dtype=float)
+    position, velocity = _states_along(model, orbits, which, jd)
+    single = {k: orbits.select(np.array([k])) for k in set(which.tolist())}
+    errors = [float(model.error_arcsec(single[k], t)[0]) for k, t in zip(which, jd, strict=True)]
+    # Where an ephemeris is of several sources, each stretch of time has its own.
+    sources = [ephemeris_between(ephemeris, t - _ROOM_DAYS, t + _ROOM_DAYS) for t in jd.tolist()]
+    keys = np.array([id(source) for source in sources])
+    parts, order = [], []
+    for key in np.unique(keys):
+        own = np.flatnonzero(keys == key)
+        parts.append(
+            predictions_from_states(
+                orbits.select(which[own]), position[own], velocity[own], jd[own], site,
+                exposure_s=exposure_s, error_arcsec=np.array(errors)[own],
+                ephemeris=sources[own[0]],
+            )
+        )  # fmt: skip
+        order.append(own)
+    if len(parts) == 1:
+        return parts[0]
+    return vstack(parts, metadata_conflicts="silent")[np.argsort(np.concatenate(order))]
+
+
+def _states_along(
+    model: Dynamics, orbits: Orbits, which: NDArray[np.int64], jd: Floats
+) -> tuple[Floats, Floats]:
+    if isinstance(model, NBody):
+        return model.states_along(orbits, which, jd)
+    position, velocity = np.empty((len(jd), 3)), np.empty((len(jd), 3))
+    # One orbit after another in order of time: a model that goes on from where it was does.
+    for k in np.unique(which):
+        own = np.flatnonzero(which == k)
+        one = orbits.select(np.array([k]))
+        for row in own[np.argsort(jd[own], kind="stable")]:
+            states = model.states(one, float(jd[row]))
+            position[row], velocity[row] = states[0][0], states[1][0]
+    return position, velocity
+
+
 def single_jd_tdb(time: Time) -> float:
     """The Julian date (TDB) of one instant.
 
@@ -173,7 +260,7 @@ def predictions_from_states(
     orbits: Orbits,
     position: Floats,
     velocity: Floats,
-    jd_tdb: float,
+    jd_tdb: float | Floats,
     observatory: Observatory,
     *,
     exposure_s: float = 0.0,
@@ -188,8 +275,8 @@ def predictions_from_states(
         n orbits, for their names and magnitudes.
     position, velocity : (n, 3), au and au/day
         Heliocentric, ICRS axes.
-    jd_tdb
-        MID-exposure, TDB.
+    jd_tdb : scalar or (n,)
+        MID-exposure, TDB: one for all, or one for each.
     observatory
         The site.
     exposure_s
@@ -205,7 +292,8 @@ def predictions_from_states(
         `PREDICTION_COLUMNS`, n rows in the order of the orbits.
     """
     ephemeris = default_ephemeris() if ephemeris is None else ephemeris
-    ephemeris = ephemeris_between(ephemeris, jd_tdb - _ROOM_DAYS, jd_tdb + _ROOM_DAYS)
+    first, last = float(np.min(jd_tdb)), float(np.max(jd_tdb))
+    ephemeris = ephemeris_between(ephemeris, first - _ROOM_DAYS, last + _ROOM_DAYS)
     half = 0.5 * exposure_s * _SECOND
 
     def seen(offset_days: float) -> _Apparent:
@@ -241,7 +329,7 @@ def predictions_from_states(
 def _apparent(
     position: Floats,
     velocity: Floats,
-    jd_tdb: float,
+    jd_tdb: float | Floats,
     offset_days: float,
     observatory: Observatory,
     ephemeris: Ephemeris,
@@ -265,7 +353,7 @@ def _apparent(
     emitter = velocity + dt * pull + sun_velocity
     # The light-time changes too: d(travel)/dt = u.(v_emitter - v_observer) / (c + u.v_emitter).
     along = np.sum(away * emitter, axis=-1)[:, None]
-    slowing = (along - (away @ moving)[:, None]) / (LIGHT_AU_PER_DAY + along)
+    slowing = (along - np.sum(away * moving, axis=-1)[:, None]) / (LIGHT_AU_PER_DAY + along)
     return _Apparent(line, emitter * (1.0 - slowing) - moving, heliocentric)
 
 

@@ -7,7 +7,6 @@ States are barycentric, in the axes of the ICRS, au and au/day, at TDB.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Protocol, runtime_checkable
@@ -178,7 +177,7 @@ class SeriesEphemeris:
 
 
 def observer_state(
-    observatory: Observatory, jd_tdb: float, ephemeris: Ephemeris
+    observatory: Observatory, jd_tdb: ArrayLike, ephemeris: Ephemeris
 ) -> tuple[Floats, Floats]:
     """Barycentric position and velocity of a site on the Earth.
 
@@ -188,37 +187,42 @@ def observer_state(
     ----------
     observatory
         The site.
-    jd_tdb
+    jd_tdb : scalar or (n,)
         Julian date, TDB.
     ephemeris
         Where the Earth is.
 
     Returns
     -------
-    position : (3,), au
+    position : (3,) or (n, 3), au
         ICRS axes.
-    velocity : (3,), au/day
+    velocity : (3,) or (n, 3), au/day
     """
     import erfa
 
-    position, velocity = ephemeris.state("earth", jd_tdb)
+    jd = np.asarray(jd_tdb, dtype=float)
+    position, velocity = ephemeris.state("earth", jd)
     if observatory.rho_cos_phi == 0.0 and observatory.rho_sin_phi == 0.0:
         return position, velocity
-    ut1 = jd_tdb + _ut1_minus_tt_days(jd_tdb)
-    longitude = np.radians(observatory.longitude_deg) + erfa.gst06a(ut1, 0.0, jd_tdb, 0.0)
+    ut1 = jd + _ut1_minus_tt_days(jd)
+    longitude = np.radians(observatory.longitude_deg) + erfa.gst06a(ut1, 0.0, jd, 0.0)
     cosine, sine = np.cos(longitude), np.sin(longitude)
     rho, z = observatory.rho_cos_phi * _EARTH_RADIUS_AU, observatory.rho_sin_phi * _EARTH_RADIUS_AU
-    to_celestial = erfa.pnm06a(jd_tdb, 0.0).T
-    site = to_celestial @ np.array([rho * cosine, rho * sine, z])
-    motion = to_celestial @ (_EARTH_ROTATION * np.array([-rho * sine, rho * cosine, 0.0]))
-    return position + site, velocity + motion
+    to_celestial = np.swapaxes(erfa.pnm06a(jd, 0.0), -1, -2)
+    site = np.stack([rho * cosine, rho * sine, np.full(jd.shape, z)], axis=-1)
+    motion = _EARTH_ROTATION * np.stack([-rho * sine, rho * cosine, np.zeros(jd.shape)], axis=-1)
+    turned = (to_celestial @ vectors[..., None] for vectors in (site, motion))
+    to_site, drift = (vectors[..., 0] for vectors in turned)
+    return position + to_site, velocity + drift
 
 
-def _ut1_minus_tt_days(jd_tt: float) -> float:
+def _ut1_minus_tt_days(jd_tt: Floats) -> Floats:
     """UT1 - TT; smooth (leap seconds are in neither), so that one look-up a day is enough."""
-    day = math.floor(jd_tt)
-    before, after = _ut1_minus_tt_at(day), _ut1_minus_tt_at(day + 1)
-    return before + (jd_tt - day) * (after - before)
+    day = np.floor(jd_tt)
+    days, place = np.unique(day.ravel(), return_inverse=True)
+    both = np.array([[_ut1_minus_tt_at(int(d)), _ut1_minus_tt_at(int(d) + 1)] for d in days])
+    before, after = (column[place].reshape(jd_tt.shape) for column in both.T)
+    return np.asarray(before + (jd_tt - day) * (after - before))
 
 
 @lru_cache(maxsize=4096)
