@@ -29,6 +29,12 @@ _SECONDS_A_DAY = 86_400.0
 #: Unknown names that are told one by one.
 _NAMED = 10
 _COLOURS = (("g", "r"), ("r", "i"), ("g", "i"))
+#: ZTF's -999 and the like.
+_NONE = -99.0
+_UNCALIBRATED = {
+    "field": "", "zero_point": math.nan, "zero_point_err": math.nan, "colour_term": math.nan,
+    "colour_index": "",
+}  # fmt: skip
 
 
 def lightcurve(
@@ -57,6 +63,11 @@ def lightcurve(
     max_sep: Annotated[
         float, typer.Option(min=0.1, help="Flag what is farther from its place, arcsec.")
     ] = 3.0,
+    colour_gr: Annotated[
+        float,
+        typer.Option(help="g-r of the asteroids, for colour terms that exposures tell, mag."),
+    ] = 0.55,
+    colour_ri: Annotated[float, typer.Option(help="The same for r-i.")] = 0.17,
     observatory: Site = "I41",
     obscodes: SiteFile = None,
     ephemeris: EphemerisFile = None,
@@ -72,7 +83,10 @@ def lightcurve(
     from streaks.lightcurves import LightCurveConfig
     from streaks.reporting import write_table
 
-    config = LightCurveConfig(phase_model=phase, default_error_mag=error, max_sep_arcsec=max_sep)
+    config = LightCurveConfig(
+        phase_model=phase, default_error_mag=error, max_sep_arcsec=max_sep, colour_gr=colour_gr,
+        colour_ri=colour_ri,
+    )  # fmt: skip
     measured, failures = measurements_of(sources, exposure_s=exposure)
     for failure in failures:
         typer.echo(f"cannot read {failure}", err=True)
@@ -97,6 +111,8 @@ def lightcurve(
         if unknown:
             more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
             typer.echo(f"not in the catalogue: {', '.join(unknown[:_NAMED])}{more}")
+        for line in _calibration_lines(measured, table):
+            typer.echo(line)
         typer.echo(f"{len(table)} measurements of {len(fits)} asteroids -> {output}")
     if failures:
         raise typer.Exit(1)
@@ -117,17 +133,18 @@ def measurements_of(
     Returns
     -------
     table : QTable
-        `streaks.lightcurves.MEASUREMENT_COLUMNS`.
+        `streaks.lightcurves.MEASUREMENT_COLUMNS` and `CALIBRATION_INPUTS`.
     failures : list
         What could not be read.
     """
     from astropy.table import vstack
 
-    from streaks.lightcurves import MEASUREMENT_COLUMNS
+    from streaks.lightcurves import CALIBRATION_INPUTS, MEASUREMENT_COLUMNS
     from streaks.night_folder import NightFolder
     from streaks.tables import build_table, empty_table
 
-    parts = [empty_table(MEASUREMENT_COLUMNS)]
+    columns = (*MEASUREMENT_COLUMNS, *CALIBRATION_INPUTS)
+    parts = [empty_table(columns)]
     failures: list[Any] = []
     packets = []
     for source in sources:
@@ -138,13 +155,13 @@ def measurements_of(
         else:
             packets.append(source)
             continue
-        parts.append(_table(rows, MEASUREMENT_COLUMNS, build_table))
+        parts.append(_table(rows, columns, build_table))
     if packets:
         from streaks.readers.alerts import read_alerts
 
         alerts, failures = read_alerts(packets, stamps=False)
         rows = [_of_alert(alert, exposure_s) for alert in alerts if alert.ssnamenr]
-        parts.append(_table(rows, MEASUREMENT_COLUMNS, build_table))
+        parts.append(_table(rows, columns, build_table))
     return vstack(parts, metadata_conflicts="silent"), failures
 
 
@@ -160,10 +177,8 @@ def _of_night(folder: Path, exposure_s: float) -> Iterator[dict[str, Any]]:
     from streaks.night_folder import read_night
 
     night = read_night(folder)
-    bands = (
-        dict(zip(map(str, night.frames["image"]), map(str, night.frames["band"]), strict=True))
-        if "band" in night.frames.colnames else {}
-    )  # fmt: skip
+    told = _of_frames(night.frames)
+    nothing = dict(zip(("band", *_UNCALIBRATED), ("", *_UNCALIBRATED.values()), strict=True))
     table = night.streaks
     for row in table:
         name = str(row["ssnamenr"]) if "ssnamenr" in table.colnames else ""
@@ -172,7 +187,6 @@ def _of_night(folder: Path, exposure_s: float) -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "jd": float(Time(str(row["time"]), scale="utc").jd),
-            "band": bands.get(str(row["image"]), ""),
             "mag": float(row["mag"].to_value("mag")),
             "mag_err": float(row["mag_err"].to_value("mag")),
             "ra": float(row["ra"].to_value("deg")),
@@ -180,7 +194,44 @@ def _of_night(folder: Path, exposure_s: float) -> Iterator[dict[str, Any]]:
             "exposure": exposure_s,
             "fwhm": math.nan,
             "source": str(row["streak_id"]),
+            **told.get(str(row["image"]), nothing),
         }
+
+
+def _of_frames(frames: QTable) -> dict[str, dict[str, Any]]:
+    """Band and calibration of each image of a night."""
+    from streaks.tables import bare_column, text_column
+
+    names = (
+        text_column(frames, name)
+        for name in ("band", "field", "ccd", "quadrant", "colour_index", "image")
+    )
+    numbers = (
+        bare_column(frames, name) for name in ("zero_point_mag", "zero_point_err", "colour_term")
+    )
+    return {
+        str(image): {
+            "band": str(band),
+            "field": _chip(str(field), str(ccd), str(quadrant)),
+            "zero_point": float(zero_point),
+            "zero_point_err": float(error),
+            "colour_term": float(term),
+            "colour_index": _colour(str(index)),
+        }
+        for band, field, ccd, quadrant, index, image, zero_point, error, term in zip(
+            *names, *numbers, strict=True
+        )
+    }
+
+
+def _chip(field: str, *chip: str) -> str:
+    """Field and chip in one name; empty without a field."""
+    return " ".join((field, *filter(None, chip))) if field else ""
+
+
+def _colour(index: str) -> str:
+    """A colour as we spell it: ``g-r`` of ``g - r``."""
+    return index.replace(" ", "").lower()
 
 
 def _of_alert(alert: Any, exposure_s: float) -> dict[str, Any]:
@@ -196,7 +247,28 @@ def _of_alert(alert: Any, exposure_s: float) -> dict[str, Any]:
         "exposure": told,
         "fwhm": _alert_fwhm(alert),
         "source": alert.name,
+        **_alert_calibration(alert),
     }
+
+
+def _alert_calibration(alert: Any) -> dict[str, Any]:
+    """What a packet of ZTF's tells; fluxes of other surveys are calibrated to the end."""
+    if alert.survey != "ztf":
+        return dict(_UNCALIBRATED)
+    told = alert.candidate
+    field, chip = told.get("field"), told.get("rcid")
+    return {
+        "field": _chip(str(field or ""), "" if chip is None else str(chip)),
+        "zero_point": _told_number(told.get("magzpsci")),
+        "zero_point_err": _told_number(told.get("magzpsciunc")),
+        "colour_term": _told_number(told.get("clrcoeff")),
+        "colour_index": "",
+    }
+
+
+def _told_number(value: Any) -> float:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and value > _NONE
+    return float(value) if known else math.nan
 
 
 def _alert_fwhm(alert: Any) -> float:
@@ -226,6 +298,12 @@ def _of_table(path: Path, exposure_s: float) -> Iterator[dict[str, Any]]:
             "exposure) or mid_jd, magpsf or mag, and ssnamenr or name"
         )
     error, band = first("sigmapsf", "mag_err"), first("band", "filter", "fid")
+    calibration = {
+        "zero_point": first("magzpsci", "zero_point"),
+        "zero_point_err": first("magzpsciunc", "zero_point_err"),
+        "colour_term": first("clrcoeff", "colour_term"),
+    }
+    field = first("field")
     half = 0.5 * exposure_s / _SECONDS_A_DAY
     for i, row in enumerate(table):
         jd = _number(row, middle) if middle else _number(row, start) + half
@@ -240,6 +318,9 @@ def _of_table(path: Path, exposure_s: float) -> Iterator[dict[str, Any]]:
             "exposure": exposure_s,
             "fwhm": _ZTF_FWHM_ARCSEC if mag == "magpsf" else math.nan,
             "source": f"{path.name} row {i + 1}",
+            **{key: _told_number(_number(row, column)) for key, column in calibration.items()},
+            "field": _plain_name(row[field]) if field else "",
+            "colour_index": _colour(str(row["colour_index"])) if "colour_index" in names else "",
         }
 
 
@@ -352,6 +433,41 @@ def places_of(
     return predict_epochs(orbits, which, time, site, dynamics=dynamics)
 
 
+def _calibration_lines(measured: QTable, table: QTable) -> Iterator[str]:
+    """What was done to magnitudes, and what is doubtful about them."""
+    import numpy as np
+
+    without = int(np.isnan(measured["mag"].to_value("mag")).sum())
+    if without:
+        yield (
+            f"{without} measurements have no magnitude and are left out (no zero point in their "
+            "exposures, or no positive flux); give streaks detect or night --zero-point"
+        )
+    corrected = np.isfinite(table["colour"].to_value("mag"))
+    if corrected.any():
+        used = sorted(
+            {
+                f"{index} {colour:.2f}"
+                for index, colour in zip(
+                    table["colour_index"][corrected],
+                    table["colour"].to_value("mag")[corrected],
+                    strict=True,
+                )
+            }
+        )
+        most = float(np.abs(table["colour_corr"].to_value("mag")).max())
+        yield (
+            f"colour terms of {int(corrected.sum())} of {len(table)} exposures, for "
+            f"{', '.join(used)}: up to {most:.3f} mag"
+        )
+    flagged = int(np.asarray(table["zero_point_flag"]).sum())
+    if flagged:
+        yield (
+            f"{flagged} measurements have a zero point far from the median of their field and "
+            "filter (zero_point_flag): clouds, perhaps"
+        )
+
+
 def _summary(table: QTable, fits: dict[str, PhaseFit]) -> list[dict[str, Any]]:
     import numpy as np
 
@@ -369,6 +485,8 @@ def _summary(table: QTable, fits: dict[str, PhaseFit]) -> list[dict[str, Any]]:
             "measurements": int(own.sum()),
             "outliers": int(np.asarray(table["outlier"])[own].sum()),
             "apparitions": len(set(np.asarray(table["apparition"])[own].tolist())),
+            "colour_corrected": int(np.isfinite(table["colour"].to_value("mag")[own]).sum()),
+            "zero_point_flags": int(np.asarray(table["zero_point_flag"])[own].sum()),
             "phase_function": fit.model,
             "H": {b: round(float(h), 4) for b, h in zip(fit.bands, fit.h_mag, strict=True)},
             "slopes": {k: round(v, 4) for k, v in fit.slopes.items()},

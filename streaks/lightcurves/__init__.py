@@ -1,9 +1,9 @@
 """Light curves of asteroids over years: reduced magnitudes, and periods of rotation.
 
 The modules inside: ``reduction`` (measurements and predictions to a light curve), ``phase`` (phase
-functions), ``trailing`` (light that a PSF fit misses), ``geometry`` (from where it was lit and
-seen), ``series`` and ``periods`` (the search), ``reliability`` (numbers that tell whether to
-believe it), ``table`` (periods as rows).
+functions), ``calibration`` (zero points, colour terms), ``trailing`` (light that a PSF fit misses),
+``geometry`` (from where it was lit and seen), ``series`` and ``periods`` (the search),
+``reliability`` (numbers that tell whether to believe it), ``table`` (periods as rows).
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ import importlib
 from typing import Any
 
 _FACE = {
+    "CALIBRATION_COLUMNS": "calibration",
+    "CALIBRATION_INPUTS": "calibration",
+    "COLOURS": "calibration",
+    "colour_of_band": "calibration",
+    "zero_point_offsets": "calibration",
     "LIGHTCURVE_COLUMNS": "reduction",
     "MEASUREMENT_COLUMNS": "reduction",
     "LightCurveConfig": "reduction",

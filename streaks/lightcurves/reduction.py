@@ -12,11 +12,17 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from streaks.errors import ConfigError, TableError
+from streaks.lightcurves.calibration import (
+    CALIBRATION_COLUMNS,
+    COLOURS,
+    colour_of_band,
+    zero_point_offsets,
+)
 from streaks.lightcurves.geometry import LIGHT_AU_PER_DAY, apparitions, viewing
 from streaks.lightcurves.phase import PHASE_MODELS, PhaseFit, fit_phase
 from streaks.lightcurves.series import Series, robust_spread
 from streaks.lightcurves.trailing import psf_loss_mag
-from streaks.tables import ColumnSpec, build_table, check_table
+from streaks.tables import ColumnSpec, bare_column, build_table, check_table, text_column
 
 __all__ = [
     "LIGHTCURVE_COLUMNS",
@@ -28,6 +34,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+#: No asteroid is redder, mag: a slip of the point is told.
+_REDDEST_MAG = 3.0
 #: What comes in: one row a measurement.
 MEASUREMENT_COLUMNS = (
     ColumnSpec("name", str, None, "of the asteroid"),
@@ -77,6 +85,10 @@ class LightCurveConfig:
         Farther from its predicted place a measurement is of something else.
     outlier_sigma
         Residuals beyond this, in robust sigmas of the asteroid (rotation included), are flagged.
+    colour_gr, colour_ri
+        Colours of the asteroids, for the colour terms of exposures that tell theirs, mag.
+    max_zero_point_offset_mag
+        Zero points farther than this from the median of their field and filter are flagged.
 
     Raises
     ------
@@ -88,15 +100,27 @@ class LightCurveConfig:
     default_error_mag: float = 0.03
     max_sep_arcsec: float = 3.0
     outlier_sigma: float = 5.0
+    colour_gr: float = COLOURS["g-r"]
+    colour_ri: float = COLOURS["r-i"]
+    # Airmass 1 to 2 is 0.15 to 0.2 mag in g and r.
+    max_zero_point_offset_mag: float = 0.3
 
     def __post_init__(self) -> None:
         if self.phase_model not in PHASE_MODELS:
             raise ConfigError(
                 f"phase function {self.phase_model!r}; expected one of {', '.join(PHASE_MODELS)}"
             )
-        for name in ("default_error_mag", "max_sep_arcsec", "outlier_sigma"):
+        for name in (
+            "default_error_mag", "max_sep_arcsec", "outlier_sigma", "max_zero_point_offset_mag",
+        ):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("colour_gr", "colour_ri"):
+            if not abs(getattr(self, name)) <= _REDDEST_MAG:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; expected a colour between "
+                    f"-{_REDDEST_MAG:g} and {_REDDEST_MAG:g} mag"
+                )
 
 
 def reduce_measurements(
@@ -107,7 +131,7 @@ def reduce_measurements(
     Parameters
     ----------
     measured
-        `MEASUREMENT_COLUMNS`, n rows.
+        `MEASUREMENT_COLUMNS`, n rows; with those of `CALIBRATION_INPUTS` where they are known.
     places
         n rows of predictions, in the same order: ``ra, dec, rate, r, delta, phase`` with units.
     config
@@ -116,7 +140,8 @@ def reduce_measurements(
     Returns
     -------
     table : QTable
-        `LIGHTCURVE_COLUMNS`, by name and time; rows without magnitude or prediction are left out.
+        `LIGHTCURVE_COLUMNS` and `CALIBRATION_COLUMNS`, by name and time; rows without magnitude or
+        prediction are left out.
     fits : mapping
         Phase function of each asteroid, by name.
 
@@ -143,7 +168,8 @@ def reduce_measurements(
         own = np.flatnonzero(values["name"] == name)
         fits[str(name)] = _finish(values, own, config)
     order = np.lexsort((values["jd"], values["name"])) if n else np.zeros(0, np.int64)
-    return build_table(LIGHTCURVE_COLUMNS, {k: v[order] for k, v in values.items()}), fits
+    columns = (*LIGHTCURVE_COLUMNS, *CALIBRATION_COLUMNS)
+    return build_table(columns, {k: v[order] for k, v in values.items()}), fits
 
 
 def _reduced(measured: QTable, places: QTable, config: LightCurveConfig) -> dict[str, NDArray[Any]]:
@@ -158,8 +184,9 @@ def _reduced(measured: QTable, places: QTable, config: LightCurveConfig) -> dict
     trail = places["rate"].to_value("arcsec / s") * measured["exposure"].to_value("s")
     loss = psf_loss_mag(trail, measured["fwhm"].to_value("arcsec"))
     mag = measured["mag"].to_value("mag")
+    told = _calibration(measured, config)
     with np.errstate(invalid="ignore", divide="ignore"):
-        reduced = mag - loss - 5.0 * np.log10(r * delta)
+        reduced = mag + told["colour_corr"] - loss - 5.0 * np.log10(r * delta)
     return {
         "name": np.asarray(measured["name"]).astype(str),
         "time": _isot(jd),
@@ -175,7 +202,33 @@ def _reduced(measured: QTable, places: QTable, config: LightCurveConfig) -> dict
             measured["ra"].to_value("deg"), measured["dec"].to_value("deg"), ra, dec
         ),
         "source": np.asarray(measured["source"]).astype(str),
+        **told,
     }  # fmt: skip
+
+
+def _calibration(measured: QTable, config: LightCurveConfig) -> dict[str, NDArray[Any]]:
+    """`CALIBRATION_COLUMNS` of each row; no term where none is told, or its colour is unknown."""
+    band = np.asarray(measured["band"]).astype(str)
+    index = text_column(measured, "colour_index")
+    index = np.array([i or colour_of_band(b) for i, b in zip(index, band, strict=True)], dtype="U8")
+    colours = {"g-r": config.colour_gr, "r-i": config.colour_ri}
+    colour = np.array([colours.get(str(i), np.nan) for i in index], dtype=float)
+    term = bare_column(measured, "colour_term")
+    corrected = np.isfinite(term * colour)
+    zero_point = bare_column(measured, "zero_point")
+    field = text_column(measured, "field")
+    group = np.array([f"{f} {b}" if f else "" for f, b in zip(field, band, strict=True)], dtype=str)
+    offset = zero_point_offsets(zero_point, group, measured["jd"].to_value("d"))
+    return {
+        "colour_index": np.where(corrected, index, ""),
+        "colour": np.where(corrected, colour, np.nan),
+        "colour_term": term,
+        "colour_corr": np.where(corrected, term * colour, 0.0),
+        "zero_point": zero_point,
+        "zero_point_err": bare_column(measured, "zero_point_err"),
+        "zero_point_offset": offset,
+        "zero_point_flag": (np.abs(offset) > config.max_zero_point_offset_mag).astype(np.int64),
+    }
 
 
 def _separation_arcsec(ra: Floats, dec: Floats, other_ra: Floats, other_dec: Floats) -> Floats:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
 from streaks.config import Settings, TrackletConfig
 from streaks.errors import TableError
+from streaks.lightcurves import zero_point_offsets
 from streaks.night_folder.frame_results import PART_ERRORS, opened_part, read_record
 from streaks.night_folder.layout import NightFolder
 from streaks.night_folder.ledger import DONE, Entry
@@ -45,12 +47,15 @@ _MAX_ROWS, _MAX_COLUMNS = 1_000_000, 2000
 #: What stands with each frame: what its header told, and what did it.
 _TEXTS = (
     "time", "band", "observatory", "field", "ccd", "quadrant", "profile",
-    "fwhm_source", "classifier", "set_aside",
+    "fwhm_source", "classifier", "set_aside", "colour_index",
 )  # fmt: skip
 _NUMBERS = {
     "exposure_s": u.s,
     "fwhm_px": u.pix,
     "zero_point_mag": u.mag,
+    "zero_point_err": u.mag,
+    "colour_term": None,
+    "colour_term_err": None,
     "masked": None,
     "n_negated": None,
     "one_false_score": None,
@@ -303,7 +308,8 @@ def frames_table(entries: Sequence[Entry]) -> QTable:
     QTable
         ``image, path, state, kind, reason, notes, version, n_streaks, seconds``, what the header
         told, and profile, PSF's source and classifier; NaN and empty where nothing did, or the
-        frame failed.
+        frame failed. ``zero_point_offset`` is how far a zero point is from the median of its field,
+        chip and filter in this night: below 0 in clouds; NaN for fewer than three exposures.
     """
     table = QTable()
     for name in ("image", "path", "state", "kind", "reason", "notes", "version"):
@@ -316,7 +322,15 @@ def frames_table(entries: Sequence[Entry]) -> QTable:
     for name, unit in _NUMBERS.items():
         numbers = np.array([_number(entry.about.get(name)) for entry in entries], dtype=float)
         table[name] = numbers if unit is None else numbers * unit
+    table["zero_point_offset"] = _zero_point_offsets(table) * u.mag
     return table
+
+
+def _zero_point_offsets(frames: QTable) -> NDArray[np.float64]:
+    names = [frames[name].astype(str) for name in ("field", "ccd", "quadrant", "band")]
+    group = [" ".join(parts) if parts[0] else "" for parts in zip(*names, strict=True)]
+    zero_point = np.asarray(frames["zero_point_mag"].to_value("mag"), dtype=float)
+    return zero_point_offsets(zero_point, np.array(group, dtype=str), frames["image"].astype(str))
 
 
 def _number(value: object) -> float:

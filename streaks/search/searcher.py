@@ -314,7 +314,15 @@ def _about(frame: Frame) -> dict[str, Any]:
         "corners": _corners(frame),
         **{
             name: frame.header[name]
-            for name in ("field", "ccd", "quadrant")
+            for name in (
+                "field",
+                "ccd",
+                "quadrant",
+                "zero_point_err",
+                "colour_term",
+                "colour_term_err",
+                "colour_index",
+            )
             if name in frame.header
         },
     }
