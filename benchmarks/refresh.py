@@ -79,6 +79,7 @@ FIGURES = (
         ("--work", "{work}/completeness", "--real", "{data}", "--pictures", "docs"),
         "real-cutouts",
     ),
+    Figures("references", "completeness.md"),
     Figures("purity", "verdict.md", ("--work", "{work}/purity")),
 )
 

@@ -7,7 +7,7 @@ one mover in several exposures share their luck: errors are widened by how much 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,15 @@ Floats = NDArray[np.float64]
 _COEFFICIENT, _CEILING, _CEILING_SPREAD = 5.0, 3.5, 1.0
 #: Draws from the fit that intervals are made of.
 _DRAWS = 2000
+#: Numbers held at once.
+_NUMBERS = 4_000_000
+#: With few sources the likelihood is skewed, and a Gaussian about its peak puts too many shallow curves
+#: beside it: draws from such a one, with wider tails (Student's t of so many degrees), are taken by
+#: their likelihood. Draws tried for each that is taken, rounds in which they are drawn about what the
+#: last round found, and so many as good as independent ones are enough.
+_TAILS, _TRIED, _ROUNDS, _ENOUGH = 6, 4, 4, 400
+#: Fewer than this are no sample: then the Gaussian must do.
+_TOO_FEW = 50
 #: Fewer sources than this, or none found, or none missed, tell no depth.
 _LEAST = 10
 
@@ -48,6 +57,8 @@ class Curve:
         How much wider errors are than those of independent sources, as a ratio of variances.
     together
         Correlation of the luck of two sources of one mover, 0 to 1.
+    draws : (m, k + 2)
+        Of `theta`, as the sources allow.
     """
 
     theta: Floats
@@ -59,6 +70,7 @@ class Curve:
     found: int
     effect: float
     together: float
+    draws: Floats
 
     @property
     def ceiling(self) -> float:
@@ -93,7 +105,7 @@ class Curve:
         -------
         low, high : (n,)
         """
-        drawn = _share(self._draws(), self._design(*covariates))
+        drawn = _share(self.draws, self._design(*covariates))
         low, high = np.quantile(drawn, _tails(probability), axis=0)
         return low, high
 
@@ -121,7 +133,7 @@ class Curve:
         if not self.span[0] - room <= value <= self.span[1] + room:
             return nan, nan, nan
         # A draw whose ceiling is below the share never reaches it: it is infinitely far off.
-        drawn = self._depths(self._draws(), share)
+        drawn = self._depths(self.draws, share)
         never = -np.inf if self.theta[1] < 0 else np.inf
         low, high = np.quantile(
             np.where(np.isfinite(drawn), drawn, never), _tails(probability), method="nearest"
@@ -144,12 +156,7 @@ class Curve:
         -------
         (n, m)
         """
-        thetas = rng.multivariate_normal(self.theta, self.covariance, n, method="eigh")
-        return _share(thetas, self._design(*covariates))
-
-    def _draws(self) -> Floats:
-        rng = np.random.default_rng(0)
-        return rng.multivariate_normal(self.theta, self.covariance, _DRAWS, method="eigh")
+        return _share(rng.choice(self.draws, n), self._design(*covariates))
 
     def _design(self, *covariates: ArrayLike) -> Floats:
         columns = [np.atleast_1d(np.asarray(c, float)) for c in covariates]
@@ -189,8 +196,10 @@ def fit_curve(
 
     Notes
     -----
-    Errors are those of the likelihood's curvature (Laplace), times the design effect of the
-    movers: the variance of their summed scores over that of independent sources.
+    `Curve.covariance` is that of the likelihood's curvature (Laplace), times the design effect of
+    the movers: the variance of their summed scores over that of independent sources. Intervals are
+    of `Curve.draws`, from the likelihood itself, its logarithm over the same effect (importance
+    resampling; Rubin 1987, JASA 82, 543).
     """
     from scipy.optimize import minimize
 
@@ -221,7 +230,15 @@ def fit_curve(
     share = _share(theta[None, :], design)[0]
     span = (float(columns[:, 0].min()), float(columns[:, 0].max())) if n else (np.nan, np.nan)
     together = _together(hit, share, names)
-    return Curve(theta, effect * inverse, middle, spread, span, n, int(hit.sum()), effect, together)
+
+    def log_likelihood(thetas: Floats) -> Floats:
+        away = (thetas - centre) / width
+        return (_log_likelihoods(thetas, design, hit) - 0.5 * (away**2).sum(axis=1)) / effect
+
+    return Curve(
+        theta, effect * inverse, middle, spread, span, n, int(hit.sum()), effect, together,
+        _resampled(theta, effect * inverse, log_likelihood),
+    )  # fmt: skip
 
 
 def count_interval(
@@ -267,6 +284,34 @@ def count_interval(
     return float(shares.sum(axis=1).mean()), float(low), float(high)
 
 
+def _resampled(
+    theta: Floats, covariance: Floats, log_likelihood: Callable[[Floats], Floats]
+) -> Floats:
+    """Draws by a likelihood, from a Student's t about its peak; (m, k + 2)."""
+    rng = np.random.default_rng(0)
+    centre, spread, n, size = theta, covariance, _TRIED * _DRAWS, len(theta)
+    for _ in range(_ROUNDS):
+        values, axes = np.linalg.eigh(spread)
+        root = axes * np.sqrt(np.maximum(values, 0.0))
+        steps = rng.standard_normal((n, size))
+        steps /= np.sqrt(rng.chisquare(_TAILS, n) / _TAILS)[:, None]
+        tried = centre + steps @ root.T
+        drawn_from = -0.5 * (_TAILS + size) * np.log1p((steps**2).sum(axis=1) / _TAILS)
+        weight = log_likelihood(tried) - drawn_from
+        weight = np.exp(weight - weight.max())
+        weight /= weight.sum()
+        as_good_as = 1.0 / float((weight**2).sum())
+        if as_good_as >= _ENOUGH:
+            break
+        centre = weight @ tried
+        # Few draws tell little of the spread: some of the first one stays.
+        away = tried - centre
+        spread = (weight[:, None] * away).T @ away + 0.1 * covariance
+    if as_good_as < _TOO_FEW:
+        return rng.multivariate_normal(theta, covariance, _DRAWS, method="eigh")
+    return np.asarray(rng.choice(tried, _DRAWS, p=weight), dtype=np.float64)
+
+
 def _tails(probability: float) -> tuple[float, float]:
     return 0.5 * (1.0 - probability), 0.5 * (1.0 + probability)
 
@@ -274,6 +319,16 @@ def _tails(probability: float) -> tuple[float, float]:
 def _share(thetas: Floats, design: Floats) -> Floats:
     """Shares (draws, sources)."""
     return expit(thetas[:, -1:]) * expit(thetas[:, :-1] @ design.T)
+
+
+def _log_likelihoods(thetas: Floats, design: Floats, hit: NDArray[np.bool_]) -> Floats:
+    """Of many curves, (draws,), some at a time: thousands of sources are many numbers."""
+    some = max(1, _NUMBERS // max(len(hit), 1))
+    parts = []
+    for first in range(0, len(thetas), some):
+        share = np.clip(_share(thetas[first : first + some], design), 1e-12, 1 - 1e-12)
+        parts.append(np.log(np.where(hit, share, 1.0 - share)).sum(axis=1))
+    return np.concatenate(parts)
 
 
 def _likelihood(theta: Floats, design: Floats, hit: NDArray[np.bool_]) -> tuple[float, Floats]:

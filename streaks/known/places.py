@@ -199,7 +199,7 @@ def predict_epochs(
 
 
 def _states_along(
-    model: Dynamics, orbits: Orbits, which: NDArray[np.int64], jd: Floats
+    model: Dynamics, orbits: Orbits, which: NDArray[np.integer], jd: Floats
 ) -> tuple[Floats, Floats]:
     if isinstance(model, NBody):
         return model.states_along(orbits, which, jd)
