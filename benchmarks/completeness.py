@@ -81,7 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             path.write_text(
                 json.dumps(one_night(given.work / f"sky_{seed}", seed, given.inject)) + "\n"
             )
-        nights.append(json.loads(path.read_text()))
+        night = json.loads(path.read_text())
+        # What was found is kept; curves are fitted anew.
+        night["stages"] = {stage: counted(night, stage) for stage in STAGES}
+        nights.append(night)
         held = {s: sum(n["stages"][s]["holds"] for n in nights) for s in STAGES}
         print(f"{len(nights)} nights, intervals hold in {held}", flush=True)
     figures = {**gathered(nights), "seed": given.seed}
@@ -122,7 +125,6 @@ def one_night(folder: Path, seed: int, inject: int = 0) -> dict[str, Any]:
     shutil.rmtree(folder)
     return {
         "seed": seed,
-        "stages": {stage: held(inside, own, stage) for stage in STAGES},
         "injected": rows_of(inside),
         "own": rows_of(own),
         "cases": cases,
@@ -142,27 +144,25 @@ def rows_of(results: QTable) -> list[list[Any]]:
     ]  # fmt: skip
 
 
-def held(inside: QTable, own: QTable, stage: str) -> dict[str, Any]:
+def counted(night: dict[str, Any], stage: str) -> dict[str, Any]:
     """Whether the interval of the count expected of a night's own asteroids holds."""
-    covariates = [_covariates(table) for table in (inside, own)]
-    curve = fit_curve(covariates[0], np.asarray(inside[stage], bool), np.asarray(inside["name"]))
-    expected, low, high = count_interval(curve, covariates[1], np.asarray(own["name"]))
-    found = int(np.asarray(own[stage], bool).sum())
-    alone = fit_curve(
-        covariates[0][:1], np.asarray(inside[stage], bool), np.asarray(inside["name"])
-    )
+    inside, own = (list(zip(*night[which], strict=True)) for which in ("injected", "own"))
+    covariates = [_covariates(columns) for columns in (inside, own)]
+    column = 4 + STAGES.index(stage)
+    hit, movers = np.array(inside[column], bool), np.array(inside[3])
+    curve = fit_curve(covariates[0], hit, movers)
+    expected, low, high = count_interval(curve, covariates[1], np.array(own[3]))
+    found = int(np.array(own[column], bool).sum())
+    alone = fit_curve(covariates[0][:1], hit, movers)
     return {
-        "n": len(own), "found": found, "expected": expected, "low": low, "high": high,
+        "n": len(own[0]), "found": found, "expected": expected, "low": low, "high": high,
         "holds": bool(low <= found <= high), "depth50": alone.depth(0.5), "effect": curve.effect,
     }  # fmt: skip
 
 
-def _covariates(table: QTable) -> list[NDArray[np.float64]]:
+def _covariates(columns: Sequence[Sequence[Any]]) -> list[NDArray[np.float64]]:
     """Magnitude, and the logarithm of length: long trails of one magnitude are fainter."""
-    return [
-        table["mag"].to_value("mag"),
-        np.log10(np.maximum(table["length"].to_value("pix"), 1.0)),
-    ]
+    return [np.array(columns[0], float), np.log10(np.maximum(np.array(columns[2], float), 1.0))]
 
 
 def known_causes(folder: Path, run: Any, seed: int) -> list[list[str]]:

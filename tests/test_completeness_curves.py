@@ -111,3 +111,34 @@ def test_stratified_places_lie_in_cells_of_their_own():
     assert len(cells) == 23
     assert (places >= 0).all()
     assert (places < 1).all()
+
+
+@pytest.mark.parametrize("n", [30, 60])
+def test_few_sources_do_not_make_the_expected_count_too_low(n):
+    # As in a night of six small frames: most are bright, the fall is steep. A Gaussian about
+    # the likelihood's peak has its mean 2 % (of 60) to 3 % (of 30) too low.
+    expected, true, held = 0.0, 0.0, 0
+    for seed in range(80):
+        rng = np.random.default_rng([seed, n])
+
+        def drawn(many, rng=rng):
+            mag = 21.0 - 2.5 * np.log10(np.exp(rng.uniform(np.log(3), np.log(45), many)))
+            chance = CEILING / (1.0 + np.exp((mag - 18.7) / 0.07))
+            return mag, chance, rng.random(many) < chance
+
+        mag, _, found = drawn(n)
+        others, chance, luck = drawn(64)
+        count, low, high = count_interval(fit_curve([mag], found), [others], seed=seed)
+        expected, true = expected + count, true + chance.sum()
+        held += low <= luck.sum() <= high
+    assert expected / true == pytest.approx(1.0, abs=0.015)
+    assert held >= 70
+
+
+def test_draws_follow_a_skewed_likelihood():
+    # Parted at one magnitude: any steep fall will do, and no shallow one.
+    mag = np.array([17.0, 17.5, 18.0, 18.5, 19.0, 19.5, 20.0, 20.5])
+    curve = fit_curve([mag], mag < 18.7)
+    steepness = -curve.draws[:, 1]
+    assert np.mean(steepness) > -curve.theta[1]
+    assert (steepness > 0).mean() > 0.99

@@ -26,10 +26,10 @@ _COEFFICIENT, _CEILING, _CEILING_SPREAD = 5.0, 3.5, 1.0
 _DRAWS = 2000
 #: Numbers held at once.
 _NUMBERS = 4_000_000
-#: With few sources the likelihood is skewed, and a Gaussian about its peak puts too many shallow curves
-#: beside it: draws from such a one, with wider tails (Student's t of so many degrees), are taken by
-#: their likelihood. Draws tried for each that is taken, rounds in which they are drawn about what the
-#: last round found, and so many as good as independent ones are enough.
+#: With few sources the likelihood is skewed, and a Gaussian about its peak puts too many shallow
+#: curves beside it: draws from such a one, with wider tails (Student's t of so many degrees), are
+#: taken by their likelihood. Draws tried for each that is taken; rounds in which they are drawn
+#: about what the last round found; so many as good as independent ones are enough.
 _TAILS, _TRIED, _ROUNDS, _ENOUGH = 6, 4, 4, 400
 #: Fewer than this are no sample: then the Gaussian must do.
 _TOO_FEW = 50
