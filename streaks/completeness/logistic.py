@@ -233,7 +233,8 @@ def fit_curve(
 
     def log_likelihood(thetas: Floats) -> Floats:
         away = (thetas - centre) / width
-        return (_log_likelihoods(thetas, design, hit) - 0.5 * (away**2).sum(axis=1)) / effect
+        given = _log_likelihoods(thetas, design, hit) - 0.5 * (away**2).sum(axis=1)
+        return np.asarray(given / effect, dtype=np.float64)
 
     return Curve(
         theta, effect * inverse, middle, spread, span, n, int(hit.sum()), effect, together,

@@ -330,7 +330,9 @@ def _zero_point_offsets(frames: QTable) -> NDArray[np.float64]:
     names = [frames[name].astype(str) for name in ("field", "ccd", "quadrant", "band")]
     group = [" ".join(parts) if parts[0] else "" for parts in zip(*names, strict=True)]
     zero_point = np.asarray(frames["zero_point_mag"].to_value("mag"), dtype=float)
-    return zero_point_offsets(zero_point, np.array(group, dtype=str), frames["image"].astype(str))
+    images = frames["image"].astype(str)
+    offsets = zero_point_offsets(zero_point, np.array(group, dtype=str), images)
+    return np.asarray(offsets, dtype=np.float64)
 
 
 def _number(value: object) -> float:
