@@ -56,6 +56,7 @@ FIGURES = (
     Figures("psf_range", "detection.md"),
     Figures("detection", "detection.md", ("--peers", "-o", "{work}/detection.json")),
     Figures("detection_cost", "detection.md"),
+    Figures("start_time", "detection.md"),
     Figures("photometry", "detection.md", ("--trails", "16")),
     Figures(
         "photometry --stamps",

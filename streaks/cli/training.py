@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from streaks.cutouts import Cutouts
     from streaks.models.store import TrainedModel
 
-__all__ = ["train_app"]
-
-train_app = typer.Typer(
-    no_args_is_help=True, help="Train a classifier and write its weights with a card."
-)
+__all__ = [
+    "train_all_command",
+    "train_calibrate_command",
+    "train_cnn_command",
+    "train_ensemble_command",
+    "train_forest_command",
+]
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Data = Annotated[
@@ -106,7 +108,6 @@ _LEAST_DOUBTFUL = 160
 _MOST_TIMES = 4
 
 
-@train_app.command("forest")
 def train_forest_command(
     output: NewFolder,
     n: Annotated[
@@ -160,7 +161,6 @@ def train_forest_command(
     _learn("forest", own, n or 4000, seed, min_snr, workers, quiet, train, output, options)
 
 
-@train_app.command("cnn")
 def train_cnn_command(
     output: NewFolder,
     n: Annotated[
@@ -370,7 +370,6 @@ def _weights(name: str) -> bytes:
     return read_weights(folder, read_card(folder))
 
 
-@train_app.command("ensemble")
 def train_ensemble_command(
     output: NewFolder,
     members: Annotated[
@@ -445,7 +444,6 @@ def _together(
     return model, synthetic_source(n, seed, min_snr) | {"calibration_set": source}
 
 
-@train_app.command("calibrate")
 def train_calibrate_command(
     model: Annotated[str, typer.Argument(help="A network: cnn, or a folder of weights.")],
     output: NewFolder,
@@ -474,7 +472,6 @@ def train_calibrate_command(
     _save(fitted, output, recipe, source, quiet)
 
 
-@train_app.command("all")
 def train_all_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for forest/, cnn/ and default/.")
