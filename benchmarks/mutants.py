@@ -34,10 +34,10 @@ ROOMS = {
     "matching": (("streaks/matching.py",), ("tests/test_matching*.py",)),
     "known": (("streaks/known/*.py",), ("tests/test_known*.py",)),
     "satellites": (("streaks/satellites/*.py",), ("tests/test_satellite*.py",)),
-    "classification": (("streaks/classification.py",), ("tests/test_classification*.py",)),
+    "classification": (("streaks/classification/*.py",), ("tests/test_classification*.py",)),
     "detection": (
         ("streaks/detection/*.py",),
-        ("tests/test_detection*.py", "tests/test_compact.py", "tests/test_point_sources.py"),
+        ("tests/test_detection*.py", "tests/test_point_sources.py"),
     ),
     "night": (
         ("streaks/night/*.py", "streaks/night_folder/*.py", "streaks/search/*.py"),
