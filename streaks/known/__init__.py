@@ -15,8 +15,7 @@ The modules inside:
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from streaks.lazy import lazy_face
 
 _FACE = {
     "Dynamics": "dynamics",
@@ -61,12 +60,4 @@ _FACE = {
 
 __all__ = sorted(_FACE)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _FACE:
-        return getattr(importlib.import_module(f"streaks.known.{_FACE[name]}"), name)
-    raise AttributeError(f"module 'streaks.known' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE})
+__getattr__, __dir__ = lazy_face(__name__, _FACE)
