@@ -61,6 +61,8 @@ TESTS = {
     "streaks/known/update.py": ("tests/test_known_catalogues.py",),
     "streaks/known/cache.py": ("tests/test_known_catalogues.py",),
     "streaks/known/check.py": ("tests/test_known_check.py",),
+    "streaks/known/claims.py": ("tests/test_known_check.py",),
+    "streaks/known/verdicts.py": ("tests/test_known_check.py",),
     "streaks/known/stale.py": ("tests/test_known_check.py",),
 }
 #: Files that only draw, tell or start things: a changed number there is a matter of taste.

@@ -10,7 +10,8 @@ The modules inside:
 - the sky: ``observatories``, ``places`` (where things appear), ``index`` (a whole night, fast),
   ``cache`` (nights kept on disk), ``multi_night`` (alerts of years), ``synthesis`` (an orbit
   through a place);
-- judgement: ``check`` (alerts' claims against predictions), ``stale`` (spells of wrong claims).
+- judgement: ``claims`` (what alerts say), ``verdicts`` (the rules), ``check`` (all alerts of many
+  nights), ``stale`` (spells of wrong claims).
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _FACE = {
     "download": "update",
     "make_catalogue": "update",
     "write_mpcorb": "mpcorb",
-    "CheckConfig": "check",
-    "VERDICTS": "check",
+    "CheckConfig": "verdicts",
+    "VERDICTS": "verdicts",
     "check_alerts": "check",
     "stale_spells": "stale",
     "cache_folder": "cache",
