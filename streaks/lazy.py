@@ -25,8 +25,12 @@ def lazy_face(
     Returns
     -------
     getter, lister : callable
-        The first imports the module of a name, and raises `AttributeError` for a name that is
-        not of the face.
+        The first imports the module of a name; the second lists all names.
+
+    Raises
+    ------
+    AttributeError
+        From the first, for a name that is not of the face.
     """
 
     def getter(name: str) -> Any:
