@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from streaks.cli import training, verdict_training
+from streaks.cli import training, training_stack, verdict_training
 
 __all__ = ["app"]
 
@@ -14,7 +14,7 @@ app = typer.Typer(
 
 app.command("forest")(training.train_forest_command)
 app.command("cnn")(training.train_cnn_command)
-app.command("ensemble")(training.train_ensemble_command)
-app.command("calibrate")(training.train_calibrate_command)
-app.command("all")(training.train_all_command)
+app.command("ensemble")(training_stack.train_ensemble_command)
+app.command("calibrate")(training_stack.train_calibrate_command)
+app.command("all")(training_stack.train_all_command)
 app.command("verdict")(verdict_training.train_verdict_command)
