@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main"]
+__all__ = ["main", "write_compressed"]
 
 #: A ZTF quadrant.
 SHAPE = (3080, 3072)
@@ -95,7 +95,7 @@ def _in_own_process(repeats: int, *measure: object) -> Any:
 
 def _whole_text(repeats: int) -> tuple[Any, str]:
     with tempfile.TemporaryDirectory() as folder:
-        path = _write_compressed(Path(folder))
+        path = write_compressed(Path(folder))
         m = _in_own_process(repeats, "whole", path)
     limit = m["rice_s"] + m["filter_s"]
     rows = [
@@ -336,8 +336,19 @@ def _median_cpu(call: Callable[[], Any], repeats: int) -> float:
     return sorted(spent)[len(spent) // 2]
 
 
-def _write_compressed(folder: Path) -> Path:
-    """The frame as a survey stores it: a Rice-compressed image with a few header words."""
+def write_compressed(folder: Path) -> Path:
+    """The frame as a survey stores it: a Rice-compressed image with a few header words.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     from astropy.io import fits
 
     from benchmarks.detection_frames import Recipe, make_frame

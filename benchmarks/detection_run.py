@@ -50,7 +50,7 @@ class Searched:
         return np.append(self.found.score, -math.inf)[self.pairs.found]
 
 
-def find_ours(frame: Simulated, settings: dict[str, float]) -> Found:
+def find_ours(frame: Simulated, settings: dict[str, float | str]) -> Found:
     from streaks.config import DetectionConfig
     from streaks.detection import find_streaks
     from streaks.frame import Frame

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from streaks.labelling.upload import read_set
+from streaks.labelling.upload_set import read_set
 from tests.panoptes_standin import PASSWORD, PROJECT, USERNAME, Standin, running_standin
 
 __all__ = ["main", "measure"]

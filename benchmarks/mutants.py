@@ -34,10 +34,10 @@ ROOMS = {
     "matching": (("streaks/matching.py",), ("tests/test_matching*.py",)),
     "known": (("streaks/known/*.py",), ("tests/test_known*.py",)),
     "satellites": (("streaks/satellites/*.py",), ("tests/test_satellite*.py",)),
-    "classification": (("streaks/classification.py",), ("tests/test_classification*.py",)),
+    "classification": (("streaks/classification/*.py",), ("tests/test_classification*.py",)),
     "detection": (
         ("streaks/detection/*.py",),
-        ("tests/test_detection*.py", "tests/test_compact.py", "tests/test_point_sources.py"),
+        ("tests/test_detection*.py", "tests/test_point_sources.py"),
     ),
     "night": (
         ("streaks/night/*.py", "streaks/night_folder/*.py", "streaks/search/*.py"),
@@ -61,6 +61,8 @@ TESTS = {
     "streaks/known/update.py": ("tests/test_known_catalogues.py",),
     "streaks/known/cache.py": ("tests/test_known_catalogues.py",),
     "streaks/known/check.py": ("tests/test_known_check.py",),
+    "streaks/known/claims.py": ("tests/test_known_check.py",),
+    "streaks/known/verdicts.py": ("tests/test_known_check.py",),
     "streaks/known/stale.py": ("tests/test_known_check.py",),
 }
 #: Files that only draw, tell or start things: a changed number there is a matter of taste.

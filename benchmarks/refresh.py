@@ -57,6 +57,8 @@ FIGURES = (
     Figures("detection", "detection.md", ("--peers", "-o", "{work}/detection.json")),
     Figures("detection_cost", "detection.md"),
     Figures("detection_cost --light", "detection.md", ("--light",)),
+    Figures("start_time", "detection.md"),
+    Figures("detectors", "detection.md"),
     Figures("photometry", "detection.md", ("--trails", "16")),
     Figures(
         "photometry --stamps",
@@ -71,6 +73,7 @@ FIGURES = (
         ("--data", "{data}/asteroid-alerts", "--work", "{work}/periods"),
         "asteroid-alerts",
     ),
+    Figures("watch_delay", "night.md"),
     Figures("scale", "scale.md"),
     Figures("store", "store.md"),
     Figures(

@@ -25,7 +25,9 @@ from streaks.cutouts import Cutouts
 from streaks.errors import AccessError, ConfigError, InputError, LedgerError, ReadError, TableError
 from streaks.labelling import Material, export_set
 from streaks.labelling.field_guide import KnownSubjects
-from streaks.labelling.upload import read_set, standing_of_upload, upload_set
+from streaks.labelling.upload import upload_set
+from streaks.labelling.upload_ledger import standing_of_upload
+from streaks.labelling.upload_set import read_set
 from streaks.labelling.zooniverse import Patience, connect, read_credentials
 from streaks.plotting import subject_pictures
 from tests.panoptes_standin import PASSWORD, PROJECT, USERNAME, Standin, running_standin

@@ -173,6 +173,7 @@ def no_drawing(monkeypatch):
     monkeypatch.setattr("streaks.cli.learning.read_campaign", drawn)
     monkeypatch.setattr("streaks.cli.training.read_campaign", drawn)
     monkeypatch.setattr("streaks.cli.training.training_set", drawn)
+    monkeypatch.setattr("streaks.cli.training_stack.training_set", drawn)
 
 
 WANTS = ("--cutouts", "x", "--n", 40)

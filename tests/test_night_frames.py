@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from streaks.errors import ReadError, TableError
+from streaks.errors import ModelError, ReadError, TableError
 from streaks.frame import Frame
 from streaks.readers import FrameOverrides, find_frames
-from streaks.search import Searcher, join_columns
+from streaks.search import Search, Searcher, join_columns
 from streaks.tables import CLASS_COLUMNS, STREAK_COLUMNS, check_table
 from tests.frame_files import SHAPE, add_trail, noise_image, write_ztf_frame
 from tests.night_fakes import SURE, EvenClassifier
@@ -41,6 +41,25 @@ def test_a_trail_is_found_named_and_measured(tmp_path: Path) -> None:
     assert result.cutouts.science is not None
     assert result.overview is not None
     assert set(result.seconds) == {"read", "find", "cutouts", "classify", "evidence", "draw"}
+
+
+def test_a_classifier_that_is_still_being_loaded_is_waited_for(tmp_path: Path) -> None:
+    (files,) = find_frames(write_trail_frame(tmp_path))
+    search = Search(settings=SETTINGS, load_classifier=EvenClassifier)
+    at_once, ahead = (
+        search.prepare(ahead=way).search_files(files, draw=False) for way in (False, True)
+    )
+    assert ahead.streaks["label"].tolist() == at_once.streaks["label"].tolist() == ["asteroid"]
+
+
+def test_what_stops_a_classifier_from_loading_comes_up_where_it_is_asked(tmp_path: Path) -> None:
+    def broken() -> EvenClassifier:
+        raise ModelError("no such weights")
+
+    (files,) = find_frames(write_trail_frame(tmp_path))
+    searcher = Search(settings=SETTINGS, load_classifier=broken).prepare(ahead=True)
+    with pytest.raises(ModelError, match="no such weights"):
+        searcher.search_files(files, draw=False)
 
 
 def test_without_classifier_or_catalogue_their_columns_are_not_there(tmp_path: Path) -> None:

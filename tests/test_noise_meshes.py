@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.stats import SigmaClip
 from numpy.typing import NDArray
 
 from streaks.errors import FrameError
 from streaks.noise._rows import images_at
 from streaks.noise.maps import sky_bands
-from streaks.noise.meshes import Meshes, refine_meshes, sky_meshes
+from streaks.noise.meshes import (
+    Meshes,
+    _clipped_boxes,
+    _mad_std,
+    _median,
+    refine_meshes,
+    sky_meshes,
+)
 from tests.rendering import add_trail
 
 #: What it proves does not change in a wheel.
@@ -103,3 +111,22 @@ def test_a_corner_box_without_a_usable_pixel_is_passed_over() -> None:
     meshes = look(data, hidden)
     assert np.isfinite(meshes.background).all()
     assert meshes.sigma == pytest.approx(3.0, rel=0.2)
+
+
+@pytest.mark.parametrize(("hidden_share", "least"), [(0.02, 0.1), (0.995, 0.001)])
+def test_boxes_are_those_of_photutils(hidden_share: float, least: float) -> None:
+    background = pytest.importorskip("photutils.background")
+    shape, box = (103, 117), (16, 15)
+    rng = np.random.default_rng(8)
+    image = rng.normal(100.0, 5.0, shape).astype(np.float32)
+    image[20:30, 60:90] += 500.0
+    hidden = rng.random(shape) < hidden_share
+    hidden[30:70, 20:60] = True
+    peer = background.Background2D(
+        image, box, mask=hidden, exclude_percentile=100.0 * (1.0 - least), filter_size=1,
+        sigma_clip=SigmaClip(sigma=3.0, maxiters=5), bkg_estimator=_median,
+        bkg_rms_estimator=_mad_std,
+    )  # fmt: skip
+    low, rms = _clipped_boxes(image, hidden, box, least)
+    np.testing.assert_allclose(low, peer.background_mesh, rtol=1e-5)
+    np.testing.assert_allclose(rms, peer.background_rms_mesh, rtol=1e-5)

@@ -79,7 +79,7 @@ def _run(words: list[str]) -> int:
     from streaks.cli.application import build_app, usage_error
 
     try:
-        result = build_app()(args=words, prog_name="streaks", standalone_mode=False)
+        result = build_app(words)(args=words, prog_name="streaks", standalone_mode=False)
     except usage_error() as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else "streaks"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,35 +13,42 @@ from typer.core import TyperCommand
 __all__ = ["build_app", "usage_error"]
 
 
-def build_app() -> typer.Typer:
-    """All commands, mounted.
+#: Each command's module in `streaks.cli` and its name there; a group of commands is an ``app``.
+_COMMANDS = {
+    "demo": ("demo", "demo"),
+    "sample": ("sample", "sample"),
+    "detect": ("detect", "detect"),
+    "night": ("night", "night"),
+    "classify": ("models", "classify"),
+    "known": ("known", "app"),
+    "alerts": ("alerts", "app"),
+    "synth": ("synth", "app"),
+    "train": ("train", "app"),
+    "evaluate": ("evaluation", "evaluate"),
+    "completeness": ("completeness", "completeness"),
+    "labels": ("labels", "app"),
+    "lightcurve": ("lightcurve", "lightcurve"),
+    "periods": ("periods", "periods"),
+    "tracklets": ("tracklets", "tracklets"),
+    "report": ("report", "report"),
+    "vet": ("vet", "vet"),
+    "store": ("store", "app"),
+}
+
+
+def build_app(words: Sequence[str] = ()) -> typer.Typer:
+    """All commands, mounted; or only the one that is called.
+
+    Parameters
+    ----------
+    words
+        Of the command line. Where the first is a command's name, the others are not needed, and
+        stay unread.
 
     Returns
     -------
     typer.Typer
     """
-    from streaks.cli import (
-        alerts,
-        completeness,
-        demo,
-        detect,
-        evaluation,
-        known,
-        labels,
-        lightcurve,
-        models,
-        night,
-        periods,
-        report,
-        sample,
-        store,
-        synth,
-        tracklets,
-        training,
-        verdict_training,
-        vet,
-    )
-
     app = typer.Typer(
         name="streaks",
         help="Find streaks in difference images, name them, and check them against known objects.",
@@ -53,27 +61,20 @@ def build_app() -> typer.Typer:
         "2 wrong usage or nothing done. --debug shows tracebacks.",
     )
     app.callback()(_options)
-    app.command("demo")(demo.demo)
-    app.command("sample")(sample.sample)
-    app.command("detect")(detect.detect)
-    app.command("night")(night.night)
-    app.command("classify")(models.classify)
-    app.add_typer(known.app, name="known")
-    app.add_typer(alerts.app, name="alerts")
-    app.add_typer(synth.app, name="synth")
-    training.train_app.command("verdict")(verdict_training.train_verdict_command)
-    app.add_typer(training.train_app, name="train")
-    app.command("evaluate")(evaluation.evaluate)
-    app.command("completeness")(completeness.completeness)
-    app.add_typer(labels.app, name="labels")
-    app.command("lightcurve")(lightcurve.lightcurve)
-    app.command("periods")(periods.periods)
-    app.command("tracklets")(tracklets.tracklets)
-    app.command("report")(report.report)
-    app.command("vet")(vet.vet)
-    app.add_typer(store.app, name="store")
+    called = words[0] if words else ""
+    for name in [called] if called in _COMMANDS else _COMMANDS:
+        _mount(app, name)
     _guard_inputs(app)
     return app
+
+
+def _mount(app: typer.Typer, name: str) -> None:
+    module, attribute = _COMMANDS[name]
+    command = getattr(importlib.import_module(f"streaks.cli.{module}"), attribute)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
 
 
 #: Options that name what is written; any other path is read.
@@ -112,7 +113,8 @@ def _guard_inputs(app: typer.Typer) -> None:
 def _paths(value: Any) -> Iterator[Path]:
     """The paths in an option's value; names of models and profiles may be paths too."""
     if isinstance(value, Path | str):
-        yield Path(value)
+        if str(value):
+            yield Path(value)
     elif isinstance(value, list | tuple):
         for one in value:
             yield from _paths(one)

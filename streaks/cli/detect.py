@@ -95,7 +95,7 @@ def detect(
     if output is None or dry_run:
         return print_accounts(frames, search.overrides, as_json=as_json)
     compile_once(quiet or as_json)
-    searcher = search.prepare()
+    searcher = search.prepare(ahead=True)
     judge = functools.partial(
         _judged,
         model=None if search.load_verdict is None else search.load_verdict(),
@@ -203,12 +203,14 @@ def _search(
     several: bool,
 ) -> None:
     """Search one image; whatever it does, the others' results are kept and it is named."""
-    from streaks.errors import StreaksError
+    from streaks.errors import ModelError, StreaksError
 
     try:
         result = searcher.search_files(files, draw=plot is not None)
         if plot is not None:
             _write_plot(result, plot / f"{result.name}.png" if several else plot)
+    except ModelError:
+        raise  # of the classifier, not of this image
     except StreaksError as error:
         failures.append((str(files.image), str(error)))
         return

@@ -16,7 +16,7 @@ from streaks.cli.labelled_sets import (
     synthetic_set,
 )
 from streaks.cli.models import Polarity
-from streaks.cli.training import Count, Data, Quiet, Workers
+from streaks.cli.training_options import Count, Data, Quiet, Workers
 
 if TYPE_CHECKING:
     import numpy as np

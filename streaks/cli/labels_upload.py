@@ -12,7 +12,8 @@ import typer
 from streaks.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from streaks.labelling.upload import SetToUpload, Uploaded
+    from streaks.labelling.upload import Uploaded
+    from streaks.labelling.upload_set import SetToUpload
     from streaks.labelling.zooniverse import Quota
 
 __all__ = ["upload"]
@@ -58,7 +59,8 @@ def upload(
     nowhere. Needs the extra `zooniverse`; --dry-run does not.
     """
     from streaks.errors import ConfigError
-    from streaks.labelling.upload import read_set, upload_set
+    from streaks.labelling.upload import upload_set
+    from streaks.labelling.upload_set import read_set
     from streaks.labelling.zooniverse import Patience, connect, read_credentials
 
     patience = Patience(tries, pause, settle)
@@ -91,7 +93,7 @@ def _say_quota(quota: Quota, n: int) -> None:
 
 
 def _say_dry(whole: SetToUpload, batch: int, *, as_json: bool) -> None:
-    from streaks.labelling.upload import standing_of_upload
+    from streaks.labelling.upload_ledger import standing_of_upload
 
     standing = standing_of_upload(whole.folder)
     n_up = sum(standing.get(state, 0) for state in ("created", "stored", "linked"))

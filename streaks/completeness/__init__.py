@@ -13,8 +13,9 @@ Nothing here opens a file, searches a frame or draws a streak.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from streaks.lazy import lazy_face
 
 if TYPE_CHECKING:
     from streaks.completeness.design import (
@@ -135,12 +136,4 @@ _FACE = {
 
 __all__ = sorted(_FACE)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _FACE:
-        return getattr(importlib.import_module(f"streaks.completeness.{_FACE[name]}"), name)
-    raise AttributeError(f"module 'streaks.completeness' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE})
+__getattr__, __dir__ = lazy_face(__name__, _FACE)

@@ -10,13 +10,13 @@ The modules inside:
 - the sky: ``observatories``, ``places`` (where things appear), ``index`` (a whole night, fast),
   ``cache`` (nights kept on disk), ``multi_night`` (alerts of years), ``synthesis`` (an orbit
   through a place);
-- judgement: ``check`` (alerts' claims against predictions), ``stale`` (spells of wrong claims).
+- judgement: ``claims`` (what alerts say), ``verdicts`` (the rules), ``check`` (all alerts of many
+  nights), ``stale`` (spells of wrong claims).
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from streaks.lazy import lazy_face
 
 _FACE = {
     "Dynamics": "dynamics",
@@ -37,8 +37,8 @@ _FACE = {
     "download": "update",
     "make_catalogue": "update",
     "write_mpcorb": "mpcorb",
-    "CheckConfig": "check",
-    "VERDICTS": "check",
+    "CheckConfig": "verdicts",
+    "VERDICTS": "verdicts",
     "check_alerts": "check",
     "stale_spells": "stale",
     "cache_folder": "cache",
@@ -62,12 +62,4 @@ _FACE = {
 
 __all__ = sorted(_FACE)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _FACE:
-        return getattr(importlib.import_module(f"streaks.known.{_FACE[name]}"), name)
-    raise AttributeError(f"module 'streaks.known' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE})
+__getattr__, __dir__ = lazy_face(__name__, _FACE)

@@ -22,15 +22,8 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from streaks.errors import CatalogueError
-from streaks.known.check import (
-    Answer,
-    CheckConfig,
-    by_value,
-    check_exposure,
-    read_claims,
-    unanswered,
-    with_answers,
-)
+from streaks.known.check import by_value, check_exposure, unanswered, with_answers
+from streaks.known.claims import read_claims
 from streaks.known.dynamics import Dynamics
 from streaks.known.index import NightIndex, prepare_night
 from streaks.known.names import normalise_name
@@ -39,6 +32,7 @@ from streaks.known.observatories import Observatory
 from streaks.known.orbits import Orbits
 from streaks.known.places import as_observatory
 from streaks.known.solar_system import Ephemeris
+from streaks.known.verdicts import Answer, CheckConfig
 
 __all__ = ["AlertChecker", "orbits_from_elements"]
 

@@ -10,94 +10,25 @@ surplus subject is in no set, no volunteer sees it, and it is named at the end.
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-import os
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from streaks.disk import Limits, parse_json, read_bytes
-from streaks.errors import (
-    AccessError,
-    ConfigError,
-    InputError,
-    LedgerError,
-    ReadError,
-    TableError,
-)
-from streaks.labelling.campaign import SET_FILE
-from streaks.labelling.ledgers import LedgerKind, held_ledger
-from streaks.labelling.manifest import KEY_COLUMN, TRAINING_COLUMNS
-from streaks.labelling.subjects import MANIFEST
+from streaks.errors import AccessError, ConfigError, InputError, LedgerError
+from streaks.labelling.upload_ledger import Row, UploadLedger, open_ledger
+from streaks.labelling.upload_set import UPLOAD_KEY, SetToUpload
 from streaks.labelling.zooniverse import LostAnswerError, Quota, Zooniverse
 
-__all__ = ["UPLOAD_KEY", "SetToUpload", "Uploaded", "read_set", "standing_of_upload", "upload_set"]
+__all__ = ["Uploaded", "upload_set"]
 
 _log = logging.getLogger(__name__)
-
-#: Metadata by which a subject is found again; hidden from volunteers.
-UPLOAD_KEY = "#streaks_upload"
-LEDGER, _LOCK = "upload.sqlite", ".upload.lock"
-_MAX_BYTES = 1_000_000
-_MOST_SUBJECTS = 1_000_000
 #: Rounds in which nothing at all goes forward before an upload gives up.
 _IDLE_ROUNDS = 4
 _BATCHES = (1, 1000)
 _WORKERS = (1, 16)
-
-#: "uplo" and a version, so that no other program's database is written to.
-_APPLICATION, _VERSION = 0x75706C6F, 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS subjects (
-    key TEXT PRIMARY KEY,
-    place INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT 'new'
-        CHECK (state IN ('new', 'creating', 'created', 'stored', 'linked')),
-    number TEXT NOT NULL DEFAULT '',
-    floor INTEGER NOT NULL DEFAULT 0,
-    asked REAL NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS by_state ON subjects (state, place);
-"""
-
-
-@dataclass(frozen=True)
-class SetToUpload:
-    """An exported set, checked.
-
-    Parameters
-    ----------
-    folder
-        Where it lies.
-    set_id
-        Of the export.
-    workflow
-        Its question.
-    keys
-        One a subject, in the manifest's order.
-    pictures
-        Files of each subject.
-    metadata
-        What each subject says, by heading.
-    """
-
-    folder: Path
-    set_id: str
-    workflow: str
-    keys: tuple[str, ...]
-    pictures: tuple[tuple[str, ...], ...]
-    metadata: tuple[Mapping[str, str], ...]
-
-    def __len__(self) -> int:
-        return len(self.keys)
 
 
 @dataclass(frozen=True)
@@ -125,248 +56,13 @@ class Uploaded:
     surplus: tuple[str, ...] = ()
 
 
-def read_set(folder: str | os.PathLike[str]) -> SetToUpload:
-    """An exported set, with everything checked that Zooniverse would refuse.
-
-    Parameters
-    ----------
-    folder
-        Of `export_set`.
-
-    Returns
-    -------
-    SetToUpload
-
-    Raises
-    ------
-    ReadError
-        If it is no set.
-    TableError
-        If its manifest has an empty cell, a key twice, or a file that is not there, lies
-        elsewhere, or is too large; the line is named.
-    """
-    folder = Path(folder)
-    about_path = folder / SET_FILE
-    if not folder.is_dir() or not (folder / MANIFEST).is_file() or not about_path.is_file():
-        raise ReadError(f"{folder} is no subject set; give the folder of `streaks labels export`")
-    about = parse_json(read_bytes(about_path, Limits(max_bytes=1 << 20)), str(about_path))
-    told = about if isinstance(about, dict) else {}
-    headings = told.get("pictures")
-    set_id = told.get("set_id")
-    if not isinstance(headings, list) or not headings or not isinstance(set_id, str) or not set_id:
-        raise ReadError(f"{about_path} does not say what the set is; export it again")
-    keys: dict[str, int] = {}
-    pictures, metadata = [], []
-    for number, line in _lines(folder / MANIFEST, [*map(str, headings), KEY_COLUMN]):
-        where = f"{folder / MANIFEST}, line {number}"
-        key = line[KEY_COLUMN]
-        if key in keys:
-            raise TableError(f"{where}: the key {key} is in line {keys[key]} too; export again")
-        keys[key] = number
-        files = tuple(line[str(heading)] for heading in headings)
-        for name in files:
-            _check_picture(folder, name, where)
-        pictures.append(files)
-        metadata.append(_metadata(line, files, headings, f"{set_id}-{key}"))
-    if not keys:
-        raise TableError(f"{folder / MANIFEST} has no line; export the set again")
-    return SetToUpload(
-        folder, set_id, str(told.get("workflow")), tuple(keys), tuple(pictures), tuple(metadata)
-    )
-
-
-def _lines(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        text = read_bytes(path, Limits(max_bytes=1 << 31)).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ReadError(f"{path} is no UTF-8 ({error}); export the set again") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in needed if name not in (reader.fieldnames or ())]
-    if missing:
-        raise TableError(f"{path} has no column {', '.join(missing)}; export the set again")
-    for number, line in enumerate(_whole_lines(reader, path), start=2):
-        if None in line or any(not (value or "").strip() for value in line.values()):
-            raise TableError(f"{path}, line {number} has an empty cell, or one too many")
-        if number > _MOST_SUBJECTS:
-            raise TableError(f"{path} has more than {_MOST_SUBJECTS} lines; make smaller sets")
-        yield number, line
-
-
-def _whole_lines(reader: Iterable[dict[str, str]], path: Path) -> Iterator[dict[str, str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise ReadError(f"{path} is no CSV ({error}); export the set again") from None
-
-
-def _check_picture(folder: Path, name: str, where: str) -> None:
-    """Raise unless a name is that of a small picture in the folder itself."""
-    path = folder / name
-    if not name or name != os.path.basename(name) or name.startswith(".") or "\\" in name:
-        raise TableError(f"{where}: {name[:80]!r} is no file of the set's own folder")
-    if path.is_symlink() or not path.is_file():
-        raise TableError(f"{where}: {name} is not there; export the set again")
-    size = path.stat().st_size
-    if not 0 < size <= _MAX_BYTES:
-        raise TableError(f"{where}: {name} has {size} bytes; Zooniverse takes 1 to {_MAX_BYTES}")
-
-
-def _metadata(
-    line: Mapping[str, str], files: Sequence[str], headings: Sequence[str], key: str
-) -> dict[str, str]:
-    """All cells but the pictures'; of training only where the subject is of that kind."""
-    left_out = set(headings)
-    if line.get(TRAINING_COLUMNS[0]) == "false":
-        left_out |= set(TRAINING_COLUMNS)
-    return {k: v for k, v in line.items() if k not in left_out} | {UPLOAD_KEY: key}
-
-
-# ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Row:
-    key: str
-    place: int
-    state: str
-    number: str
-    floor: int
-    asked: float
-
-
-class _Ledger:
-    """How far each subject is. One process at a time; threads do not touch it."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def about(self, name: str) -> str:
-        asked = "SELECT value FROM about WHERE name = ?"
-        found = self._database.execute(asked, (name,)).fetchone()
-        return "" if found is None else str(found[0])
-
-    def note(self, **values: str) -> None:
-        with self._database:
-            self._database.executemany(
-                "INSERT OR REPLACE INTO about VALUES (?, ?)",
-                list(values.items()),
-            )
-
-    def enter(self, keys: Sequence[str]) -> None:
-        with self._database:
-            self._database.executemany(
-                "INSERT OR IGNORE INTO subjects (key, place) VALUES (?, ?)",
-                [(key, place) for place, key in enumerate(keys)],
-            )
-
-    def rows(self, *states: str, limit: int = -1) -> list[_Row]:
-        marks = ", ".join("?" * len(states))
-        found = self._database.execute(
-            "SELECT key, place, state, number, floor, asked FROM subjects "
-            f"WHERE state IN ({marks}) ORDER BY place LIMIT ?",
-            (*states, limit),
-        )
-        return [_Row(*row) for row in found.fetchall()]
-
-    def count(self, *states: str) -> int:
-        marks = ", ".join("?" * len(states))
-        asked = f"SELECT COUNT(*) FROM subjects WHERE state IN ({marks})"
-        return int(self._database.execute(asked, states).fetchone()[0])
-
-    def highest(self) -> int:
-        """The highest number of a subject that is known to be there."""
-        asked = "SELECT MAX(CAST(number AS INTEGER)) FROM subjects"
-        return max(
-            int(self._database.execute(asked).fetchone()[0] or 0), int(self.about("floor") or 0)
-        )
-
-    def creating(self, keys: Sequence[str]) -> None:
-        floor = self.highest()
-        with self._database:
-            self._database.executemany(
-                "UPDATE subjects SET state = 'creating', floor = ?, asked = ? WHERE key = ?",
-                [(floor, time.time(), key) for key in keys],
-            )
-
-    def put(self, state: str, key: str, number: str = "") -> None:
-        with self._database:
-            self._database.execute(
-                "UPDATE subjects SET state = ?, number = CASE WHEN ? = '' THEN number ELSE ? END "
-                "WHERE key = ?",
-                (state, number, number, key),
-            )
-
-    def put_all(self, state: str, keys: Sequence[str]) -> None:
-        with self._database:
-            self._database.executemany(
-                "UPDATE subjects SET state = ? WHERE key = ?", [(state, key) for key in keys]
-            )
-
-
-_LEDGER = LedgerKind(
-    lock=_LOCK,
-    database=LEDGER,
-    schema=_SCHEMA,
-    application=_APPLICATION,
-    version=_VERSION,
-    pragmas=("journal_mode = WAL", "synchronous = FULL"),
-    unwritable="cannot keep a ledger in {folder}: {reason}; make it writable",
-    busy="another upload of {folder} is at work; wait until it is done",
-    strange="{path} is no ledger of an upload of this version; move it away",
-    unusable="{path} cannot be used ({reason}); move it away: what is uploaded is found again",
-)
-
-
-@contextmanager
-def _open_ledger(folder: Path) -> Iterator[_Ledger]:
-    with held_ledger(folder, _LEDGER) as database:
-        yield _Ledger(database)
-
-
-def standing_of_upload(folder: str | os.PathLike[str]) -> Mapping[str, int]:
-    """How many subjects of a set are how far; nothing is sent or written.
-
-    Parameters
-    ----------
-    folder
-        Of the set.
-
-    Returns
-    -------
-    mapping
-        By state; empty where no upload was begun.
-
-    Raises
-    ------
-    LedgerError
-        If the ledger is damaged.
-    """
-    path = Path(folder) / LEDGER
-    if not path.is_file():
-        return {}
-    try:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
-        try:
-            asked = "SELECT state, COUNT(*) FROM subjects GROUP BY state"
-            return {str(state): int(n) for state, n in database.execute(asked).fetchall()}
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise LedgerError(
-            f"{path} cannot be read ({error}); move it away: what is uploaded is found again"
-        ) from None
-
-
-# ---------------------------------------------------------------------------------------------
-
-
 @dataclass
 class _Upload:
     """One run."""
 
     whole: SetToUpload
     service: Zooniverse
-    ledger: _Ledger
+    ledger: UploadLedger
     project: int
     batch: int
     workers: int
@@ -435,7 +131,7 @@ class _Upload:
         self.ledger.creating([row.key for row in rows])
         self._together(rows, self._create_one, self._created)
 
-    def _create_one(self, row: _Row) -> tuple[str, bool]:
+    def _create_one(self, row: Row) -> tuple[str, bool]:
         pictures = self.whole.pictures[row.place]
         number, addresses = self.service.create_subject(
             self.project, len(pictures), self.whole.metadata[row.place]
@@ -447,7 +143,7 @@ class _Upload:
             _log.info("pictures of %s: %s", row.key, error)
             return number, False
 
-    def _created(self, row: _Row, result: tuple[str, bool]) -> None:
+    def _created(self, row: Row, result: tuple[str, bool]) -> None:
         number, is_stored = result
         self.ledger.put("stored" if is_stored else "created", row.key, number)
         self.n_new += 1
@@ -455,17 +151,17 @@ class _Upload:
     def _store(self) -> None:
         """Pictures of subjects that have none yet."""
 
-        def store(row: _Row) -> bool:
+        def store(row: Row) -> bool:
             n = len(self.whole.pictures[row.place])
             return self._send(row, self.service.new_addresses(row.number, n))
 
-        def stored(row: _Row, is_stored: bool) -> None:
+        def stored(row: Row, is_stored: bool) -> None:
             if is_stored:
                 self.ledger.put("stored", row.key)
 
         self._together(self.ledger.rows("created"), store, stored)
 
-    def _send(self, row: _Row, addresses: Sequence[str]) -> bool:
+    def _send(self, row: Row, addresses: Sequence[str]) -> bool:
         pictures = self.whole.pictures[row.place]
         if len(addresses) != len(pictures):
             return False
@@ -476,9 +172,9 @@ class _Upload:
 
     def _together(
         self,
-        rows: Sequence[_Row],
-        work: Callable[[_Row], Any],
-        done: Callable[[_Row, Any], None],
+        rows: Sequence[Row],
+        work: Callable[[Row], Any],
+        done: Callable[[Row, Any], None],
     ) -> None:
         """Work on rows in threads; what each came to is written down here, one after the other."""
         stopped: Exception | None = None
@@ -581,7 +277,7 @@ def upload_set(
     for what, value, (low, high) in (("batch", batch, _BATCHES), ("workers", workers, _WORKERS)):
         if not low <= value <= high:
             raise ConfigError(f"{what} is {value}; it must be {low} to {high}")
-    with _open_ledger(whole.folder) as ledger:
+    with open_ledger(whole.folder) as ledger:
         _begin(ledger, whole, service, project, subject_set)
         run = _Upload(
             whole, service, ledger, project, batch, workers, progress or (lambda done: None)
@@ -605,7 +301,7 @@ def upload_set(
 
 
 def _begin(
-    ledger: _Ledger, whole: SetToUpload, service: Zooniverse, project: int, subject_set: str
+    ledger: UploadLedger, whole: SetToUpload, service: Zooniverse, project: int, subject_set: str
 ) -> None:
     """Enter the set, or see that the ledger is of the same undertaking."""
     asked = {"set_id": whole.set_id, "project": str(project), "endpoint": service.endpoint}

@@ -8,8 +8,7 @@ functions), ``calibration`` (zero points, colour terms), ``trailing`` (light tha
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from streaks.lazy import lazy_face
 
 _FACE = {
     "CALIBRATION_COLUMNS": "calibration",
@@ -42,12 +41,4 @@ _FACE = {
 
 __all__ = sorted(_FACE)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _FACE:
-        return getattr(importlib.import_module(f"streaks.lightcurves.{_FACE[name]}"), name)
-    raise AttributeError(f"module 'streaks.lightcurves' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE})
+__getattr__, __dir__ = lazy_face(__name__, _FACE)

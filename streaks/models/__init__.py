@@ -5,8 +5,7 @@ Any object with the face of `streaks.classification.Classifier` may stand in the
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from streaks.lazy import lazy_face
 
 if __name__ != "streaks.models":
     # The link in a checkout's top folder leads here too; a second copy of every module would
@@ -31,8 +30,4 @@ _FACE = {
 
 __all__ = sorted(_FACE)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _FACE:
-        return getattr(importlib.import_module(f"{__name__}.{_FACE[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_face(__name__, _FACE)

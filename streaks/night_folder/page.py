@@ -8,7 +8,6 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -20,6 +19,7 @@ from streaks.errors import FrameError, StreaksError, TableError
 from streaks.night_folder.ledger import plain_text
 from streaks.night_folder.reading import Night
 from streaks.reporting import NightSummary, PagePictures, select_rows, write_report
+from streaks.tables import bare_column
 
 __all__ = ["summarise", "write_night_report"]
 
@@ -110,7 +110,7 @@ def summarise(night: Night, *, seconds: float = math.nan, command: str = "") -> 
     run = night.run
     settings = run.get("settings")
     if not math.isfinite(seconds) and "seconds" in night.frames.colnames:
-        seconds = float(np.nansum(_bare(night.frames["seconds"])))
+        seconds = float(np.nansum(bare_column(night.frames, "seconds")))
     return NightSummary(
         title=_title(plain_text(night.name)),
         started=str(run.get("started", "")).split("+")[0],
@@ -261,7 +261,7 @@ def _with_truth(encoded: bytes, frames: QTable, image: str, truth: QTable) -> by
     from streaks.plotting import decode_picture, encode_jpeg, mark_truth
 
     row = [str(name) for name in frames["image"]].index(image)
-    ny, nx = (_bare(frames[name])[row] for name in ("ny", "nx"))
+    ny, nx = (bare_column(frames, name)[row] for name in ("ny", "nx"))
     shape = int(ny), int(nx)
     marked = mark_truth(decode_picture(encoded), truth[_of_image(truth, image)], shape)
     return encode_jpeg(marked, quality=85)
@@ -273,12 +273,8 @@ def _of_image(table: QTable, image: str) -> NDArray[np.bool_]:
 
 def _missed(truth: QTable, found: NDArray[np.int64]) -> list[int]:
     """Rows of the true streaks that have ends and were not found."""
-    ends = np.array([_bare(truth[name]) for name in ("x0", "y0", "x1", "y1")])
+    ends = np.array([bare_column(truth, name) for name in ("x0", "y0", "x1", "y1")])
     return [int(i) for i in np.flatnonzero((found < 0) & np.isfinite(ends).all(axis=0))]
-
-
-def _bare(column: Any) -> NDArray[np.float64]:
-    return np.asarray(getattr(column, "value", column), dtype=float)
 
 
 def _draw_missed(truth: QTable, missed: list[int], frames: QTable) -> dict[str, bytes]:
@@ -308,7 +304,7 @@ def _draw_from_frame(truth: QTable, path: str) -> dict[str, bytes]:
         return {}
     centred = truth.copy()
     for axis in "xy":
-        middle = (_bare(truth[f"{axis}0"]) + _bare(truth[f"{axis}1"])) / 2
+        middle = (bare_column(truth, f"{axis}0") + bare_column(truth, f"{axis}1")) / 2
         centred[axis] = u.Quantity(middle, "pix")
     stack = extract_cutouts(frame, centred)
     return {

@@ -135,7 +135,7 @@ def estimate_noise(
 ) -> NoiseMap:
     """Background and noise of an image, dipoles and rims of masked stars included.
 
-    The sky's noise comes from sigma-clipped meshes (photutils). On top of it, wherever the mean
+    The sky's noise comes from sigma-clipped meshes. On top of it, wherever the mean
     square of negative pixels in a neighbourhood exceeds the sky's, sigma is raised to it: bad
     subtractions always have a negative side, positive streaks never.
 
@@ -309,10 +309,9 @@ def filtered_correlation(
     variance
         Above 1 for positively correlated noise.
     """
-    from scipy.ndimage import convolve
-
     own = gaussian_correlation(sigma_px, radius + _MAX_LAG)
-    both = convolve(own, correlation, mode="constant")[_MAX_LAG:-_MAX_LAG, _MAX_LAG:-_MAX_LAG]
+    windows = np.lib.stride_tricks.sliding_window_view(own, correlation.shape)
+    both = np.einsum("yxab,ab->yx", windows, correlation[::-1, ::-1])
     variance = float(both[radius, radius])
     if not variance > 0.05:
         # Noise so anticorrelated that smoothing removes it is no noise model; call it white.

@@ -1,7 +1,7 @@
 """Background and noise of the sky on a mesh of boxes, and meshes as images.
 
-photutils' clipped statistics of a sample of pixels come first; then all pixels of each box, once,
-against what was found. Lines sum what is below the notice of any pixel: a background 0.03 sigma too
+Clipped statistics of a sample of pixels come first; then all pixels of each box, once, against what
+was found. Lines sum what is below the notice of any pixel: a background 0.03 sigma too
 low adds a whole sigma to a line of 300 px.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 from numba import njit
 from numpy.typing import NDArray
 
@@ -21,8 +22,13 @@ from streaks.noise._rows import between
 
 __all__ = ["Meshes", "mesh_bands", "refine_meshes", "sky_meshes"]
 
-#: Pixels that photutils looks at in each box; 256 give sigma to 7 %.
+#: Pixels that the first look takes of each box; 256 give sigma to 7 %.
 _SAMPLES_A_BOX = 256
+#: Boxes of no more than this share of usable pixels are filled from others; where most of the
+#: image is hidden, those of none.
+_LEAST_SAMPLED, _LEAST_OF_FEW = 0.1, 0.001
+#: Others that such a box is filled from.
+_NEIGHBOURS = 10
 #: Of a Gaussian, standard deviation over median absolute deviation.
 _MAD_TO_STD = np.float32(1.482602218505602)
 #: Residuals count up to this many sigma in the second look: streaks weigh little.
@@ -65,38 +71,24 @@ def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: i
     Returns
     -------
     Meshes
-        Smoothed by a median of 3 x 3 boxes. A box without usable pixels has what photutils puts
-        there from its neighbours.
+        Smoothed by a median of 3 x 3 boxes. A box without usable pixels has the mean of the
+        nearest others, by inverse distance.
 
     Raises
     ------
     FrameError
         If all usable pixels have one value.
     """
-    from astropy.stats import SigmaClip
-    from photutils.background import Background2D
-
     ny, nx = data.shape
-    # Every k-th pixel is enough for a first look, and photutils' cost falls with k squared.
+    # Every k-th pixel is enough for a first look, and the cost falls with k squared.
     step = max(1, int(box_px / math.sqrt(_SAMPLES_A_BOX)))
     step = max(1, min(step, ny // 8, nx // 8))
     if unusable[::step, ::step].all():
         step = 1
     box = (min(box_px // step, -(-ny // step)), min(box_px // step, -(-nx // step)))
     hidden = unusable[::step, ::step]
-    meshes = Background2D(
-        np.where(hidden, np.float32(0), data[::step, ::step]),
-        box,
-        mask=hidden,
-        exclude_percentile=90.0 if hidden.mean() < 0.5 else 99.9,
-        filter_size=1,
-        sigma_clip=SigmaClip(sigma=3.0, maxiters=5),
-        # photutils' own ask NumPy for a median that knows of NaN: half of all the time there.
-        bkg_estimator=_median,
-        bkg_rms_estimator=_mad_std,
-    )
-    low = np.asarray(meshes.background_mesh, dtype=np.float32)
-    rms = np.asarray(meshes.background_rms_mesh, dtype=np.float32)
+    least = _LEAST_SAMPLED if hidden.mean() < 0.5 else _LEAST_OF_FEW
+    low, rms = _clipped_boxes(data[::step, ::step], hidden, box, least)
     positive = rms[np.isfinite(rms) & (rms > 0)]
     if positive.size == 0:
         # Few photons are all clipped as outliers; their scatter is what they have.
@@ -106,10 +98,46 @@ def sky_meshes(data: NDArray[np.float32], unusable: NDArray[np.bool_], box_px: i
             raise FrameError("no noise: all usable pixels of the image have one value")
         positive = np.array([scatter], np.float32)
     rms = np.where(np.isfinite(rms) & (rms > 0), rms, np.median(positive)).astype(np.float32)
-    # photutils' own filter asks NumPy for each median.
     return Meshes(
         _smooth(low), _smooth(rms), (box[0] * step, box[1] * step), _is_coarse(data, hidden, step)
     )
+
+
+def _clipped_boxes(
+    sample: NDArray[np.float32], hidden: NDArray[np.bool_], box: tuple[int, int], least: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Median and scatter of each box's pixels that stay after clipping at 3 sigma.
+
+    As photutils' `Background2D` has them. That is not asked: `import photutils` reads what every
+    installed package says of itself, a second and a half of work for this one table.
+    """
+    from astropy.stats import SigmaClip
+
+    (ny, nx), (height, width) = sample.shape, box
+    rows, columns = -(-ny // height), -(-nx // width)
+    values = np.full((rows * height, columns * width), np.nan, np.float32)
+    values[:ny, :nx] = np.where(hidden | ~np.isfinite(sample), np.float32(np.nan), sample)
+    boxes = values.reshape(rows, height, columns, width).swapaxes(1, 2).reshape(rows, columns, -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)  # NaN is what we leave out
+        kept = SigmaClip(sigma=3.0, maxiters=5)(boxes, axis=-1, masked=False, copy=False)
+    few = np.count_nonzero(~np.isnan(kept), axis=-1) <= least * height * width
+    low, rms = (np.asarray(of(kept, axis=-1), np.float32) for of in (_median, _mad_std))
+    return _with_neighbours(low, few), _with_neighbours(rms, few)
+
+
+def _with_neighbours(mesh: NDArray[np.float32], few: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A mesh with, in boxes of few pixels, the mean of the nearest others, by inverse distance."""
+    known = ~few & np.isfinite(mesh)
+    if known.all() or not known.any():
+        return mesh
+    from scipy.spatial import cKDTree
+
+    nearest = np.arange(1, min(_NEIGHBOURS, int(np.count_nonzero(known))) + 1)
+    distance, which = cKDTree(np.argwhere(known), leafsize=10).query(np.argwhere(~known), nearest)
+    filled = mesh.copy()
+    filled[~known] = np.average(mesh[known][which], axis=1, weights=1.0 / distance)
+    return filled
 
 
 def _is_coarse(data: NDArray[np.float32], hidden: NDArray[np.bool_], step: int) -> bool:

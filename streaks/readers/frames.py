@@ -22,17 +22,10 @@ from streaks.readers.alignment import aligned
 from streaks.readers.coordinates import Solution, read_solution
 from streaks.readers.files import companions
 from streaks.readers.fill import constant_fill
-from streaks.readers.images import (
-    FitsFile,
-    FitsImage,
-    Hdu,
-    is_picture,
-    open_images,
-    read_image,
-    read_picture_image,
-    searched,
-)
+from streaks.readers.hdus import Hdu, searched
+from streaks.readers.images import FitsFile, FitsImage, open_images, read_image
 from streaks.readers.masks import read_mask_bits, resolve_bits
+from streaks.readers.picture_images import is_picture, read_picture_image
 from streaks.readers.profile import (
     Profile,
     builtin_profiles,

@@ -27,54 +27,24 @@ from numpy.typing import NDArray
 from streaks.disk import GZIP_MAGIC, Limits, open_regular, read_bytes
 from streaks.errors import AccessError, ReadError, StreaksError
 from streaks.readers.colour import chosen_plane
+from streaks.readers.hdus import Hdu, described, image_axes, label_of, list_hdus, searched
 from streaks.readers.profile import FITS_SUFFIXES, split_choice
 from streaks.readers.structure import check_structure
 
-__all__ = [
-    "FitsFile",
-    "FitsImage",
-    "Hdu",
-    "image_choices",
-    "is_picture",
-    "open_images",
-    "read_image",
-    "read_picture_image",
-]
+__all__ = ["FitsFile", "FitsImage", "image_choices", "open_images", "read_image"]
 
 #: More pixels than any detector or mosaic tile searched in one piece: 4 GB as float32.
 _MAX_PIXELS = 2**30
-#: A picture with more is no photograph of the sky, and is not decoded.
-_MAX_PICTURE_PIXELS = 2**27
 #: A gzipped file that unpacks to more is to be unpacked on disk, not in memory.
 _UNPACKED = Limits(max_bytes=2**30)
 #: No tile compression does better: gzip's limit is 1032, Rice's about 230.
 _MAX_RATIO = 2048
-_PICTURE_FORMATS = ("PNG", "JPEG", "TIFF")
-_PICTURE_MAGICS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*")
 _BLOCK = 2880
 #: Errors of a disk, a network or a permission, rather than of what a file holds.
 _PASSING = frozenset({
     errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE,
     errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH,
 })  # fmt: skip
-#: What an HDU of a name is, first match wins. A number at its end does not matter.
-_KINDS = (
-    ("mask", r"DQ|DQF|MASK|BPM|BADPIX\w*|FLAGS?|MSK\w*|DATA_?QUALITY|QUALITY|PIXMASK"),
-    ("variance", r"VAR|VARIANCE"),
-    ("error", r"ERR|ERRORS?|UNCERT\w*|UNC|SIGMA|RMS|STD|STDDEV|NOISE"),
-    ("weight", r"WHT|WGT|WT|WEIGHTS?|IVM|IVAR|INVVAR"),
-    (
-        "other",
-        r"PSF\w*|BKG|BACKGROUND|BACK|SKY|AREA|EXPMAP|EXPOSURE|CTX|CON|SAMP|TIME|SEG\w*|REF|"
-        r"REFERENCE|TEMPLATE|WCS\w*|D2IMARR|KERNEL|THUMB\w*|PREVIEW|COV\w*|VAR_\w+|"
-        r"DETECTION|OVERSCAN|FLAT|DARK|BIAS",
-    ),
-    ("science", r"SCI|SCIENCE|IMAGE|DATA|FLUX"),
-)
-#: What astropy's NDData writes with an uncertainty, in UTYPE.
-_UTYPES = {"STDDEV": "error", "VARIANCE": "variance", "INVERSEVARIANCE": "weight"}
-#: An unnamed image smaller than the largest by this is a preview.
-_PREVIEW = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,41 +70,6 @@ class FitsImage:
     unusable: NDArray[np.bool_] | None = None
     axes: tuple[int, int] = (1, 2)
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Hdu:
-    """What one HDU of a file is.
-
-    Parameters
-    ----------
-    index
-        In the file, the primary one is 0.
-    label
-        How a user names it: ``SCI,2``, ``CCD4``, or its index.
-    name
-        EXTNAME; empty or ``PRIMARY`` where it has none.
-    kind
-        ``science``, ``mask``, ``variance``, ``error``, ``weight``, ``other``; ``image`` for one
-        whose name says nothing; ``cube`` for one of more than two axes; empty for no image.
-    shape
-        Without axes of one pixel.
-    axes
-        Numbers of the header's axes of the last two of these: x, y.
-    version
-        EXTVER; 1 where it has none.
-    whole
-        Whether its pixels are plain integers, as masks' are.
-    """
-
-    index: int
-    label: str
-    name: str
-    kind: str
-    shape: tuple[int, ...] = ()
-    axes: tuple[int, int] = (1, 2)
-    version: int = 1
-    whole: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +105,8 @@ class FitsFile:
             In the order of the file.
         """
         if not self._known:
-            found = list(_listing(self.hdus))
-            self._known.extend(replace(hdu, label=_label(hdu, found)) for hdu in found)
+            found = list(list_hdus(self.hdus))
+            self._known.extend(replace(hdu, label=label_of(hdu, found)) for hdu in found)
         return self._known
 
     def find(self, choice: str = "", *, extension: str = "") -> Hdu:
@@ -219,7 +154,7 @@ class FitsFile:
         Hdu or None
             Its `label` is its index.
         """
-        found = _listing(self.hdus)
+        found = list_hdus(self.hdus)
         plain = (hdu for hdu in found if hdu.kind and len(hdu.shape) == 2)
         return next((hdu for hdu in plain if extension in ("", hdu.name)), None)
 
@@ -231,7 +166,7 @@ class FitsFile:
             )
         wanted = f"2-D image named {extension}" if extension else "2-D image"
         kinds = {hdu.index: hdu for hdu in self.listing()}
-        seen = ", ".join(f"{i} {_described(hdu, kinds[i])}" for i, hdu in enumerate(self.hdus))
+        seen = ", ".join(f"{i} {described(hdu, kinds[i])}" for i, hdu in enumerate(self.hdus))
         aside = any(hdu.kind and len(hdu.shape) == 2 for hdu in kinds.values())
         how = "; --hdu takes one of them all the same" if aside and not extension else ""
         wanted = f"{wanted} to search" if how else wanted
@@ -285,7 +220,7 @@ class FitsFile:
             what = f"{self.path}[{hdu.label}]" if len(self.hdus) > 1 else str(self.path)
             last = data.shape[-1] <= 4 < data.shape[0]
             data, unusable = chosen_plane(data, plane, what), None
-            axes = _axes(stored.shape, drop_last=last)
+            axes = image_axes(stored.shape, drop_last=last)
         elif data.ndim != 2:
             raise ReadError(f"{self.path}[{hdu.label}] has {data.ndim} axes; expected 2")
         else:
@@ -320,32 +255,6 @@ class FitsFile:
             if fitting:
                 found[kind] = fitting[0]
         return found
-
-
-def searched(listing: Sequence[Hdu]) -> tuple[list[Hdu], list[Hdu]]:
-    """The images of a file that are searched, and those that are left out and should be said.
-
-    Images named SCI, IMAGE and the like; without those, all whose names say nothing. Cubes only
-    where there is no plain image.
-
-    Parameters
-    ----------
-    listing
-        What each HDU of the file is.
-    """
-    named = [hdu for hdu in listing if hdu.kind == "science"]
-    if named:
-        return named, [hdu for hdu in listing if hdu.kind == "image"]
-    plain = [hdu for hdu in listing if hdu.kind == "image"]
-    if not plain:
-        return [hdu for hdu in listing if hdu.kind == "cube"], []
-    largest = max(math.prod(hdu.shape) for hdu in plain)
-    whole = all(hdu.whole for hdu in plain)
-    good = [
-        hdu for hdu in plain
-        if math.prod(hdu.shape) >= _PREVIEW * largest and (whole or not hdu.whole)
-    ]  # fmt: skip
-    return good, [hdu for hdu in plain if hdu not in good]
 
 
 @contextmanager
@@ -456,98 +365,6 @@ def _is_single(path: Path, size: int) -> bool:
     return bool(axes) and size <= header + -(-n_bytes // _BLOCK) * _BLOCK
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a file is a PNG, JPEG or TIFF, by its first bytes.
-
-    Parameters
-    ----------
-    path
-        Of any file.
-
-    Returns
-    -------
-    bool
-        False also for one that cannot be read.
-    """
-    try:
-        with open_regular(path) as file:
-            return file.read(4).startswith(_PICTURE_MAGICS)
-    except (OSError, ReadError):
-        return False
-
-
-def read_picture_image(path: Path, plane: str = "") -> FitsImage:
-    """A grey picture of the sky, its last row first: y grows upwards.
-
-    Parameters
-    ----------
-    path
-        PNG, JPEG or TIFF.
-    plane
-        For a colour picture: ``luminance``, or the number of a plane from 1.
-
-    Returns
-    -------
-    FitsImage
-        Grey levels; its header has only the size.
-
-    Raises
-    ------
-    ReadError
-        If it is damaged, too large, or in colour and no plane was chosen.
-    """
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of size: that is checked below
-            with Image.open(path, formats=_PICTURE_FORMATS) as picture:
-                if math.prod(picture.size) > _MAX_PICTURE_PIXELS:
-                    raise ReadError(
-                        f"{path} is {picture.size[0]} x {picture.size[1]} px: too large a picture; "
-                        "store it as FITS"
-                    )
-                note = _other_pages(picture)
-                transparent = _transparent(picture)
-                data = _grey_values(picture, path, plane)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ReadError(f"{path} cannot be read as a picture: {error}") from None
-    unusable = None if transparent is None else np.ascontiguousarray(transparent[::-1])
-    header = fits.Header([("NAXIS", 2), ("NAXIS1", data.shape[1]), ("NAXIS2", data.shape[0])])
-    return FitsImage(np.ascontiguousarray(data[::-1]), header, unusable, note=note)
-
-
-def _other_pages(picture: Any) -> str:
-    """What to say of a picture of several pages; they are not counted, which may take hours."""
-    try:
-        picture.seek(1)
-    except (EOFError, OSError, ValueError, SyntaxError):
-        return ""  # no other, or a damaged one
-    finally:
-        picture.seek(0)
-    return "the first of several pages is searched; store the others as files"
-
-
-def _transparent(picture: Any) -> NDArray[np.bool_] | None:
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        return np.asarray(np.asarray(picture.convert("RGBA"))[..., 3] == 0)
-    return None
-
-
-def _grey_values(picture: Any, path: Path, plane: str) -> NDArray[Any]:
-    if picture.mode[0] in "IF" or picture.mode in ("1", "L", "LA"):
-        return np.asarray(picture.convert("L") if picture.mode in ("1", "LA") else picture)
-    colours = np.asarray(picture.convert("RGB"))
-    if not plane and (colours == colours[..., :1]).all():
-        return colours[..., 0]
-    if not plane:
-        raise ReadError(
-            f"{path} is a colour picture: search its light with --plane luminance; a cutout is "
-            f"named with: streaks classify {path.name}"
-        )
-    return chosen_plane(colours, plane, str(path))
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[fits.HDUList, int, bytes]]:
     """The file's HDUs, not yet read, its size in bytes, and its bytes where it was packed.
@@ -626,63 +443,6 @@ def _data_of(hdu: Any, path: Path, size: int, unpacked: bytes) -> NDArray[Any]:
     return np.asanyarray(hdu.data)
 
 
-def _listing(hdus: fits.HDUList) -> Iterator[Hdu]:
-    """What each HDU is, but for its label; one by one, as they are read from the file."""
-    for index, hdu in enumerate(hdus):
-        if not hdu.is_image or not hdu.shape or 0 in hdu.shape:
-            yield Hdu(index, str(index), hdu.name, "")
-            continue
-        shape = tuple(int(n) for n in hdu.shape if n > 1)
-        if len(shape) < 2:
-            # One row or column of pixels is no image, but is one of two axes all the same.
-            shape = tuple(int(n) for n in hdu.shape) if len(hdu.shape) == 2 else shape
-        kind = "" if len(shape) < 2 else _kind(hdu, len(shape))
-        words = hdu.header
-        scaled = words.get("BZERO", 0) not in (0, None) or words.get("BSCALE", 1) not in (1, None)
-        whole = int(words["BITPIX"]) > 0 and not scaled
-        axes = _axes(hdu.shape, drop_last=False) if len(shape) >= 2 else (1, 2)
-        version = int(getattr(hdu, "ver", 1) or 1)
-        yield Hdu(index, str(index), hdu.name, kind, shape, axes, version, whole)
-
-
-def _kind(hdu: Any, n_axes: int) -> str:
-    kind = _named_kind(hdu)
-    if n_axes > 2:
-        return "cube" if kind in ("science", "image") else "other"
-    return kind
-
-
-def _named_kind(hdu: Any) -> str:
-    utype = str(hdu.header.get("UTYPE", "")).upper().removesuffix("UNCERTAINTY")
-    if utype in _UTYPES and hdu.name.startswith("UNC"):
-        return _UTYPES[utype]
-    name = re.sub(r"[_.-]?\d+$", "", hdu.name.upper())
-    return next((kind for kind, names in _KINDS if re.fullmatch(names, name)), "image")
-
-
-def _label(hdu: Hdu, all_hdus: Sequence[Hdu]) -> str:
-    if not hdu.name or hdu.name in ("PRIMARY", "COMPRESSED_IMAGE"):
-        return str(hdu.index)
-    twins = [other for other in all_hdus if other.name == hdu.name]
-    if len(twins) == 1:
-        return hdu.name
-    if len({twin.version for twin in twins}) == len(twins):
-        return f"{hdu.name},{hdu.version}"
-    return f"{hdu.name},{[twin.index for twin in twins].index(hdu.index) + 1}"
-
-
-def _axes(shape: Sequence[int], *, drop_last: bool) -> tuple[int, int]:
-    """Numbers of the header's axes that are x and y once axes of one pixel are dropped."""
-    n = len(shape)
-    # numpy counts axes from the slowest, FITS from the fastest.
-    kept = [n - i for i, length in enumerate(shape) if length > 1] or [2, 1]
-    if len(kept) < 2:
-        return (1, 2)
-    if drop_last:
-        kept = kept[:-1]
-    return (kept[-1], kept[-2])
-
-
 def _blank_value(hdu: Any) -> float | None:
     """The physical value of pixels without data, for integers that astropy leaves as numbers."""
     words = hdu.header
@@ -695,15 +455,6 @@ def _blank_value(hdu: Any) -> float | None:
         return float(stored) * float(words.get("BSCALE", 1)) + float(words.get("BZERO", 0))
     except (TypeError, ValueError):
         return None
-
-
-def _described(hdu: Any, known: Hdu) -> str:
-    if not hdu.is_image:
-        return "a table"
-    if not hdu.shape:
-        return "without data"
-    kind = "" if known.kind in ("", "image", "science") else f" ({known.name or known.kind})"
-    return f"{len(hdu.shape)}-D{kind}"
 
 
 def _check_size(hdu: Any, path: Path, size: int, max_pixels: int) -> None:

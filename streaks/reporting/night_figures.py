@@ -14,6 +14,8 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from streaks.tables import bare_column, text_column
+
 __all__ = ["focal_plane", "frame_trends", "sky_map"]
 
 #: Side of a bin of the sky map's dots, screen px: thousands of streaks must not cost megabytes.
@@ -52,7 +54,7 @@ def sky_map(streaks: QTable, candidates: Sequence[int]) -> str:
     str
         SVG; empty without positions.
     """
-    ra, dec = _values(streaks, "ra"), _values(streaks, "dec")
+    ra, dec = bare_column(streaks, "ra"), bare_column(streaks, "dec")
     known = np.isfinite(ra) & np.isfinite(dec)
     if not known.any():
         return ""
@@ -107,10 +109,10 @@ def focal_plane(streaks: QTable, frames: QTable, candidates: Sequence[int]) -> s
         return ""
     detector = {str(row["image"]): _detector(row) for row in frames}
     size = {str(row["image"]): (_number(row["nx"]), _number(row["ny"])) for row in frames}
-    x, y = _values(streaks, "x"), _values(streaks, "y")
+    x, y = bare_column(streaks, "x"), bare_column(streaks, "y")
     left_out = set(candidates)
     counts: dict[tuple[int, int], NDArray[np.int64]] = {}
-    for i, image in enumerate(_texts(streaks, "image")):
+    for i, image in enumerate(text_column(streaks, "image").tolist()):
         nx, ny = size.get(image, (math.nan, math.nan))
         if i in left_out or not (nx > 0 and ny > 0 and np.isfinite(x[i]) and np.isfinite(y[i])):
             continue
@@ -168,13 +170,13 @@ def frame_trends(frames: QTable, streaks: QTable) -> list[dict[str, str]]:
     """
     if len(frames) < 2:
         return []
-    times = _texts(frames, "time")
+    times = text_column(frames, "time").tolist()
     order = sorted(range(len(frames)), key=lambda i: (times[i] == "", times[i], i))
-    failed = [state == "failed" for state in _texts(frames, "state")]
+    failed = [state == "failed" for state in text_column(frames, "state").tolist()]
     depth = _depths(frames, streaks)
     found = []
     for name, words, logarithm in _TRENDS:
-        values = depth if name == "depth" else _values(frames, name)
+        values = depth if name == "depth" else bare_column(frames, name)
         values = values[order]
         if logarithm:
             values = np.log10(np.where(values > 0, values, np.nan))
@@ -187,15 +189,18 @@ def frame_trends(frames: QTable, streaks: QTable) -> list[dict[str, str]]:
 
 def _depths(frames: QTable, streaks: QTable) -> NDArray[np.float64]:
     """Magnitude at S/N 5, by frame, the median of what its streaks tell; NaN where none does."""
-    snr = np.where(_values(streaks, "snr") > 0, _values(streaks, "snr"), np.nan)
-    mags = _values(streaks, "mag") + 2.5 * np.log10(snr / 5.0)
-    images = np.array(_texts(streaks, "image"), dtype=str)
+    snr = np.where(bare_column(streaks, "snr") > 0, bare_column(streaks, "snr"), np.nan)
+    mags = bare_column(streaks, "mag") + 2.5 * np.log10(snr / 5.0)
+    images = np.array(text_column(streaks, "image").tolist(), dtype=str)
     known = np.isfinite(mags)
     by_image: dict[str, list[float]] = {}
     for image, mag in zip(images[known], mags[known], strict=True):
         by_image.setdefault(str(image), []).append(float(mag))
     return np.array(
-        [float(np.median(by_image.get(name, [math.nan]))) for name in _texts(frames, "image")]
+        [
+            float(np.median(by_image.get(name, [math.nan])))
+            for name in text_column(frames, "image").tolist()
+        ]
     )
 
 
@@ -269,14 +274,3 @@ def _number(value: Any) -> float:
         return float(getattr(value, "value", value))
     except (TypeError, ValueError):
         return math.nan
-
-
-def _values(table: QTable, name: str) -> NDArray[np.float64]:
-    if name not in table.colnames:
-        return np.full(len(table), np.nan)
-    column = table[name]
-    return np.asarray(getattr(column, "value", column), dtype=float)
-
-
-def _texts(table: QTable, name: str) -> list[str]:
-    return [str(value) for value in table[name]] if name in table.colnames else [""] * len(table)

@@ -23,7 +23,15 @@ from streaks.palette import CLASS_COLOURS, class_colour
 from streaks.reporting.night_figures import focal_plane, frame_trends, sky_map
 from streaks.reporting.rows import bare_columns, finite, frame_row, number, streak_row, text
 from streaks.reporting.truth import truth_section
-from streaks.tables import CLASSES, LABELS, PROBABILITY_COLUMNS, SKIP, UNRESOLVED
+from streaks.tables import (
+    CLASSES,
+    LABELS,
+    PROBABILITY_COLUMNS,
+    SKIP,
+    UNRESOLVED,
+    bare_column,
+    text_column,
+)
 from streaks.verdict import LINES_AT, candidates_in_words, count_candidates, expected_false
 
 __all__ = ["NightSummary", "PagePictures", "select_rows", "write_report"]
@@ -168,9 +176,9 @@ def select_rows(streaks: QTable, max_rows: int) -> list[int]:
         By falling probability, then asteroids before others, then by score. Of the lines of one
         group, which a verdict makes, only the surest.
     """
-    labels = _texts(streaks, "label")
-    score = np.nan_to_num(_values(streaks, "score"), nan=-np.inf)
-    sure = np.nan_to_num(_values(streaks, "p_real"), nan=0.0)
+    labels = text_column(streaks, "label").tolist()
+    score = np.nan_to_num(bare_column(streaks, "score"), nan=-np.inf)
+    sure = np.nan_to_num(bare_column(streaks, "p_real"), nan=0.0)
     order = sorted(
         range(len(streaks)), key=lambda i: (-sure[i], labels[i] != "asteroid", -score[i])
     )
@@ -178,7 +186,7 @@ def select_rows(streaks: QTable, max_rows: int) -> list[int]:
         return order[:max_rows]
     # A dict keeps the first of each group.
     first: dict[str, int] = {}
-    for i, group in zip(order, _texts(streaks[order], "group"), strict=True):
+    for i, group in zip(order, text_column(streaks[order], "group").tolist(), strict=True):
         first.setdefault(group or str(streaks["streak_id"][i]), i)
     return list(first.values())[:max_rows]
 
@@ -194,7 +202,7 @@ def _view(
     max_rows: int,
     max_overviews: int,
 ) -> dict[str, Any]:
-    labels = _texts(streaks, "label")
+    labels = text_column(streaks, "label").tolist()
     unknown, known = _candidates(streaks, labels)
     checked = bool(summary.orbits)
     held = _Held(pictures)
@@ -364,11 +372,11 @@ def _candidates(streaks: QTable, labels: list[str]) -> tuple[list[int], list[int
 
     Where there is a verdict, it says what is a candidate; else the class does.
     """
-    p_real = _values(streaks, "p_real")
+    p_real = bare_column(streaks, "p_real")
     weighed = bool(np.isfinite(p_real).any())
-    p = np.nan_to_num(p_real if weighed else _values(streaks, "p_asteroid"), nan=0.0)
-    score = np.nan_to_num(_values(streaks, "score"), nan=0.0)
-    distance = _values(streaks, "ssdistnr")
+    p = np.nan_to_num(p_real if weighed else bare_column(streaks, "p_asteroid"), nan=0.0)
+    score = np.nan_to_num(bare_column(streaks, "score"), nan=0.0)
+    distance = bare_column(streaks, "ssdistnr")
     asteroids = [i for i, label in enumerate(labels) if label == "asteroid"]
     if weighed:
         asteroids = np.flatnonzero(p >= _least_p_real(streaks)).tolist()
@@ -387,7 +395,7 @@ def _least_p_real(streaks: QTable) -> float:
 
 
 def _n_candidates(streaks: QTable) -> tuple[int, float]:
-    if not np.isfinite(_values(streaks, "p_real")).any():
+    if not np.isfinite(bare_column(streaks, "p_real")).any():
         return 0, float("nan")
     return count_candidates(streaks, _least_p_real(streaks))
 
@@ -395,7 +403,7 @@ def _n_candidates(streaks: QTable) -> tuple[int, float]:
 def _n_things(streaks: QTable) -> int:
     if "group" not in streaks.colnames:
         return len(streaks)
-    ids, groups = _texts(streaks, "streak_id"), _texts(streaks, "group")
+    ids, groups = text_column(streaks, "streak_id").tolist(), text_column(streaks, "group").tolist()
     return len({group or name for group, name in zip(groups, ids, strict=True)})
 
 
@@ -416,7 +424,7 @@ def _with_lines(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _cards(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dict[str, Any]]:
     cards = []
     columns = bare_columns(streaks)
-    expected = expected_false(_values(streaks, "p_real"))
+    expected = expected_false(bare_column(streaks, "p_real"))
     for i in rows:
         card = streak_row(columns, i)
         card["expected_false"] = finite(float(expected[i]))
@@ -476,7 +484,7 @@ def _bars(streaks: QTable, row: int) -> list[dict[str, Any]]:
 def _table_rows(streaks: QTable, rows: list[int], pictures: PagePictures) -> list[dict[str, Any]]:
     made = []
     columns = bare_columns(streaks)
-    in_group = Counter(_texts(streaks, "group"))
+    in_group = Counter(text_column(streaks, "group").tolist())
     for i in rows:
         row = streak_row(columns, i)
         row["n_lines"] = in_group[row["group"]] if row["group"] else 1
@@ -486,7 +494,7 @@ def _table_rows(streaks: QTable, rows: list[int], pictures: PagePictures) -> lis
 
 
 def _frame_rows(frames: QTable, streaks: QTable, labels: list[str]) -> list[dict[str, Any]]:
-    images = _texts(streaks, "image")
+    images = text_column(streaks, "image").tolist()
     n_streaks = Counter(images)
     n_asteroids = Counter(
         image for image, label in zip(images, labels, strict=True) if label == "asteroid"
@@ -553,19 +561,6 @@ def data_uri(encoded: bytes | None) -> str:
         return ""
     kind = "jpeg" if encoded[:2] == b"\xff\xd8" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
-
-
-def _texts(table: QTable, name: str) -> list[str]:
-    if name not in table.colnames:
-        return [""] * len(table)
-    return [str(value) for value in table[name]]
-
-
-def _values(table: QTable, name: str) -> Any:
-    if name not in table.colnames:
-        return np.full(len(table), np.nan)
-    column = table[name]
-    return np.asarray(getattr(column, "value", column), dtype=float)
 
 
 def _plain(value: Any) -> Any:

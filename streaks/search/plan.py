@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from streaks.classification import Classifier, parse_mix
 from streaks.config import Settings
 from streaks.errors import InputError
 from streaks.readers import FrameOverrides
+from streaks.search.ahead import load_ahead
 from streaks.search.identity import file_digest
 from streaks.search.searcher import Searcher
 from streaks.verdict import VerdictModel
@@ -110,8 +112,14 @@ class Search:
             **{name: value for name, value in given.items() if value},
         }
 
-    def prepare(self) -> Searcher:
+    def prepare(self, *, ahead: bool = False) -> Searcher:
         """Load classifier and catalogues: what searches frames in this process.
+
+        Parameters
+        ----------
+        ahead
+            Load the classifier by a thread while the first frame is searched: a process that
+            searches few frames ends sooner. If it cannot be loaded, the first search says so.
 
         Returns
         -------
@@ -130,12 +138,17 @@ class Search:
             settings=self.settings,
             overrides=self.overrides,
             profile=self.profile,
-            classifier=None if self.load_classifier is None else self.load_classifier(),
+            classifier=self._classifier(ahead),
             known=None if self.orbits is None else load_sky(self.orbits, self.ephemeris),
             satellites=None
             if self.tle is None
             else load_satellites(self.tle, self.settings.satellites),
         )
+
+    def _classifier(self, ahead: bool) -> Classifier | Future[Classifier] | None:
+        if self.load_classifier is None:
+            return None
+        return load_ahead(self.load_classifier) if ahead else self.load_classifier()
 
 
 def _require_file(path: Path | None, what: str) -> None:

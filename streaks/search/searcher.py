@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -125,7 +126,7 @@ class Searcher:
     profile
         Of frames whose files name none; empty to tell from each file.
     classifier
-        None leaves the class columns out.
+        Or one that is being loaded; None leaves the class columns out.
     known
         None leaves the match columns out.
     satellites
@@ -135,7 +136,7 @@ class Searcher:
     settings: Settings = field(default_factory=Settings)
     overrides: FrameOverrides = field(default_factory=FrameOverrides)
     profile: str = ""
-    classifier: Classifier | None = None
+    classifier: Classifier | Future[Classifier] | None = None
     known: KnownObjects | None = None
     satellites: SatelliteNames | None = None
 
@@ -255,10 +256,13 @@ class Searcher:
 
     def _named(self, cutouts: Cutouts, streaks: QTable) -> QTable:
         assert self.classifier is not None
+        classifier = self.classifier
+        if isinstance(classifier, Future):
+            classifier = classifier.result()
         naming = self.settings.naming
         mix = None if naming.mix == "balanced" else parse_mix(naming.mix)
         return classify_cutouts(
-            self.classifier,
+            classifier,
             cutouts,
             mix=mix,
             details=naming.details,

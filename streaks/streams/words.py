@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 
-from streaks.known.check import VERDICTS
+from streaks.known.verdicts import VERDICTS
 from streaks.readers.alerts import Alert
 from streaks.tables import CLASS_COLUMNS, ColumnSpec, build_table
 

@@ -5,8 +5,7 @@ Shares no code with the detector: what is injected and what is found must not co
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from streaks.lazy import lazy_face
 
 if __name__ != "streaks.synth":
     # The link in a checkout's top folder leads here too; a second copy of every module would
@@ -38,12 +37,4 @@ _FACE = {
 
 __all__ = sorted(_FACE)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _FACE:
-        return getattr(importlib.import_module(f"streaks.synth.{_FACE[name]}"), name)
-    raise AttributeError(f"module 'streaks.synth' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_FACE})
+__getattr__, __dir__ = lazy_face(__name__, _FACE)

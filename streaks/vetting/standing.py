@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streaks.night_folder import Night
 from streaks.reporting import AdesContext, ades_psv
-from streaks.tables import CLASSES, LABELS, SKIP, UNRESOLVED, StreakFlag
+from streaks.tables import CLASSES, LABELS, SKIP, UNRESOLVED, StreakFlag, bare_column
 from streaks.vetting.journal import BAD_REFERENCE, COMMENT, LABEL, UNDO, Judgement
 
 __all__ = ["Places", "Standing", "accepted_ades", "labels_table", "standing_of"]
@@ -105,7 +105,7 @@ class Places:
     def __init__(self, streaks: QTable) -> None:
         self._names = [str(name) for name in streaks["streak_id"]]
         self._row = {name: i for i, name in enumerate(self._names)}
-        self._xy = np.column_stack([_bare(streaks[axis]) for axis in "xy"])
+        self._xy = np.column_stack([bare_column(streaks, axis) for axis in "xy"])
         self._by_image: dict[str, list[int]] = {}
         for i, image in enumerate(streaks["image"]):
             self._by_image.setdefault(str(image), []).append(i)
@@ -143,10 +143,6 @@ class Places:
 
     def _distance(self, rows: list[int], one: Judgement) -> NDArray[np.float64]:
         return np.asarray(np.hypot(*(self._xy[rows] - (one.x, one.y)).T))
-
-
-def _bare(column: object) -> NDArray[np.float64]:
-    return np.asarray(getattr(column, "value", column), dtype=float)
 
 
 def labels_table(standing: Standing, night: Night) -> QTable:
@@ -260,7 +256,7 @@ def _can_be_told(streaks: QTable, observatory: str) -> NDArray[np.bool_]:
     flags: NDArray[np.int64] = np.asarray(streaks["flags"]).astype(np.int64)
     keep: NDArray[np.bool_] = (flags & int(cut)) == 0
     for name in ("ra", "dec", "ra0", "dec0"):
-        keep &= np.isfinite(_bare(streaks[name]))
+        keep &= np.isfinite(bare_column(streaks, name))
     keep &= np.array([bool(str(time)) for time in streaks["time"]], dtype=bool)
     if not observatory:
         has = "observatory" in streaks.colnames
