@@ -66,7 +66,10 @@ ROOMS = {
     "matching": Room(("streaks/matching",), ("tests/test_matching*.py",)),
     "known": Room(("streaks/known",), ("tests/test_known*.py",)),
     "satellites": Room(("streaks/satellites",), ("tests/test_satellite*.py",)),
-    "classification": Room(("streaks/classification",), ("tests/test_classification*.py",)),
+    "classification": Room(
+        ("streaks/classification",),
+        ("tests/test_classification*.py", "tests/test_cutouts_sampling.py"),
+    ),
     "detection": Room(
         ("streaks/detection",),
         ("tests/test_detection*.py", "tests/test_photometry*.py", "tests/test_point_sources.py"),

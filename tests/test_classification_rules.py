@@ -259,3 +259,40 @@ def test_batches_of_a_stack_come_back_in_its_order():
     images = levels[:, None, None] * np.ones((11, 16, 16))
     table = classify_cutouts(Counting(), stack(images), batch=4)
     np.testing.assert_allclose(table["p_asteroid"], levels / 100)
+
+
+def test_an_estimated_mix_takes_steps_to_where_probabilities_agree_with_themselves() -> None:
+    # Two cutouts of opposite doubt: one step of expectation gives the mean of the balanced
+    # probabilities, and no step the mix of training.
+    p = np.array([_p(asteroid=0.8), _p(asteroid=0.6)])
+    one = estimate_mix(p, n_steps=1)
+    assert one["asteroid"] == pytest.approx(0.7)
+    assert one["ghost"] == pytest.approx(0.3 / 7)
+    assert estimate_mix(p, n_steps=0)["asteroid"] == pytest.approx(1 / 8)
+    # What is likelier than its share in every cutout takes all in the end.
+    assert estimate_mix(p, n_steps=400)["asteroid"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_mix_of_training_that_was_not_balanced_is_divided_out() -> None:
+    p = np.array([_p(asteroid=0.3, ghost=0.6)])
+    trained = dict.fromkeys(OUTPUTS, 1.0) | {"ghost": 4.0}
+    corrected = correct_mix(p, {"asteroid": 1.0, "ghost": 1.0}, trained)
+    # Bayes: 0.3 / 1 against 0.6 / 4.
+    assert corrected[0, OUTPUTS.index("asteroid")] == pytest.approx(0.3 / (0.3 + 0.15))
+
+
+def test_a_member_that_is_surely_wrong_is_no_nan() -> None:
+    never = np.zeros((1, len(OUTPUTS)))
+    never[0, 0] = 1.0
+    other = np.zeros((1, len(OUTPUTS)))
+    other[0, 1] = 1.0
+    p = Ensemble([Told(never), Told(other)]).predict_proba(stack(np.zeros((1, 16, 16))))
+    # Each says that the other's class cannot be: between the two nothing tells.
+    assert p[0, :2] == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert p.sum() == pytest.approx(1.0)
+
+
+def test_candidates_without_a_rule_are_empty_and_details_are_asked_for() -> None:
+    blank, told = stack(np.zeros((2, 16, 16))), Told([_p(ghost=0.5)] * 2)
+    assert classify_cutouts(told, blank, details=True)["candidates"].tolist() == ["", ""]
+    assert not {"candidates", "novelty"} & set(classify_cutouts(told, blank).colnames)
