@@ -107,7 +107,10 @@ def _changed(node: ast.AST) -> str | None:
 
 def _other_function(node: ast.Attribute | ast.Name) -> str | None:
     if isinstance(node, ast.Attribute) and node.attr in _FUNCTIONS:
-        return f"{ast.unparse(node.value)}.{_FUNCTIONS[node.attr]}"
+        value = ast.unparse(node.value)
+        # `(a > 0).any` without its brackets is no code, and every test would see it.
+        value = value if value.isidentifier() else f"({value})"
+        return f"{value}.{_FUNCTIONS[node.attr]}"
     if isinstance(node, ast.Name) and node.id in ("min", "max"):
         return _FUNCTIONS[node.id]
     return None

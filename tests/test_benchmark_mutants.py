@@ -14,10 +14,10 @@ ROOT = Path(mutants.ROOT)
 CODE = '''\
 def area(width: float, height: float = 3.0) -> float:
     """Of 2 sides."""
-    µ = "µ"; half = width * height
+    ß = "ß"; half = width * height
     if not width < 0 or height is None:
         raise ValueError(1 + 1)
-    return max(half, 0.0) if µ else 7
+    return max(half, 0.0) if (half > [ß]).any() else 7
 '''
 
 
@@ -31,6 +31,8 @@ def test_each_mutant_changes_one_place_of_the_code_and_stays_code() -> None:
         "height is None -> (height is not None)",
         "0 -> 1",
         "max -> min",
+        "half > [ß] -> (half <= [ß])",
+        "(half > [ß]).any -> (half > [ß]).all",
         "0.0 -> 1.0",
         "7 -> 8",
     }

@@ -296,3 +296,9 @@ def test_candidates_without_a_rule_are_empty_and_details_are_asked_for() -> None
     blank, told = stack(np.zeros((2, 16, 16))), Told([_p(ghost=0.5)] * 2)
     assert classify_cutouts(told, blank, details=True)["candidates"].tolist() == ["", ""]
     assert not {"candidates", "novelty"} & set(classify_cutouts(told, blank).colnames)
+
+
+def test_a_very_sharp_ensemble_of_doubtful_members_keeps_its_numbers() -> None:
+    # exp(200 log(1/8)) squared is below the smallest number there is.
+    even = Ensemble([Told([_p()])], sharpness=200.0).predict_proba(stack(np.zeros((1, 16, 16))))
+    assert even[0] == pytest.approx([1 / len(OUTPUTS)] * len(OUTPUTS))
