@@ -111,9 +111,9 @@ TESTS = {
     "streaks/detection/light": ("tests/test_photometry_shapes.py",),
     "streaks/night/merging": ("tests/test_night_rounds.py",),
     "streaks/night/watching": ("tests/test_night_rounds.py",),
-    "streaks/night_folder/ledger": ("tests/test_night_ledger.py",),
+    "streaks/night_folder/ledger": ("tests/test_night_values.py", "tests/test_night_ledger.py"),
     "streaks/night_folder/layout": ("tests/test_night_folders.py",),
-    "streaks/night_folder/claim": ("tests/test_night_folders.py",),
+    "streaks/night_folder/claim": ("tests/test_night_values.py", "tests/test_night_folders.py"),
     "streaks/night_folder/lock": ("tests/test_night_folders.py",),
     "streaks/search/identity": ("tests/test_night_identity.py",),
 }
