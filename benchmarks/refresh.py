@@ -78,6 +78,11 @@ FIGURES = (
         ("--work", "{work}/completeness", "--real", "{data}", "--pictures", "docs"),
         "real-cutouts",
     ),
+    Figures(
+        "mutants",
+        "architecture.md",
+        ("--per-room", "14", "--seed", "1", "3", "-o", "{work}/mutants.json"),
+    ),
     Figures("purity", "verdict.md", ("--work", "{work}/purity")),
 )
 

@@ -63,6 +63,13 @@ def test_a_module_with_tests_of_its_own_is_there_and_they_are(module: str) -> No
         assert (ROOT / pattern).is_file()
 
 
+@pytest.mark.parametrize("test", mutants._OF_THE_CODE)
+def test_tests_that_read_the_code_are_left_out_by_their_name(test: str) -> None:
+    path, name = test.split("::")
+    assert f"def {name}(" in (ROOT / path).read_text()
+    assert test in mutants._PYTEST
+
+
 def test_a_pattern_that_names_no_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = mutants.Room(("streaks/matching",), ("tests/test_of_what_was_moved*.py",))
     monkeypatch.setitem(mutants.ROOMS, "gone", gone)
