@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
+from scipy.special import erf
 
 from streaks.detection.evidence import final_evidence, line_flags
 from streaks.detection.hough import _width
@@ -260,6 +261,26 @@ def test_a_star_is_a_bright_point_where_it_is_and_as_bright(x: int, y: int) -> N
         across = (column - x) * v - (row - y) * u
         drawn = 60.0 * np.exp(-(along**2 / 9.0 + across**2) / (4.0 * SIGMA_PX**2))
         assert len(bright_points(drawn.astype(np.float32), SIGMA_PX, 3.0)) == 0
+
+
+@pytest.mark.parametrize("theta_deg", [0.0, 45.0, 90.0, 135.0])
+@pytest.mark.parametrize("peak", [20.0, 60.0])
+def test_the_shortest_trail_looked_for_is_no_point_though_noise_makes_it_shorter(
+    theta_deg: float, peak: float
+) -> None:
+    theta, length, width = math.radians(theta_deg), 5.0, 2.0 * SIGMA_PX
+    row, column = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    along = (column - 64) * math.cos(theta) + (row - 44) * math.sin(theta)
+    across = (row - 44) * math.cos(theta) - (column - 64) * math.sin(theta)
+    half = 0.5 * length
+    trail = (erf((along + half) / width) - erf((along - half) / width)) * np.exp(
+        -((across / width) ** 2)
+    )
+    trail *= peak / trail.max()
+    # Its light at 2.4 widths is less by two sigma of the mean of two samples than a trail's.
+    noisy = trail - 1.5 * np.exp(-(((np.abs(along) - 2.4 * SIGMA_PX) / 1.5) ** 2))
+    for z in (trail, noisy):
+        assert len(bright_points(z.astype(np.float32), SIGMA_PX, length)) == 0
 
 
 def test_many_points_are_all_found() -> None:
