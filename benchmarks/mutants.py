@@ -17,6 +17,7 @@ import argparse
 import ast
 import contextlib
 import dataclasses
+import fnmatch
 import functools
 import hashlib
 import json
@@ -227,10 +228,7 @@ class Checkout:
         self.path = folder / "checkout"
         self._compiled = folder / "numba"
         shutil.rmtree(self.path, ignore_errors=True)
-        kept = shutil.ignore_patterns(
-            ".git", ".venv*", ".*_cache", "build", "demo*", "benchmark-work*", "*.nbi", "*.nbc"
-        )
-        shutil.copytree(ROOT, self.path, symlinks=True, ignore=kept)
+        shutil.copytree(ROOT, self.path, symlinks=True, ignore=_left_behind)
         if (ROOT.parent / "shared").is_dir() and not (folder / "shared").exists():
             (folder / "shared").symlink_to(ROOT.parent / "shared")
 
@@ -284,6 +282,14 @@ class Checkout:
 
     def _compiled_of(self, stems: set[str]) -> list[Path]:
         return [p for p in self._compiled.rglob("*.nb[ic]") if p.name.split(".")[0] in stems]
+
+
+def _left_behind(folder: str, names: list[str]) -> set[str]:
+    """What no copy needs: environments and results at the root, compiled kernels anywhere."""
+    patterns = ["*.nbi", "*.nbc"]
+    if Path(folder) == ROOT:
+        patterns += [".git", ".venv*", ".*_cache", "build", "dist", "demo-night", "benchmark-work*"]
+    return {name for pattern in patterns for name in fnmatch.filter(names, pattern)}
 
 
 def importers(changed: str) -> set[str]:

@@ -96,6 +96,22 @@ def test_kernels_are_compiled_anew_with_those_that_call_them() -> None:
     assert mutants.importers("streaks/matching.py") == set()
 
 
+def test_a_copy_lacks_no_code_and_has_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    _toy(root, "True")
+    for name in ("streaks/demo.py", ".venv-dev/a", "demo-night/a", "streaks/a.nbi", ".git/a"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("")
+    monkeypatch.setattr(mutants, "ROOT", root)
+    copy = mutants.Checkout(tmp_path / "work").path
+    assert {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()} == {
+        "pyproject.toml", "streaks/__init__.py", "streaks/demo.py", "streaks/toy.py",
+        "tests/test_toy.py",
+    }  # fmt: skip
+
+
 def _toy(folder: Path, asserted: str) -> None:
     (folder / "streaks").mkdir(parents=True)
     (folder / "tests").mkdir()
