@@ -24,6 +24,7 @@ from streaks.readers import FrameOverrides, read_cutouts, read_frame
 from streaks.readers.psf_images import psf_image_fwhm
 from tests.frame_files import noise_image, real_data, write_ztf_frame
 from tests.rendering import add_trail, flux_for_snr
+from tests.thinning import some_pairs
 
 _SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _SIZE = 64
@@ -64,8 +65,7 @@ def test_trails_clearly_longer_than_the_psf_are_resolved(
     assert _share_resolved(_drawn(fwhm_px, lengths, snr, 40)) >= 0.95
 
 
-@pytest.mark.parametrize("fwhm_px", [1.8, 2.5, 3.4])
-@pytest.mark.parametrize("snr", [8.0, 20.0, 100.0])
+@pytest.mark.parametrize(("fwhm_px", "snr"), some_pairs([1.8, 2.5, 3.4], [8.0, 20.0, 100.0]))
 def test_points_are_not(fwhm_px: float, snr: float) -> None:
     assert _share_resolved(_drawn(fwhm_px, 0.0, snr, 200)) <= 0.03
 
