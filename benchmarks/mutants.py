@@ -1,14 +1,15 @@
 """Do the tests see a changed line? Seeded mutants of the rooms whose faults would be silent.
 
     python -m benchmarks.mutants [--rooms matching known ...] [--per-room 20] [--seed 1 2]
-        [-o benchmark-work/mutants.json] [--docs docs/architecture.md]
+        [--own] [-o benchmark-work/mutants.json] [--docs docs/architecture.md]
 
 One operator, number, comparison or condition of a room is changed in a copy of the checkout, and
-the room's tests run there until one fails: first the tests of the changed file, then the others,
-the quickest first. A mutant that no test sees is printed with its line: a test is missing, or the
-change makes no difference. The latter stand in mutants_equal.toml with the reason of each, and are
-counted both ways. With ``-o`` what was found is kept: the next call runs only what is missing and
-what was not seen.
+tests run there until one fails: those of the changed file, then others of its room, the quickest
+first. A mutant that no test sees is printed with its line: a test is missing, or the change makes
+no difference. The latter stand in mutants_equal.toml with the reason of each, and are counted both
+ways. With ``--own`` only the tests that `TESTS` names for a file run: far quicker, and what is seen
+is then a lower bound. With ``-o`` what was found is kept: the next call runs only what is missing
+and what was not seen.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import fnmatch
 import functools
 import hashlib
 import json
+import math
 import os
 import queue
 import random
@@ -110,13 +112,79 @@ TESTS = {
     "streaks/detection/spikes": ("tests/test_detection_ends.py",),
     "streaks/detection/width": ("tests/test_detection_width.py",),
     "streaks/detection/light": ("tests/test_photometry_shapes.py",),
-    "streaks/night/merging": ("tests/test_night_rounds.py",),
-    "streaks/night/watching": ("tests/test_night_rounds.py",),
-    "streaks/night_folder/ledger": ("tests/test_night_values.py", "tests/test_night_ledger.py"),
-    "streaks/night_folder/layout": ("tests/test_night_folders.py",),
-    "streaks/night_folder/claim": ("tests/test_night_values.py", "tests/test_night_folders.py"),
-    "streaks/night_folder/lock": ("tests/test_night_folders.py",),
+    "streaks/night/run": (
+        "tests/test_night_values.py",
+        "tests/test_night_run.py",
+    ),
+    "streaks/night/work": (
+        "tests/test_night_values.py",
+        "tests/test_night_run.py",
+    ),
+    "streaks/night/planning": (
+        "tests/test_night_values.py",
+        "tests/test_night_run.py",
+        "tests/test_night_rounds.py",
+    ),
+    "streaks/night/merging": (
+        "tests/test_night_values.py",
+        "tests/test_night_rounds.py",
+    ),
+    "streaks/night/watching": ("tests/test_night_outputs.py",),
+    "streaks/night/workers/pool": (
+        "tests/test_night_values.py",
+        "tests/test_night_pool.py",
+    ),
+    "streaks/night/workers/dask_cluster": (
+        "tests/test_night_values.py",
+        "tests/test_night_cluster.py",
+    ),
+    "streaks/night/workers/engine": ("tests/test_night_pool.py",),
+    "streaks/night/workers/forkserver": ("tests/test_night_pool.py",),
+    "streaks/night_folder/ledger": (
+        "tests/test_night_values.py",
+        "tests/test_night_ledger.py",
+        "tests/test_night_folders.py",
+    ),
+    "streaks/night_folder/layout": (
+        "tests/test_night_values.py",
+        "tests/test_night_folders.py",
+    ),
+    "streaks/night_folder/claim": (
+        "tests/test_night_values.py",
+        "tests/test_night_folders.py",
+    ),
+    "streaks/night_folder/lock": (
+        "tests/test_night_folders.py",
+        "tests/test_night_run.py",
+    ),
+    "streaks/night_folder/frame_results": (
+        "tests/test_night_values.py",
+        "tests/test_night_cutouts.py",
+        "tests/test_night_folders.py",
+    ),
+    "streaks/night_folder/reading": (
+        "tests/test_night_cutouts.py",
+        "tests/test_night_run.py",
+    ),
+    "streaks/night_folder/tables": (
+        "tests/test_night_outputs.py",
+        "tests/test_night_run.py",
+    ),
     "streaks/search/identity": ("tests/test_night_identity.py",),
+    "streaks/search/catalogues": (
+        "tests/test_night_values.py",
+        "tests/test_night_run.py",
+    ),
+    "streaks/search/judging": ("tests/test_night_run.py",),
+    "streaks/search/plan": (
+        "tests/test_night_values.py",
+        "tests/test_night_run.py",
+    ),
+    "streaks/search/searcher": (
+        "tests/test_night_frames.py",
+        "tests/test_night_run.py",
+    ),
+    "streaks/search/warm_up": ("tests/test_night_frames.py",),
 }
 #: Files that only draw, tell or start things: a changed number there is a matter of taste.
 LEFT_OUT = ("__init__.py", "page.py", "run_log.py")
@@ -342,54 +410,81 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-def in_order(mutant: Mutant, seconds: dict[str, float]) -> list[str]:
-    """Test files of a mutant: those of its own file first, then the others, the quickest first."""
-    own = [
-        file for pattern in TESTS.get(mutant.path.removesuffix(".py"), ())
-        for file in _found(pattern)
-    ]  # fmt: skip
-    rest = sorted(set(seconds) - set(own), key=lambda file: seconds[file])
-    return [*own, *rest]
+def groups_of(
+    mutant: Mutant, room: str, own: bool, seconds: dict[str, dict[str, Any]]
+) -> list[list[str]]:
+    """Test files of a mutant in the groups that run one after the other.
+
+    Parameters
+    ----------
+    mutant
+        Of a file.
+    room
+        Of `ROOMS`.
+    own
+        Without the rest of the room, where tests are named for the file.
+    seconds
+        What files took so far; those that are not known come last.
+
+    Returns
+    -------
+    list of list of str
+        The first of its own, its others, the rest of the room.
+    """
+    named = TESTS.get(mutant.path.removesuffix(".py"), ())
+    first = [file for pattern in named for file in _found(pattern)]
+    rest = [file for file in files_of(room)[1] if file not in first]
+    rest.sort(key=lambda file: seconds.get(file, {}).get("s", math.inf))
+    groups = [first[:1], first[1:], [] if own and first else rest]
+    return [group for group in groups if group]
 
 
-def seconds_of(room: str, checkout: Checkout, known: dict[str, Any]) -> dict[str, float]:
-    """How long each test file of a room takes; all must pass without a change.
+def check_unchanged(
+    room: str, tests: Sequence[str], checkout: Checkout, known: dict[str, Any]
+) -> None:
+    """Tests must pass without a change; how long each file takes is kept.
 
     Parameters
     ----------
     room
         Of `ROOMS`.
+    tests
+        Files.
     checkout
         Without a change.
     known
         Times that were measured, with the digest of code and test; those are not measured again.
+
+    Raises
+    ------
+    SystemExit
+        If a test fails: every mutant would be seen.
     """
-    sources, tests = files_of(room)
+    sources = files_of(room)[0]
     missing = [file for file in tests if known.get(file, {}).get("of") != _digest([*sources, file])]
-    if missing:
-        report = checkout.path.parent / "times.xml"
-        done = checkout.tested(missing, f"--junitxml={report}")
-        if done.returncode:
-            raise SystemExit(f"the tests fail without any change:\n{done.stdout[-3000:]}")
-        times = dict.fromkeys(missing, 0.0)
-        for case in ElementTree.parse(report).iter("testcase"):
-            file = "/".join(case.attrib["classname"].split(".")[:2]) + ".py"
-            times[file] += float(case.attrib["time"])
-        for file, time_s in times.items():
-            known[file] = {"of": _digest([*sources, file]), "s": round(time_s, 2)}
-    return {file: known[file]["s"] for file in tests}
+    if not missing:
+        return
+    report = checkout.path.parent / "times.xml"
+    done = checkout.tested(missing, f"--junitxml={report}")
+    if done.returncode:
+        raise SystemExit(f"the tests fail without any change:\n{done.stdout[-3000:]}")
+    times = dict.fromkeys(missing, 0.0)
+    for case in ElementTree.parse(report).iter("testcase"):
+        file = "/".join(case.attrib["classname"].split(".")[:2]) + ".py"
+        times[file] += float(case.attrib["time"])
+    for file, time_s in times.items():
+        known[file] = {"of": _digest([*sources, file]), "s": round(time_s, 2)}
 
 
 def _digest(files: Sequence[str]) -> str:
     return hashlib.sha256(b"\0".join((ROOT / file).read_bytes() for file in files)).hexdigest()[:16]
 
 
-def seen_by(mutant: Mutant, seconds: dict[str, float], checkout: Checkout) -> str:
+def seen_by(mutant: Mutant, tests: Sequence[str], limit_s: float, checkout: Checkout) -> str:
     """The test that fails with a change; nothing where none does."""
     with checkout.with_change(mutant):
-        limit_s = PATIENCE_S + 3.0 * sum(seconds.values())
         try:
-            done = checkout.tested(in_order(mutant, seconds), "-x", limit_s=limit_s)
+            done = checkout.tested(tests, "-x", limit_s=limit_s)
         except subprocess.TimeoutExpired:
             return "no end"
         if not done.returncode:
@@ -420,14 +515,19 @@ class Kept:
             self.path.write_text(text + "\n", encoding="utf-8")
 
 
-def look(mutant: Mutant, seconds: dict[str, float], kept: Kept, free: Any) -> bool:
+def look(mutant: Mutant, room: str, own: bool, kept: Kept, free: Any) -> bool:
     """Whether a mutant is seen, as it was kept or by its tests."""
     code = (ROOT / mutant.path).read_text(encoding="utf-8")
     key = f"{mutant.path} {mutant.start} {mutant.told(code)} {_digest([mutant.path])}"
     if not kept.seen.get(key, {}).get("by"):
-        checkout, began = free.get(), time.monotonic()
+        checkout, began, by = free.get(), time.monotonic(), ""
         try:
-            by = seen_by(mutant, seconds, checkout)
+            for tests in groups_of(mutant, room, own, kept.seconds):
+                check_unchanged(room, tests, checkout, kept.seconds)
+                limit_s = PATIENCE_S + 3.0 * sum(kept.seconds[file]["s"] for file in tests)
+                by = seen_by(mutant, tests, limit_s, checkout)
+                if by:
+                    break
         finally:
             free.put(checkout)
         kept.seen[key] = {"by": by, "s": round(time.monotonic() - began, 1)}
@@ -468,17 +568,11 @@ class Count:
 
 def count_room(room: str, given: argparse.Namespace, kept: Kept, free: Any) -> list[Count]:
     """Look at all mutants of a room; print those that nobody saw."""
-    checkout = free.get()
-    try:
-        seconds = seconds_of(room, checkout, kept.seconds)
-    finally:
-        free.put(checkout)
-    kept.write()
     counts = []
     for seed in given.seed:
         mutants = drawn(room, given.per_room, seed)
         with ThreadPoolExecutor(given.jobs) as pool:
-            seen = list(pool.map(lambda one: look(one, seconds, kept, free), mutants))
+            seen = list(pool.map(lambda one: look(one, room, given.own, kept, free), mutants))
         missed = [one for one, was_seen in zip(mutants, seen, strict=True) if not was_seen]
         equal = [one for one in missed if is_equal(one)]
         for one in missed:
@@ -546,6 +640,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rooms", nargs="+", default=list(ROOMS), choices=list(ROOMS))
     parser.add_argument("--per-room", type=int, default=20)
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
+    parser.add_argument("--own", action="store_true", help="only the tests of a module's own")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--least", type=float, default=0.9, help="share that must be seen")
     parser.add_argument("--work", type=Path, help="folder of the copies, kept for the next call")

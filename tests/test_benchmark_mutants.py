@@ -145,6 +145,8 @@ def test_a_test_that_asks_for_the_value_sees_the_change_and_a_weak_one_does_not(
     assert mutants.main(words) == code
     assert f"toy, seed 1: {seen} of 2 seen" in capsys.readouterr().out
     assert f"| toy | 1 | 2 | {seen} | 0 | {2 - seen} |" in document.read_text()
+    listed = "- `streaks/toy.py`, `x * 2 -> (x / 2)`: unseen" in document.read_text()
+    assert listed == (seen == 0)
     # What was seen is not run again.
     assert mutants.main(words) == code
     assert capsys.readouterr().out.count("FAILED") == 0

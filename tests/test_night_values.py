@@ -18,6 +18,7 @@ import pytest
 
 from streaks.cutouts import Cutouts
 from streaks.errors import OutputError, ReadError, StreaksError
+from streaks.night.merging import _damage
 from streaks.night.planning import Plan
 from streaks.night.run import NightRun, Progress, _Counter, _final_counts
 from streaks.night.work import _memory_mb
@@ -59,9 +60,8 @@ def test_streaks_without_a_class_are_counted_as_unnamed(tmp_path: Path) -> None:
 
 
 def entry(image: str = "a", state: str = DONE, **values: Any) -> Entry:
-    return Entry(
-        image=image, path=f"/{image}.fits", signature="[]", settings="s", state=state, **values
-    )
+    values = {"settings": "s", **values}
+    return Entry(image=image, path=f"/{image}.fits", signature="[]", state=state, **values)
 
 
 def test_outcomes_are_counted_on_from_those_of_earlier_runs(tmp_path: Path) -> None:
@@ -272,6 +272,20 @@ def test_a_name_that_is_no_utf8_is_found_by_either_way_of_writing_it(tmp_path: P
     assert is_there(str(tmp_path) + r"/a\udcff.fits")
     assert not is_there(str(tmp_path) + r"/b\udcff.fits")
     assert is_there(str(tmp_path))
+
+
+@pytest.mark.parametrize(("n", "listed"), [(1, "(a)"), (3, "(a, b, c)"), (5, "(a, b, c)")])
+def test_a_part_tells_how_many_rows_are_damaged_and_lists_three(
+    tmp_path: Path, n: int, listed: str
+) -> None:
+    part: Any = NightFolder(tmp_path / "part-1-of-2")
+    ledger: Any = SimpleNamespace(damaged=lambda: list("abcde")[:n])
+    failed, done, other = entry("x", FAILED), entry("y"), entry("z", settings="t")
+    reasons = dict(_damage(part, ledger, [failed, done, other], "s"))
+    assert f"{n} rows of its ledger are damaged {listed};" in reasons[str(part.root)]
+    # What failed has no results, whatever the settings were.
+    assert set(reasons) == {str(part.root), "/z.fits"}
+    assert "done with other settings in part-1-of-2" in reasons["/z.fits"]
 
 
 # Workers
