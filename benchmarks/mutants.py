@@ -97,6 +97,43 @@ TESTS = {
     "streaks/known/cache": ("tests/test_known_catalogues.py",),
     "streaks/known/check": ("tests/test_known_check.py",),
     "streaks/known/stale": ("tests/test_known_check.py",),
+    "streaks/known/kepler": (
+        "tests/test_known_orbits.py",
+        "tests/test_known_places.py",
+    ),
+    "streaks/known/_motion": (
+        "tests/test_known_places.py",
+        "tests/test_known_orbits.py",
+    ),
+    "streaks/known/_radau": (
+        "tests/test_known_places.py",
+        "tests/test_known_kernels.py",
+    ),
+    "streaks/known/nbody": (
+        "tests/test_known_places.py",
+        "tests/test_known_kernels.py",
+    ),
+    "streaks/known/dynamics": ("tests/test_known_places.py",),
+    "streaks/known/index": (
+        "tests/test_known_places.py",
+        "tests/test_known_check.py",
+    ),
+    "streaks/known/places": (
+        "tests/test_known_places.py",
+        "tests/test_known_check.py",
+    ),
+    "streaks/known/solar_system": (
+        "tests/test_known_kernels.py",
+        "tests/test_known_places.py",
+    ),
+    "streaks/known/synthesis": (
+        "tests/test_known_orbits.py",
+        "tests/test_known_places.py",
+    ),
+    "streaks/known/checker": ("tests/test_known_check.py",),
+    "streaks/satellites/elements": ("tests/test_satellite_elements.py",),
+    "streaks/satellites/sky": ("tests/test_satellites.py",),
+    "streaks/satellites/candidates": ("tests/test_satellites.py",),
     "streaks/detection/ends": ("tests/test_detection_ends.py",),
     "streaks/detection/evidence": ("tests/test_detection_kernels.py",),
     "streaks/detection/hough": ("tests/test_detection_kernels.py",),
