@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from streaks.cutouts import Cutouts
 from streaks.errors import OutputError, ReadError, StreaksError
+from streaks.night import work
 from streaks.night.merging import _damage
 from streaks.night.planning import Plan
 from streaks.night.run import NightRun, Progress, _Counter, _final_counts
@@ -368,3 +370,35 @@ def test_nan_is_no_rate_before_the_first_frame_and_time_is_what_is_left() -> Non
     assert math.isnan(Progress(10, 2, 1, n_now=3, seconds=0.0).rate)
     assert Progress(10, 2, 1, n_now=3, seconds=6.0).rate == pytest.approx(0.5)
     assert Progress(10, 2, 1, n_now=3, seconds=6.0).seconds_left == pytest.approx(14.0)
+
+
+def test_a_worker_tells_what_a_frame_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[Any] = []
+    monkeypatch.setattr(work, "content_digest", lambda files: "abc")
+    monkeypatch.setattr(work, "save_result", lambda folder, result, record: saved.append(record))
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=3 * 1024))
+    streaks = Table({"label": ["asteroid", "ghost", "asteroid"]})
+
+    def search_files(files: Any, overview_px: int) -> Any:
+        logging.getLogger("streaks.readers").warning("no zero point")
+        about = {"nx": 5, "path": "/a.fits"}
+        return SimpleNamespace(
+            about=about, streaks=streaks, seconds={"find": 2.0}, cpu_seconds={"find": 1.0}
+        )
+
+    search: Any = SimpleNamespace(
+        prepare=lambda: SimpleNamespace(search_files=search_files), classifier="none"
+    )
+    task: Any = SimpleNamespace(files=None, image="a")
+    done = work.prepare_work(NightFolder(tmp_path), search, "f")(task)
+    # Linux counts in KiB.
+    assert done.peak_mb == 3.0
+    assert (done.n_streaks, done.n_asteroids, done.digest) == (3, 2, "abc")
+    assert done.notes == "no zero point"
+    assert done.stages["find"] == 2.0
+    assert {"hash", "write"} <= set(done.stages) & set(done.cpu_stages)
+    assert done.cpu_s < 5.0
+    assert done.about["path"] == "/a.fits"
+    # Where the file lies decides nothing and is not kept with the results.
+    assert saved[0]["about"].keys() == {"nx", "version", "classifier"}
+    assert saved[0]["settings"] == "f"
