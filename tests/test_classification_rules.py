@@ -169,7 +169,9 @@ def test_a_corrected_score_changes_but_the_label_keeps_its_promise():
     assert rare["label"][0] == plain["label"][0] == "asteroid"
 
 
-@pytest.mark.parametrize("mix", [{"asteroid": -1.0}, {"asteroid": 0.0}, {"comet": 1.0}])
+@pytest.mark.parametrize(
+    "mix", [{"asteroid": -1.0}, {"asteroid": -1.0, "ghost": 3.0}, {"asteroid": 0.0}, {"comet": 1.0}]
+)
 def test_an_impossible_mix_is_refused(mix):
     with pytest.raises(ConfigError, match=r"mix is .*; expected shares of 0 or more"):
         correct_mix(np.array([_p(ghost=0.5)]), mix)
@@ -215,7 +217,9 @@ def test_a_mix_is_read_from_its_name_or_its_shares():
     assert parse_mix("astreaks")["asteroid"] == pytest.approx(0.002, rel=0.01)
 
 
-@pytest.mark.parametrize("text", ["asteroid=x", "asteroid=-1", "comet=1", "asteroid=0", "auto"])
+@pytest.mark.parametrize(
+    "text", ["asteroid=x", "asteroid=-1", "asteroid=-1,ghost=3", "comet=1", "asteroid=0", "auto"]
+)
 def test_a_mix_that_is_none_is_refused(text):
     with pytest.raises(ConfigError, match=r"mix"):
         parse_mix(text)
