@@ -141,6 +141,13 @@ def test_the_sky_is_sampled_on_both_sides_at_the_same_distance_across() -> None:
     np.testing.assert_allclose(np.sort(found.beside[:, 5]), [32.0, 48.0], atol=1e-3)
 
 
+def test_a_track_has_a_sample_a_pixel_and_three_at_least() -> None:
+    filtered = Filtered(plane(1.0, 0.0, 0.0), seen(), 1.0, 1.0)
+    for length, n in ((0.0, 3), (1.2, 3), (2.4, 3), (2.6, 4), (9.4, 10), (9.6, 11)):
+        found = track_profile(filtered, Segment(30.0, 40.0, 30.0 + length, 40.0), 1.0)
+        assert found.along.shape == (n,)
+
+
 def test_a_mask_within_five_widths_lies_beside_a_track() -> None:
     segment = Segment(30.0, 40.0, 69.0, 40.0)
     for away, hidden in ((4.0, True), (7.0, False)):
