@@ -402,3 +402,9 @@ def test_a_worker_tells_what_a_frame_took(tmp_path: Path, monkeypatch: pytest.Mo
     # Where the file lies decides nothing and is not kept with the results.
     assert saved[0]["about"].keys() == {"nx", "version", "classifier"}
     assert saved[0]["settings"] == "f"
+
+
+def test_a_stacks_file_holds_its_arrays_and_nothing_else(tmp_path: Path) -> None:
+    save_cutouts(tmp_path / "a.npz", stack())
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+        assert set(file.files) == {"difference", "mask", "names", "science", "fwhm_px"}
