@@ -81,7 +81,10 @@ FIGURES = (
     Figures(
         "mutants",
         "architecture.md",
-        ("--per-room", "14", "--seed", "1", "3", "-o", "{work}/mutants.json"),
+        (
+            *("--own", "--rooms", "matching", "classification", "detection", "night"),
+            *("--per-room", "14", "--seed", "1", "-o", "{work}/mutants.json"),
+        ),
     ),
     Figures("purity", "verdict.md", ("--work", "{work}/purity")),
 )
