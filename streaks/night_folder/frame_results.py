@@ -222,7 +222,7 @@ def save_cutouts(path: Path, cutouts: Cutouts) -> None:
             arrays[what] = stack
     with written_whole(path) as beside:
         # NumPy 2.0 would take `allow_pickle` for the name of an array.
-        np.savez(beside, **arrays)
+        np.savez(beside, **arrays)  # type: ignore[arg-type]
 
 
 def load_cutouts(path: Path, *, beside: bool = True) -> Cutouts:
