@@ -52,7 +52,7 @@ def test_nested_values_reach_their_stage() -> None:
 
 
 def test_nothing_given_means_the_defaults() -> None:
-    # As text: a noise floor that is not given is NaN, which dataclasses of Python 3.13 find unequal.
+    # As text: a noise floor that is not given is NaN, which Python 3.13 finds unequal.
     assert repr(settings_from_mapping({})) == repr(Settings())
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import erf
 
+from streaks.detection.ends import _aside
 from streaks.detection.evidence import final_evidence, line_flags
 from streaks.detection.hough import _width
 from streaks.detection.image import SearchImage
@@ -496,3 +497,30 @@ def test_one_side_brighter_than_the_other_is_told_in_its_noise() -> None:
     assert abs(found.asymmetry_sigmas) == pytest.approx(expected, rel=0.01)
     up = final_evidence(Evidence(), line, image_of(plane(90.0, 0.0, -1.0))).asymmetry_sigmas
     assert up == pytest.approx(-found.asymmetry_sigmas)
+
+
+@pytest.mark.parametrize("theta_deg", [-35.0, 15.0, 40.0])
+@pytest.mark.parametrize("step_px", [-2.0, 1.5])
+@pytest.mark.parametrize("end", [0, 1])
+def test_an_end_moves_across_its_trail_and_stays_on_the_edge(
+    theta_deg: float, step_px: float, end: int
+) -> None:
+    nx = SHAPE[1]
+    slope = math.tan(math.radians(theta_deg))
+    whole = Segment(-0.5, 45.0 - slope * 32.0, 63.5, 45.0 + slope * 32.0)
+    if end == 1:
+        whole = Segment(nx - 64.5, whole.y0, nx - 0.5, whole.y1)
+    moved = _aside(whole, end, step_px, SHAPE)
+    ends = [(moved.x0, moved.y0), (moved.x1, moved.y1)]
+    (x, y), (x_kept, y_kept) = ends[end], ends[1 - end]
+    kept = [(whole.x0, whole.y0), (whole.x1, whole.y1)][1 - end]
+    assert (x_kept, y_kept) == pytest.approx(kept, abs=1e-6)
+    assert x == pytest.approx(-0.5 if end == 0 else nx - 0.5, abs=1e-6)
+    theta = math.radians(theta_deg)
+    across = (y - whole.y0) * math.cos(theta) - (x - whole.x0) * math.sin(theta)
+    # Drawn on to the edge it moves a little farther, a few per cent of the step.
+    assert abs(across) == pytest.approx(abs(step_px), rel=0.1)
+    other = _aside(whole, end, -step_px, SHAPE)
+    y_other = other.y0 if end == 0 else other.y1
+    y_old = whole.y0 if end == 0 else whole.y1
+    assert (y - y_old) * (y_other - y_old) < 0
