@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import erf
 
-from streaks.detection.ends import _aside
+from streaks.detection.ends import _aside, _power
 from streaks.detection.evidence import final_evidence, line_flags
 from streaks.detection.hough import _width
 from streaks.detection.image import SearchImage
@@ -524,3 +524,12 @@ def test_an_end_moves_across_its_trail_and_stays_on_the_edge(
     y_other = other.y0 if end == 0 else other.y1
     y_old = whole.y0 if end == 0 else whole.y1
     assert (y - y_old) * (y_other - y_old) < 0
+
+
+def test_what_a_trail_explains_is_the_square_of_its_snr_and_nothing_of_a_dark_one() -> None:
+    ends = (20.0, 30.0, 60.0, 50.0)
+    for level in (0.5, 3.0):
+        bright = Filtered(plane(level, 0, 0), seen(), 1.0, 1.4)
+        snr = level * math.hypot(40.0, 20.0) / noise_of_a_line(math.hypot(40.0, 20.0), 1.4)
+        assert _power(Segment(*ends), bright) == pytest.approx(snr**2, rel=0.02)
+    assert _power(Segment(*ends), Filtered(plane(-1, 0, 0), seen(), 1.0, 1.4)) == 0.0
