@@ -82,7 +82,7 @@ FIGURES = (
         "mutants",
         "architecture.md",
         (
-            *("--own", "--rooms", "matching", "classification", "detection", "night"),
+            *("--own", "--rooms", "matching", "detection"),
             *("--per-room", "14", "--seed", "1", "-o", "{work}/mutants.json"),
         ),
     ),
