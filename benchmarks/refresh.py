@@ -83,6 +83,14 @@ FIGURES = (
         "real-cutouts",
     ),
     Figures("references", "completeness.md"),
+    Figures(
+        "mutants",
+        "architecture.md",
+        (
+            *("--own", "--rooms", "matching", "detection"),
+            *("--per-room", "14", "--seed", "1", "-o", "{work}/mutants.json"),
+        ),
+    ),
     Figures("purity", "verdict.md", ("--work", "{work}/purity")),
 )
 

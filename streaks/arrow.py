@@ -192,7 +192,17 @@ def _to_numpy(column: pyarrow.ChunkedArray, kind: pyarrow.DataType) -> np.ndarra
     if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise TableError(f"an Arrow column of {kind} is neither number nor text")
     parts = [_numbers(chunk, kind) for chunk in column.chunks]
-    return np.concatenate(parts) if parts else np.zeros(0, kind.to_pandas_dtype())
+    return np.concatenate(parts) if parts else np.zeros(0, _dtype(kind))
+
+
+def _dtype(kind: pyarrow.DataType) -> np.dtype[Any]:
+    """NumPy's name of a kind of numbers; Arrow's own way to it loads pandas in older versions."""
+    import pyarrow as pa
+
+    if pa.types.is_boolean(kind):
+        return np.dtype(bool)
+    letter = "f" if pa.types.is_floating(kind) else "i" if pa.types.is_signed_integer(kind) else "u"
+    return np.dtype(f"{letter}{kind.bit_width // 8}")
 
 
 def _numbers(chunk: pyarrow.Array, kind: pyarrow.DataType) -> np.ndarray:
@@ -205,7 +215,7 @@ def _numbers(chunk: pyarrow.Array, kind: pyarrow.DataType) -> np.ndarray:
         found = _truths(values, end)[first:]
         fill: Any = False
     else:
-        dtype = np.dtype(kind.to_pandas_dtype())
+        dtype = _dtype(kind)
         found = np.frombuffer(values, dtype, end) if end else np.zeros(0, dtype)
         found = found[first:]
         fill = np.nan if dtype.kind == "f" else 0

@@ -92,3 +92,16 @@ def test_meta_that_json_cannot_say_becomes_text():
     table = QTable({"v": [1.0]}, meta={"when": np.float64(3.0), "what": object})
     stored = table_to_arrow(table).schema.metadata[b"streaks.meta"]
     assert json.loads(stored)["what"].startswith("<class")
+
+
+@pytest.mark.parametrize(
+    "kind", ["bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
+)
+@pytest.mark.parametrize("n", [0, 3])
+def test_every_kind_of_number_keeps_its_kind(kind: str, n: int) -> None:
+    values = np.arange(n).astype(kind)
+    for chunks in ([pa.array(values)], []):
+        column = pa.chunked_array(chunks, type=pa.from_numpy_dtype(np.dtype(kind)))
+        back = arrow_to_table(pa.table({"x": column}))["x"]
+        assert back.dtype == np.dtype(kind)
+        assert back.tolist() == (values.tolist() if chunks else [])

@@ -169,7 +169,9 @@ def test_a_corrected_score_changes_but_the_label_keeps_its_promise():
     assert rare["label"][0] == plain["label"][0] == "asteroid"
 
 
-@pytest.mark.parametrize("mix", [{"asteroid": -1.0}, {"asteroid": 0.0}, {"comet": 1.0}])
+@pytest.mark.parametrize(
+    "mix", [{"asteroid": -1.0}, {"asteroid": -1.0, "ghost": 3.0}, {"asteroid": 0.0}, {"comet": 1.0}]
+)
 def test_an_impossible_mix_is_refused(mix):
     with pytest.raises(ConfigError, match=r"mix is .*; expected shares of 0 or more"):
         correct_mix(np.array([_p(ghost=0.5)]), mix)
@@ -215,7 +217,9 @@ def test_a_mix_is_read_from_its_name_or_its_shares():
     assert parse_mix("astreaks")["asteroid"] == pytest.approx(0.002, rel=0.01)
 
 
-@pytest.mark.parametrize("text", ["asteroid=x", "asteroid=-1", "comet=1", "asteroid=0", "auto"])
+@pytest.mark.parametrize(
+    "text", ["asteroid=x", "asteroid=-1", "asteroid=-1,ghost=3", "comet=1", "asteroid=0", "auto"]
+)
 def test_a_mix_that_is_none_is_refused(text):
     with pytest.raises(ConfigError, match=r"mix"):
         parse_mix(text)
@@ -259,3 +263,46 @@ def test_batches_of_a_stack_come_back_in_its_order():
     images = levels[:, None, None] * np.ones((11, 16, 16))
     table = classify_cutouts(Counting(), stack(images), batch=4)
     np.testing.assert_allclose(table["p_asteroid"], levels / 100)
+
+
+def test_an_estimated_mix_takes_steps_to_where_probabilities_agree_with_themselves() -> None:
+    # Two cutouts of opposite doubt: one step of expectation gives the mean of the balanced
+    # probabilities, and no step the mix of training.
+    p = np.array([_p(asteroid=0.8), _p(asteroid=0.6)])
+    one = estimate_mix(p, n_steps=1)
+    assert one["asteroid"] == pytest.approx(0.7)
+    assert one["ghost"] == pytest.approx(0.3 / 7)
+    assert estimate_mix(p, n_steps=0)["asteroid"] == pytest.approx(1 / 8)
+    # What is likelier than its share in every cutout takes all in the end.
+    assert estimate_mix(p, n_steps=400)["asteroid"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_mix_of_training_that_was_not_balanced_is_divided_out() -> None:
+    p = np.array([_p(asteroid=0.3, ghost=0.6)])
+    trained = dict.fromkeys(OUTPUTS, 1.0) | {"ghost": 4.0}
+    corrected = correct_mix(p, {"asteroid": 1.0, "ghost": 1.0}, trained)
+    # Bayes: 0.3 / 1 against 0.6 / 4.
+    assert corrected[0, OUTPUTS.index("asteroid")] == pytest.approx(0.3 / (0.3 + 0.15))
+
+
+def test_a_member_that_is_surely_wrong_is_no_nan() -> None:
+    never = np.zeros((1, len(OUTPUTS)))
+    never[0, 0] = 1.0
+    other = np.zeros((1, len(OUTPUTS)))
+    other[0, 1] = 1.0
+    p = Ensemble([Told(never), Told(other)]).predict_proba(stack(np.zeros((1, 16, 16))))
+    # Each says that the other's class cannot be: between the two nothing tells.
+    assert p[0, :2] == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert p.sum() == pytest.approx(1.0)
+
+
+def test_candidates_without_a_rule_are_empty_and_details_are_asked_for() -> None:
+    blank, told = stack(np.zeros((2, 16, 16))), Told([_p(ghost=0.5)] * 2)
+    assert classify_cutouts(told, blank, details=True)["candidates"].tolist() == ["", ""]
+    assert not {"candidates", "novelty"} & set(classify_cutouts(told, blank).colnames)
+
+
+def test_a_very_sharp_ensemble_of_doubtful_members_keeps_its_numbers() -> None:
+    # exp(200 log(1/8)) squared is below the smallest number there is.
+    even = Ensemble([Told([_p()])], sharpness=200.0).predict_proba(stack(np.zeros((1, 16, 16))))
+    assert even[0] == pytest.approx([1 / len(OUTPUTS)] * len(OUTPUTS))

@@ -52,7 +52,8 @@ def test_nested_values_reach_their_stage() -> None:
 
 
 def test_nothing_given_means_the_defaults() -> None:
-    assert settings_from_mapping({}) == Settings()
+    # As text: a noise floor that is not given is NaN, which Python 3.13 finds unequal.
+    assert repr(settings_from_mapping({})) == repr(Settings())
 
 
 def test_an_unknown_setting_is_named_with_those_that_exist() -> None:

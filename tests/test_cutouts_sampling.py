@@ -24,6 +24,7 @@ from streaks.readers import FrameOverrides, read_cutouts, read_frame
 from streaks.readers.psf_images import psf_image_fwhm
 from tests.frame_files import noise_image, real_data, write_ztf_frame
 from tests.rendering import add_trail, flux_for_snr
+from tests.thinning import some_pairs
 
 _SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _SIZE = 64
@@ -64,8 +65,7 @@ def test_trails_clearly_longer_than_the_psf_are_resolved(
     assert _share_resolved(_drawn(fwhm_px, lengths, snr, 40)) >= 0.95
 
 
-@pytest.mark.parametrize("fwhm_px", [1.8, 2.5, 3.4])
-@pytest.mark.parametrize("snr", [8.0, 20.0, 100.0])
+@pytest.mark.parametrize(("fwhm_px", "snr"), some_pairs([1.8, 2.5, 3.4], [8.0, 20.0, 100.0]))
 def test_points_are_not(fwhm_px: float, snr: float) -> None:
     assert _share_resolved(_drawn(fwhm_px, 0.0, snr, 200)) <= 0.03
 
@@ -179,6 +179,58 @@ def test_a_trail_keeps_its_class_and_a_star_its_own() -> None:
     assert (trails["p_unresolved"] < 0.01).all()
     stars = classify_cutouts(_Sure("naked_star"), _drawn(2.5, 0.0, 30.0, 3))
     assert stars["label"].tolist() == ["naked_star"] * 3
+
+
+def _two_points_and_a_trail(fwhm_px: float = 2.5) -> Cutouts:
+    point, trail = _drawn(fwhm_px, 0.0, 30.0, 2), _drawn(fwhm_px, 5.0, 30.0, 1, seed=3)
+    return stack_cutouts([point, trail])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 256])
+def test_each_cutout_gets_its_own_length_however_many_are_looked_at_at_once(batch: int) -> None:
+    order = np.array([2, 0, 2, 1, 2])
+    shuffled = _two_points_and_a_trail().select(order)
+    labels = classify_cutouts(_Sure("asteroid"), shuffled, batch=batch)["label"]
+    assert labels.tolist() == ["asteroid", "unresolved", "asteroid", "unresolved", "asteroid"]
+
+
+def test_what_is_known_to_be_a_trail_is_not_measured_again() -> None:
+    cutouts = _two_points_and_a_trail()
+    sure = np.array([True, False, False])
+    table = classify_cutouts(_Sure("asteroid"), cutouts, sure_trails=sure)
+    assert table["label"].tolist() == ["asteroid", "unresolved", "asteroid"]
+    assert table["p_unresolved"][0] == 0.0
+    assert sure.tolist() == [True, False, False]
+
+
+def test_a_fitted_length_of_more_than_four_widths_is_believed() -> None:
+    # 10 px are four times a FWHM of 2.5 px.
+    lengths_px = np.array([10.2, 9.8, 3.0])
+    cutouts = _two_points_and_a_trail()
+    table = classify_cutouts(_Sure("asteroid"), cutouts, lengths_px=lengths_px)
+    assert table["label"].tolist() == ["asteroid", "unresolved", "asteroid"]
+    # Without a width a length in pixels says nothing.
+    unknown = Cutouts(cutouts.difference, cutouts.mask, cutouts.names)
+    table = classify_cutouts(_Sure("asteroid"), unknown, lengths_px=lengths_px)
+    assert table["label"].tolist() == ["unresolved", "unresolved", "asteroid"]
+
+
+def test_a_light_that_is_hardly_a_trail_is_not_measured() -> None:
+    class Hardly:
+        name = "hardly"
+
+        def __init__(self, share: float) -> None:
+            self._share = share
+
+        def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
+            p = np.zeros((len(cutouts), len(OUTPUTS)))
+            p[:, 0] = p[:, 1] = 0.5 * self._share
+            p[:, 3] = 1.0 - self._share
+            return p
+
+    point = _drawn(2.5, 0.0, 30.0, 1)
+    assert classify_cutouts(Hardly(0.04), point)["p_unresolved"][0] == 0.0
+    assert classify_cutouts(Hardly(0.06), point)["p_unresolved"][0] == pytest.approx(0.06, abs=5e-3)
 
 
 @pytest.mark.parametrize("fwhm_px", [1.5, 2.5, 6.8, 12.0])

@@ -19,6 +19,7 @@ from streaks.detection.profiles import (
     track_profile,
 )
 from streaks.detection.quality import (
+    _half_sample_mode,
     along_a_mask,
     beside_masks,
     evidence_of_fit,
@@ -378,3 +379,13 @@ def test_streaks_that_cross_or_touch_are_blended(
 def test_a_lone_streak_is_not_blended() -> None:
     assert blended(np.array([(20.0, 50.0, 100.0, 50.0)]), np.ones(1)).tolist() == [False]
     assert blended(np.zeros((0, 4)), np.zeros(0)).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("values", "mode"),
+    [([0.0, 1.0, 1.1, 5.0], 1.05), ([0.0, 3.0, 3.1, 3.3, 9.0, 12.0], 3.4 / 3 + 2.0),
+     ([2.0], 2.0), ([1.0, 2.0, 6.0], 3.0)],
+)  # fmt: skip
+def test_the_mode_is_that_of_the_densest_half(values: list[float], mode: float) -> None:
+    # Bickel & Fruehwirth 2006: of n values the ceil(n / 2) that lie closest, again and again.
+    assert _half_sample_mode(np.array(values)) == pytest.approx(mode)

@@ -40,6 +40,15 @@ def test_the_record_of_a_streak_says_what_was_measured() -> None:
     assert line.set_aside is None
 
 
+def test_a_short_trail_is_explained_by_a_trail_and_less_by_points() -> None:
+    (line,) = detect_lines(
+        frame_of(sky_with([(100.0, 80.0, 110.0, 84.0)], snr=60.0)), CONFIG
+    ).streaks
+    # What a trail explains is its S/N squared; points in a row explain less of it, not nothing.
+    assert line.evidence.trail_power == pytest.approx(60.0**2, rel=0.15)
+    assert -0.9 * 60.0**2 < line.evidence.points_excess < -0.02 * 60.0**2
+
+
 def test_a_trail_that_goes_on_behind_its_end_has_no_contrast_there() -> None:
     data = sky_with([(100.0, 80.0, 411.0, 80.0)], snr=80.0)
     (line,) = detect_lines(frame_of(data), CONFIG).streaks

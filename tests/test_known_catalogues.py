@@ -436,11 +436,11 @@ def test_a_bomb_of_blanks_is_no_catalogue(tmp_path: Path, byte: bytes) -> None:
 
 @pytest.mark.parametrize("line", [b"x\n", b"\n", b" " * 300 + b"\n"])
 def test_millions_of_lines_of_nothing_are_refused_soon(tmp_path: Path, line: bytes) -> None:
-    (tmp_path / "lines.dat").write_bytes(line * (30_000_000 // len(line)))
+    (tmp_path / "lines.dat").write_bytes(line * (10_000_000 // len(line)))
     start = time.process_time()
     with pytest.raises(CatalogueError, match="no orbit catalogue in MPCORB columns"):
         read_orbits(tmp_path / "lines.dat")
-    assert time.process_time() - start < 10.0
+    assert time.process_time() - start < 3.5
 
 
 def test_a_compact_catalogue_that_unpacks_to_far_more_is_refused(

@@ -36,7 +36,9 @@ from streaks.known import (
     stack_orbits,
     write_mpcorb,
 )
+from streaks.known._motion import select_near
 from streaks.known.dynamics import ecliptic_to_icrs, elements_of_icrs_state
+from streaks.known.index import _between
 from streaks.known.kepler import Elements
 from streaks.known.places import predictions_from_states
 from streaks.matching import separation_arcsec
@@ -263,7 +265,8 @@ def test_unknown_observatories_and_many_times_are_refused() -> None:
         predict(orbit, Time(["2018-11-05", "2018-11-06"]), "I41")
 
 
-def test_the_index_of_a_night_misses_nothing(real_data: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("n_fields", [4, pytest.param(12, marks=pytest.mark.slow)])
+def test_the_index_of_a_night_misses_nothing(real_data: Callable[..., Path], n_fields: int) -> None:
     orbits = stack_orbits([
         read_orbits(real_data("orbits", "mpcorb_named_22304_K25BL.dat.gz")),
         read_orbits(real_data("orbits", "NEA_K1972_20060.txt.gz")),
@@ -272,7 +275,7 @@ def test_the_index_of_a_night_misses_nothing(real_data: Callable[..., Path]) -> 
     dynamics = NBody()
     night = prepare_night(orbits, middle, dynamics=dynamics)
     rng = np.random.default_rng(7)
-    for field in range(12):
+    for field in range(n_fields):
         time = middle + rng.uniform(-0.45, 0.45) * u.day
         everything = predict(orbits, time, "I41", dynamics=dynamics)
         # A third of the fields on the nearest bodies: the hardest to foretell.
@@ -400,3 +403,57 @@ def test_palomar_places_stay_those_of_horizons_for_two_years(
             place["ra"].value, place["dec"].value, float(row[4]), float(row[5])
         )
         assert away[0] < 0.005
+
+
+def test_the_cubic_between_two_states_is_a_cubic_and_its_slope_its_derivative() -> None:
+    # Any motion of third degree in time comes out again, at any time between and beyond.
+    rng = np.random.default_rng(3)
+    terms = rng.normal(size=(4, 5, 3))
+
+    def place(t: float) -> Any:
+        return terms[0] + terms[1] * t + terms[2] * t**2 + terms[3] * t**3
+
+    def velocity(t: float) -> Any:
+        return terms[1] + 2.0 * terms[2] * t + 3.0 * terms[3] * t**2
+
+    start, end = 1.5, 4.0
+    for time in (1.5, 2.1, 3.9, 4.0, 4.6):
+        found = _between(
+            np.array([place(start), place(end)]), np.array([velocity(start), velocity(end)]),
+            start, end, time,
+        )  # fmt: skip
+        np.testing.assert_allclose(found[0], place(time), atol=1e-10)
+        np.testing.assert_allclose(found[1], velocity(time), atol=1e-10)
+
+
+def test_rows_near_a_direction_are_all_within_the_radius_and_its_slack() -> None:
+    rng = np.random.default_rng(11)
+    n, radius, dt = 3000, 0.5, 0.4
+    line = rng.normal(size=(n, 3))
+    drift = 0.3 * rng.normal(size=(n, 3))
+    slack, growth = rng.uniform(0, 0.02, n), rng.uniform(0, 0.2, n)
+    brightest = rng.uniform(15, 25, n)
+    brightest[::50] = np.nan
+    towards = np.array([0.6, -0.48, 0.64])
+    # Two ranges of rows: 100 to 1500 and 1700 to 2900.
+    starts, stops = np.array([100, 1700]), np.array([1500, 2900])
+    found = select_near(
+        line, drift, slack, growth, brightest, starts, stops, towards, radius, dt, 21.0, 0.2
+    )
+    assert len(set(found.tolist())) == len(found)
+    now = line + dt * drift
+    distance = np.linalg.norm(now, axis=1)
+    angle = np.arccos(np.clip(now @ towards / distance, -1, 1))
+    rows = np.arange(n)
+    asked = ((rows >= 100) & (rows < 1500)) | ((rows >= 1700) & (rows < 2900))
+    asked &= ~(brightest > 21.0)
+    off = np.arcsin(np.clip((slack + growth * dt**2) / distance, 0, 1))
+    must = asked & ((angle <= radius + off) | (distance < 0.2))
+    assert set(rows[must]) <= set(found.tolist())
+    # And few more: chords are a little shorter than angles, and slack counts half as much again.
+    may = asked & (
+        (2.0 * np.sin(0.5 * angle) <= radius + 1.6 * (slack + growth * dt**2) / distance)
+        | (distance < 0.2)
+    )
+    assert set(found.tolist()) <= set(rows[may])
+    assert 50 < len(found) < 500

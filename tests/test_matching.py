@@ -384,3 +384,27 @@ def test_a_field_without_an_area_has_the_density_of_the_setting() -> None:
         expected = -math.expm1(-density * math.pi * 30.0**2 / 3600.0**2)
         found = match_known(streaks, known, config)["match_chance"][0]
         assert found == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("others", "share"), [((), 1.0), ((5.0, 5.0, 5.0), 0.25), ((0.5,), 1.0)])
+def test_in_a_field_of_few_the_object_itself_counts_among_the_rates(
+    others: tuple[float, ...], share: float
+) -> None:
+    # With n others and the object itself, n + 1 ranks are equally likely: a rate that none of
+    # three others comes near has a share of one in four; a field of one object tells nothing.
+    field = [(str(i), 900.0 + i, 0.0, rate, 40.0, 18.0) for i, rate in enumerate(others)]
+    known = _predictions(("7", 20.0, 0, 0.5, 40.0, 18.0), *field)
+    streaks = _streaks()
+    streaks["pa"] = [math.nan] * streaks["pa"].unit
+    found = match_known(streaks, known, MatchConfig(density_per_deg2=300.0))["match_chance"][0]
+    expected = -math.expm1(-300.0 * math.pi * 20.0**2 / 3600.0**2 * share)
+    assert found == pytest.approx(expected, rel=0.01)
+
+
+def test_the_direction_of_a_streak_without_ends_counts_as_that_of_one_arcsecond() -> None:
+    # Nothing tells its length; an arcsecond, and both its ends wrong across by their error.
+    config = MatchConfig(across_error_arcsec=0.5, angle_tolerance_deg=80.0)
+    known = _predictions(("7", 0.0, 0.0, 0.5, 100.0, 18.0))
+    (match,) = match_known(_streaks(pa=40.0), known, config)
+    error = math.hypot(math.degrees(0.5 * math.sqrt(2)), 0.5)
+    assert match["match_chi2"] == pytest.approx((60.0 / error) ** 2, rel=0.05)

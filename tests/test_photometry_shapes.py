@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from streaks.detection import find_streaks
-from streaks.detection.light import psf_shape, shape_of_trail
+from streaks.detection.light import _moffat_of, psf_shape, shape_of_trail
 from streaks.frame import Frame
 from streaks.geometry import Segment
 from streaks.trail import TrailFit, moffat_shape, picture_shape
@@ -190,3 +192,31 @@ def test_nothing_found_needs_no_shape() -> None:
     frame = frame_of(NOISE * np.random.default_rng(1).normal(size=SHAPE))
     assert len(find_streaks(replace(frame, psf=picture(FWHM_PX, 3.0)))) == 0
     assert psf_shape is not None
+
+
+def _rings(profile: Any, fwhm_px: float, snr: float, seed: int) -> tuple[Any, Any, Any]:
+    """Distance, noisy value and weight at 200 distances up to three widths."""
+    r = np.linspace(0.1, 3.0 * fwhm_px, 200)
+    light = profile(r)
+    weight = np.full(len(r), snr**2 / float((light**2).sum()))
+    noise = np.random.default_rng(seed).normal(size=len(r)) / np.sqrt(weight)
+    return r, light + noise, weight
+
+
+@pytest.mark.parametrize("fwhm_px", [2.5, 12.0])
+@pytest.mark.parametrize("integrated", [0.0, 0.5])
+def test_a_profile_has_wings_where_the_light_has_and_not_where_it_has_none(
+    fwhm_px: float, integrated: float
+) -> None:
+    sigma = fwhm_px / (2.0 * math.sqrt(2.0 * math.log(2.0)))
+    for seed in range(3):
+        rings = _rings(lambda r: np.exp(-0.5 * (r / sigma) ** 2), fwhm_px, 20.0, seed)
+        assert _moffat_of(*rings, fwhm_px, integrated, "a") is None
+    # Moffat's profile of exponent 3, as it is or summed along a line: the exponent less a half.
+    core = 0.5 * fwhm_px / math.sqrt(2.0 ** (1.0 / 3.0) - 1.0)
+    rings = _rings(lambda r: (1.0 + (r / core) ** 2) ** (integrated - 3.0), fwhm_px, 2000.0, seed=0)
+    shape = _moffat_of(*rings, fwhm_px, integrated, "a")
+    assert shape is not None
+    found = re.search(r"exponent ([0-9.]+)", shape.source)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(3.0, abs=0.1)

@@ -138,7 +138,8 @@ def save_verdict(model: VerdictModel, folder: Path, *, name: str, about: Mapping
         "sha256": arrays_digest(arrays),
     }
     with folder_written_whole(folder, replace=True) as part:
-        np.savez_compressed(part / _TREES, allow_pickle=False, **arrays)
+        # NumPy 2.0 would take `allow_pickle` for the name of an array.
+        np.savez_compressed(part / _TREES, **arrays)
         (part / _CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 

@@ -221,7 +221,8 @@ def save_cutouts(path: Path, cutouts: Cutouts) -> None:
         if stack is not None:
             arrays[what] = stack
     with written_whole(path) as beside:
-        np.savez(beside, allow_pickle=False, **arrays)
+        # NumPy 2.0 would take `allow_pickle` for the name of an array.
+        np.savez(beside, **arrays)  # type: ignore[arg-type]
 
 
 def load_cutouts(path: Path, *, beside: bool = True) -> Cutouts:
