@@ -260,7 +260,8 @@ def test_a_wrong_catalogue_poisons_nothing_and_binds_nobody_to_it(
 
 def test_other_settings_and_other_peoples_files_are_refused(alerts: Path, tmp_path: Path) -> None:
     _filter(alerts, tmp_path / "out.csv")
-    with pytest.raises(LedgerError, match="begun with other settings"):
+    # Those that differ are named with both values, and no others.
+    with pytest.raises(LedgerError, match=r"other settings \(where: '', now 'mag > 3'\); use"):
         _filter(alerts, tmp_path / "out.csv", where="mag > 3")
     for name in ("mine.csv", "mine.avro"):
         (tmp_path / name).write_text("precious")

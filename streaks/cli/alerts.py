@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "filter_alerts"]
 
-app = typer.Typer(no_args_is_help=True, help="Alerts of ZTF, Rubin and others, with our word.")
+app = typer.Typer(no_args_is_help=True, help="Alerts of ZTF, Rubin and others: named and filtered.")
 
 
 @app.callback()
@@ -90,7 +90,11 @@ def filter_alerts(
 
     from streaks.cli.searching import worker_count
     from streaks.streams import run_filter
+    from streaks.streams.targets import check_target
+    from streaks.tables import counted
 
+    if "://" not in output:
+        check_target(Path(output))
     plan = _plan(where, orbits, ephemeris, mix, model, schemas, check=not no_check)
     settings = _settings(kafka or [])
     folder = _work(output, work)
@@ -111,10 +115,10 @@ def filter_alerts(
         typer.echo(json.dumps({**vars(counts), "output": output}))
     elif not quiet:
         typer.echo(
-            f"{counts.alerts} alerts, {counts.kept} kept, {counts.repeats} came again -> {output}"
+            f"{counts.alerts} alerts, {counts.kept} kept, {counts.repeats} duplicates -> {output}"
         )
     if counts.poison:
-        typer.echo(f"{counts.poison} packets set aside in {folder / 'poison'}", err=True)
+        typer.echo(f"{counted(counts.poison, 'packet')} set aside in {folder / 'poison'}", err=True)
         raise typer.Exit(1)
     if counts.alerts == 0:
         from streaks.errors import InputError

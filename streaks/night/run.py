@@ -418,9 +418,12 @@ def night_at(out_dir: str | os.PathLike[str], streak_masks: bool = False) -> Nig
     ------
     ConfigError
         If the folder's name is empty, as a variable that is not set: that is the working folder.
+        If it is a file's.
     """
     if not os.fspath(out_dir).strip():
         raise ConfigError("the folder for the night has an empty name; give one, or . for this one")
+    if Path(out_dir).is_file():
+        raise ConfigError(f"{out_dir} is a file; a night is a folder: give another name")
     return NightFolder(Path(out_dir), streak_masks)
 
 

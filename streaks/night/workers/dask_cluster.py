@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
 import threading
 import time
 import uuid
@@ -144,6 +145,13 @@ def _start(kind: str, workers: int) -> Any:
     except ImportError:
         raise MissingExtraError("dask-jobqueue", "cluster", f"a night on {kind}") from None
     maker = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}[kind]
+    submit = {"slurm": "sbatch", "htcondor": "condor_submit"}[kind]
+    if shutil.which(submit) is None:
+        # Without it dask-jobqueue fails in the background, and the night waits for ever.
+        raise ConfigError(
+            f"--cluster {kind} submits jobs with {submit}, which this machine does not have; run "
+            "the night where jobs can be submitted, or use --cluster local"
+        )
     more = {"disk": "1 GiB"} if kind == "htcondor" else {}
     started = getattr(dask_jobqueue, maker)(cores=1, processes=1, memory=_WORKER_MEMORY, **more)
     started.scale(jobs=workers)
