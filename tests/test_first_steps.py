@@ -14,6 +14,7 @@ from streaks.cli import main
 from streaks.errors import ConfigError, OutputError
 from streaks.frame import as_frame
 from streaks.labelling.manifest import altered_names
+from streaks.models.verdict_store import load_verdict
 from streaks.night.workers.dask_cluster import _start
 from streaks.readers import read_cutouts, read_frame
 from streaks.streams.targets import check_target
@@ -39,11 +40,16 @@ def test_a_command_without_words_shows_its_help_line_by_line(
     assert "Commands:" in lines
 
 
-def test_every_command_of_the_overview_has_a_whole_sentence(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("words", [[], ["known"], ["labels"], ["synth"], ["train"]])
+def test_every_command_of_an_overview_has_a_whole_sentence(
+    words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("--help")
-    cut = [line for line in capsys.readouterr().out.splitlines() if line.endswith("...")]
+    assert run(*words, "--help") == 0
+    cut = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.endswith("...") and "[" not in line
+    ]
     assert cut == []
 
 
@@ -76,7 +82,7 @@ def test_the_label_of_a_judged_table_says_what_it_is() -> None:
     from streaks.tables import CLASS_COLUMNS, STREAK_COLUMNS, empty_table
 
     table = empty_table((*STREAK_COLUMNS, *CLASS_COLUMNS))
-    judged = judge_streaks(table, (), None)
+    judged = judge_streaks(table, load_verdict())
     assert judged["label"].info.description == CLASS_COLUMNS[0].description
 
 
@@ -96,7 +102,6 @@ def test_a_part_is_no_report_and_says_what_comes_next(
 def test_a_cluster_whose_commands_are_not_there_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("dask_jobqueue", reason="needs the extra cluster")
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ConfigError, match="submits jobs with sbatch, which this machine"):
         _start("slurm", 1)
@@ -128,6 +133,15 @@ def test_a_mistyped_output_of_a_filter_leaves_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["alerts.avro"]
     with pytest.raises(OutputError, match=r"ends in \.txt"):
         check_target(tmp_path / "out.txt")
+
+
+def test_a_filter_of_an_empty_folder_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run("alerts", "filter", tmp_path / "empty", "-o", tmp_path / "out.csv") == 2
+    assert "empty holds no alerts" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 def test_streaks_are_injected_into_the_frames_of_a_folder(

@@ -234,7 +234,7 @@ def test_a_night_may_be_given_a_name(tmp_path: Path) -> None:
 def test_one_folder_is_not_added_under_two_names(tmp_path: Path) -> None:
     folder = night_of(tmp_path / "night")
     add_night(tmp_path / "store", folder)
-    with pytest.raises(TableError, match="3 frames of .* as night 2024-03-01_I41; give --name"):
+    with pytest.raises(TableError, match=r"3 frames of .* as night 2024-03-01_I41; give --name"):
         add_night(tmp_path / "store", folder, name="other")
     assert len(content(tmp_path / "store")) == 12
     assert add_night(tmp_path / "store", folder, name="2024-03-01_I41")[0].frames_before == 3

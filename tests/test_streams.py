@@ -103,8 +103,13 @@ def test_no_alert_let_through_is_an_empty_table(alerts: Path, tmp_path: Path) ->
     assert table.colnames == [spec.name for spec in WORD_COLUMNS]
 
 
-def test_a_night_folder_is_one_that_report_and_vet_open(alerts: Path, tmp_path: Path) -> None:
+def test_a_night_folder_is_one_that_report_and_vet_open(
+    alerts: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     _filter(alerts, tmp_path / "night", load_classifier=load_sure)
+    # Stamps have no WCS, so that there is no ADES file; nobody can mend that.
+    assert "not written" not in caplog.text
+    assert not list((tmp_path / "night").glob("*.psv"))
     night = read_night(tmp_path / "night")
     assert len(night.streaks) == 12
     assert len(night.frames) == 1

@@ -172,6 +172,7 @@ def _settings(given: list[str]) -> dict[str, str]:
 def _source(
     sources: list[str], folder: Path, output: str, settings: dict[str, str], idle: float
 ) -> Any:
+    from streaks.errors import InputError
     from streaks.streams.sources import FileSource
 
     topics = [s for s in sources if s.startswith("kafka://")]
@@ -181,7 +182,12 @@ def _source(
         from streaks.streams.kafka import KafkaSource
 
         return KafkaSource(topics[0], settings, idle_s=idle)
-    return FileSource([Path(s) for s in sources], leave_out=[folder, Path(output)])
+    source = FileSource([Path(s) for s in sources], leave_out=[folder, Path(output)])
+    if not source.has_files():
+        raise InputError(
+            f"{', '.join(sources)} holds no alerts; give Avro packets, archives or a broker's table"
+        )
+    return source
 
 
 def _sink(output: str, settings: dict[str, str]) -> Any:

@@ -16,7 +16,7 @@ from streaks.cli.progress import show_progress
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Make synthetic cutouts, nights, and streaks in real images, always with the truth.",
+    help="Synthetic cutouts and nights, streaks in your own images.",
     no_args_is_help=True,
 )
 

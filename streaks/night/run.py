@@ -144,7 +144,7 @@ class NightRun:
             "candidates": self.n_candidates,
             "expected_false": None
             if math.isnan(self.expected_false)
-            else round(self.expected_false, 3),
+            else float(f"{self.expected_false:.3g}"),
             "seconds": round(self.seconds, 3),
         }
 

@@ -140,11 +140,6 @@ def _start(kind: str, workers: int) -> Any:
             return LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
             )
-    try:
-        import dask_jobqueue
-    except ImportError:
-        raise MissingExtraError("dask-jobqueue", "cluster", f"a night on {kind}") from None
-    maker = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}[kind]
     submit = {"slurm": "sbatch", "htcondor": "condor_submit"}[kind]
     if shutil.which(submit) is None:
         # Without it dask-jobqueue fails in the background, and the night waits for ever.
@@ -152,6 +147,11 @@ def _start(kind: str, workers: int) -> Any:
             f"--cluster {kind} submits jobs with {submit}, which this machine does not have; run "
             "the night where jobs can be submitted, or use --cluster local"
         )
+    try:
+        import dask_jobqueue
+    except ImportError:
+        raise MissingExtraError("dask-jobqueue", "cluster", f"a night on {kind}") from None
+    maker = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}[kind]
     more = {"disk": "1 GiB"} if kind == "htcondor" else {}
     started = getattr(dask_jobqueue, maker)(cores=1, processes=1, memory=_WORKER_MEMORY, **more)
     started.scale(jobs=workers)
