@@ -15,7 +15,7 @@ from streaks.errors import ConfigError, OutputError
 from streaks.frame import as_frame
 from streaks.labelling.manifest import altered_names
 from streaks.models.verdict_store import load_verdict
-from streaks.night.workers.dask_cluster import _start
+from streaks.night.workers.dask_cluster import dask_engine
 from streaks.readers import read_cutouts, read_frame
 from streaks.streams.targets import check_target
 from streaks.tables import counted
@@ -99,8 +99,8 @@ def test_a_cluster_whose_commands_are_not_there_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(ConfigError, match="submits jobs with sbatch, which this machine"):
-        _start("slurm", 1)
+    with pytest.raises(ConfigError, match="slurm is asked for with sbatch, which this machine"):
+        dask_engine(cluster="slurm")
 
 
 def test_completeness_of_a_night_needs_something_to_look_for(
