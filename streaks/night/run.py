@@ -529,7 +529,7 @@ def agree_on_settings(
             ledger.forget(entry.image)
     stale = [entry for entry in done if entry.settings != fingerprint]
     if stale:
-        changed = "; ".join(_differences(_earlier_identity(folder), identity)) or "unknown"
+        changed = "; ".join(differences(_earlier_identity(folder), identity)) or "unknown"
         raise LedgerError(
             f"{len(stale)} frames in {folder.root} were done with other settings ({changed}); "
             "use those again, choose another folder, or do all again with --restart"
@@ -569,13 +569,30 @@ def read_identity(folder: NightFolder) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in ("version", "started")}
 
 
-def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, between: str = "now", where: str = "") -> Iterator[str]:
+    """In which settings two runs differ.
+
+    Parameters
+    ----------
+    old, new
+        What decided the results of each.
+    between
+        A word between the two values.
+    where
+        The path of names that leads to them.
+
+    Yields
+    ------
+    str
+        ``NAME: OLD, now NEW``.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            path = f"{where}.{key}" if where else key
+            yield from differences(old.get(key), new.get(key), between, path)
     elif old != new:
         name = where.removeprefix("settings.")
-        yield f"{name[:200]}: {str(old or 'none')[:200]}, now {str(new or 'none')[:200]}"
+        yield f"{name[:200]}: {str(old or 'none')[:200]}, {between} {str(new or 'none')[:200]}"
 
 
 def _without_path(reason: str, image: Path) -> str:
