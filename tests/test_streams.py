@@ -277,7 +277,7 @@ def test_other_settings_and_other_peoples_files_are_refused(alerts: Path, tmp_pa
     (tmp_path / "mine" / "a.txt").write_text("precious")
     with pytest.raises(OutputError, match="holds something already"):
         _filter(alerts, tmp_path / "mine")
-    with pytest.raises(OutputError, match="no output that is known"):
+    with pytest.raises(OutputError, match="ends in [.]docx, which is no format"):
         _filter(alerts, tmp_path / "out.docx")
 
 
@@ -413,7 +413,7 @@ def test_the_command_filters_says_and_sets_its_exit_code(
     words[2] = str(tmp_path / "bad.avro")
     words[4] = str(tmp_path / "p.csv")
     assert main(words) == 1
-    assert "1 packets set aside" in capsys.readouterr().err
+    assert "1 packet set aside" in capsys.readouterr().err
     assert main([*words[:2], str(tmp_path / "gone"), *words[3:]]) == 2
     assert "does not exist" in capsys.readouterr().err
     assert main([*words[:-1], "snr > "]) == 2
