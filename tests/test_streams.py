@@ -277,7 +277,7 @@ def test_other_settings_and_other_peoples_files_are_refused(alerts: Path, tmp_pa
     (tmp_path / "mine" / "a.txt").write_text("precious")
     with pytest.raises(OutputError, match="holds something already"):
         _filter(alerts, tmp_path / "mine")
-    with pytest.raises(OutputError, match="ends in [.]docx, which is no format"):
+    with pytest.raises(OutputError, match=r"ends in \.docx, which is no format"):
         _filter(alerts, tmp_path / "out.docx")
 
 
