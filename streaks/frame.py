@@ -122,6 +122,21 @@ class Frame:
     notes: tuple[str, ...] = ()
     psf: Image | None = None
 
+    def __repr__(self) -> str:
+        """One line; the dataclass's own would print every array."""
+        ny, nx = self.data.shape
+        words = [f"Frame {self.name!r}: {nx} x {ny} px"]
+        if self.time is not None:
+            words.append(f"mid-exposure {self.time.utc.isot} UTC")
+        if math.isfinite(self.exposure_s):
+            words.append(f"{self.exposure_s:g} s")
+        if math.isfinite(self.fwhm_px):
+            words.append(f"FWHM {self.fwhm_px:.2f} px")
+        images = [w for w in ("science", "reference", "variance") if getattr(self, w) is not None]
+        words.append(f"with {', '.join(images)}" if images else "no other images")
+        words.append("no sky coordinates" if self.wcs is None else "sky coordinates")
+        return f"<{', '.join(words)}>"
+
     def __post_init__(self) -> None:
         if self.data.ndim != 2:
             raise FrameError(f"an image must have two axes; {self.name} has {self.data.ndim}")

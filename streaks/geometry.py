@@ -2,8 +2,7 @@
 
 Points are ``(x, y)``, 0-based, integers at pixel centres: the first pixel spans -0.5 to 0.5 and
 an image of shape ``(ny, nx)`` covers ``-0.5 <= x <= nx - 0.5``. ``theta_deg`` is the direction of
-a streak itself, counter-clockwise from +x towards +y, in [0, 180). A line's normal form is
-``rho_px = x cos(phi) + y sin(phi)`` with ``phi_deg = theta_deg + 90``.
+a streak itself, counter-clockwise from +x towards +y, in [0, 180).
 """
 
 from __future__ import annotations
@@ -21,10 +20,8 @@ __all__ = [
     "clip_segment",
     "clip_to_box",
     "distance_to_segment",
-    "from_normal_form",
     "image_centre",
     "mean_angle_deg",
-    "normal_form",
     "segment_distances",
     "wrap_angle_deg",
 ]
@@ -197,52 +194,6 @@ def image_centre(shape: Sequence[int]) -> tuple[float, float]:
     """
     ny, nx = shape
     return (nx - 1) / 2, (ny - 1) / 2
-
-
-def normal_form(segment: Segment) -> tuple[float, float]:
-    """``(rho_px, phi_deg)`` of the line through a segment, with phi in [90, 270).
-
-    Parameters
-    ----------
-    segment
-        In 0-based pixels. The line through a point is taken along x.
-
-    Returns
-    -------
-    rho_px
-        Signed distance of the line from the centre of the first pixel, px.
-    phi_deg
-        Direction of the line's normal, deg: the segment's own direction and 90.
-    """
-    phi_deg = segment.theta_deg + 90.0
-    phi = math.radians(phi_deg)
-    x, y = segment.midpoint
-    return x * math.cos(phi) + y * math.sin(phi), phi_deg
-
-
-def from_normal_form(rho_px: float, phi_deg: float, shape: Sequence[int]) -> Segment | None:
-    """The piece of a line inside an image, or None where they do not meet.
-
-    Parameters
-    ----------
-    rho_px
-        Signed distance of the line from the centre of the first pixel, px.
-    phi_deg
-        Direction of its normal, from +x towards +y, deg.
-    shape : (ny, nx)
-        Of the image.
-
-    Returns
-    -------
-    Segment or None
-        From border to border, the borders being half a pixel outside the outer pixels' centres; the
-        smaller x first.
-    """
-    phi = math.radians(phi_deg)
-    x, y = rho_px * math.cos(phi), rho_px * math.sin(phi)
-    reach = abs(x) + abs(y) + sum(shape) + 4.0
-    dx, dy = -math.sin(phi) * reach, math.cos(phi) * reach
-    return clip_segment(Segment(x - dx, y - dy, x + dx, y + dy), shape)
 
 
 def clip_to_box(

@@ -38,6 +38,7 @@ __all__ = [
     "bare_column",
     "build_table",
     "check_table",
+    "counted",
     "empty_streaks",
     "empty_table",
     "flag_names",
@@ -345,6 +346,23 @@ def order_columns(table: QTable) -> QTable:
     leading = list(takewhile(lambda c: c not in _ORDER, table.colnames))
     behind = [c for c in table.colnames if c not in _ORDER and c not in leading]
     return table[leading + known + behind]
+
+
+def counted(n: int, noun: str) -> str:
+    """A count in words: ``1 streak``, ``2 streaks``, ``0 streaks``.
+
+    Parameters
+    ----------
+    n
+        How many.
+    noun
+        Of one.
+
+    Returns
+    -------
+    str
+    """
+    return f"{n:d} {noun}" if n == 1 else f"{n:d} {noun}s"
 
 
 def without_formula(text: str) -> str:

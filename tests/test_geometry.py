@@ -15,10 +15,8 @@ from streaks.geometry import (
     clip_segment,
     clip_to_box,
     distance_to_segment,
-    from_normal_form,
     image_centre,
     mean_angle_deg,
-    normal_form,
     wrap_angle_deg,
 )
 
@@ -116,29 +114,6 @@ def test_turning_all_angles_turns_their_mean(values: list[float], turn: float) -
 def test_image_centre_of_one_pixel_is_its_centre() -> None:
     assert image_centre((1, 1)) == (0, 0)
     assert image_centre((37, 54)) == (26.5, 18)
-
-
-def test_normal_form_of_a_horizontal_line_is_its_height() -> None:
-    rho, phi = normal_form(Segment(0, 7, 20, 7))
-    assert (rho, phi) == (pytest.approx(7), pytest.approx(90))
-
-
-@given(st.floats(5, 45), st.floats(5, 30), st.floats(2, 60), st.floats(0, 179.9))
-def test_ends_lie_on_the_line_of_their_normal_form(
-    x: float, y: float, length: float, theta: float
-) -> None:
-    shape = (37, 54)
-    inside = clip_segment(Segment.from_midpoint(x, y, length, theta), shape)
-    assert inside is not None
-    rho, phi = normal_form(inside)
-    whole = from_normal_form(rho, phi, shape)
-    assert whole is not None
-    ends = np.array([(inside.x0, inside.y0), (inside.x1, inside.y1)])
-    assert distance_to_segment(ends[:, 0], ends[:, 1], whole) == pytest.approx(0, abs=1e-6)
-
-
-def test_a_line_that_misses_the_image_is_none() -> None:
-    assert from_normal_form(500.0, 90.0, (37, 54)) is None
 
 
 def test_clipping_keeps_what_is_inside() -> None:

@@ -40,7 +40,7 @@ def test_detect_writes_a_table_and_a_picture(
     assert len(streaks) == 1
     assert streaks["x0"][0].to_value("pix") == pytest.approx(60.0, abs=2.0)
     assert plot.read_bytes().startswith(b"\x89PNG")
-    assert f"1 streaks in 1 images: {table}" in capsys.readouterr().out
+    assert f"1 streak in 1 image: {table}" in capsys.readouterr().out
 
 
 def test_detect_finds_both_ends_of_the_real_satellite_trail(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_detect_of_several_stacks_tables_and_draws_in_a_folder(tmp_path: Path) -
         (["-o", "out.csv", "--profile", "hubble"], "no profile 'hubble'"),
         (["-o", "out.csv", "--config", "none.toml"], "--config needs a TOML file"),
         (["-o", "out.csv", "--orbits", "none.dat"], "none.dat"),
-        ([], "no table to write to; give --output FILE"),
+        (["-q"], "no table to write to, and nothing to say; give --output FILE"),
     ],
 )
 def test_detect_says_wrong_words_in_one_line(
@@ -174,7 +174,7 @@ def test_a_clean_night_ends_with_0_and_answers_in_json(
         (["empty", "-o", "out"], "holds no FITS image"),
         (["in", "-o", "out", "--config", "bad.toml"], "settings has no setting colour"),
         (["in", "-o", "out", "--truth", "none.csv"], "does not exist"),
-        (["in", "-o", "in/one.fits"], "cannot write to"),
+        (["in", "-o", "in/one.fits"], "in/one.fits is a file; a night is a folder"),
         (["in", "-o", "out", "--model", "unheard-of"], "unheard-of"),
     ],
 )

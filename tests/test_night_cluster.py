@@ -26,6 +26,7 @@ from tests.test_night_run import write_frames
 #: What it proves does not change in a wheel.
 pytestmark = pytest.mark.tree
 
+dask = pytest.importorskip("dask", reason="needs the `cluster` extra (Dask)")
 distributed = pytest.importorskip("distributed", reason="needs the `cluster` extra (Dask)")
 
 
@@ -192,14 +193,17 @@ def test_a_batch_system_is_asked_for_as_many_workers(
     module = type(sys)("dask_jobqueue")
     setattr(module, f"{maker}Cluster", Batch)
     monkeypatch.setitem(sys.modules, "dask_jobqueue", module)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     engine = dask_engine(cluster=kind, workers=2)
-    found = by_task(engine, [2.0, 3.0], night_fakes.square_setup)
+    with dask.config.set({f"jobqueue.{kind}.memory": "3GiB"}):
+        found = by_task(engine, [2.0, 3.0], night_fakes.square_setup)
     assert [found[x].answer for x in (2.0, 3.0)] == [4.0, 9.0]
-    assert (asked["jobs"], asked["cores"]) == (2, 1)
+    assert (asked["jobs"], asked["cores"], asked["memory"]) == (2, 1, "3GiB")
 
 
 def test_without_dask_jobqueue_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     engine = dask_engine(cluster="slurm")
     with pytest.raises(MissingExtraError, match=r"a night on slurm needs dask-jobqueue"):
         by_task(engine, [1.0], night_fakes.square_setup)

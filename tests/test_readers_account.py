@@ -69,10 +69,10 @@ def test_a_dry_run_answers_in_json_and_names_what_cannot_be_read(
     assert {bool(frame["error"]) for frame in frames} == {True, False}
 
 
-def test_detect_without_an_output_says_what_to_give(
+def test_a_quiet_detect_without_an_output_says_what_to_give(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["detect", str(write_ztf_frame(tmp_path))]) == 2
+    assert main(["detect", "-q", str(write_ztf_frame(tmp_path))]) == 2
     assert "--output" in capsys.readouterr().err
 
 

@@ -234,7 +234,7 @@ def test_purity_and_misnamed_streaks_are_told_beside_the_truth(page):
     made = page(streaks, truth=truth, found=match_truth(streaks, truth))
     words = made.words()
     # Four candidates, three of them true; a satellite among them.
-    assert "4 candidates, 0.1 of them expected to be false" in words
+    assert "4 candidates, 0.1 expected to be false" in words
     assert "Purity: what is called an asteroid and is one" in words
     assert "2 asteroid as ghost" in words
     assert "2 satellite as asteroid" in words

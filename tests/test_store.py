@@ -231,6 +231,26 @@ def test_a_night_may_be_given_a_name(tmp_path: Path) -> None:
     assert not (tmp_path / "odd night").exists()
 
 
+def test_one_folder_is_not_added_under_two_names(tmp_path: Path) -> None:
+    folder = night_of(tmp_path / "night")
+    add_night(tmp_path / "store", folder)
+    with pytest.raises(TableError, match=r"3 frames of .* as night 2024-03-01_I41; give --name"):
+        add_night(tmp_path / "store", folder, name="other")
+    assert len(content(tmp_path / "store")) == 12
+    assert add_night(tmp_path / "store", folder, name="2024-03-01_I41")[0].frames_before == 3
+
+
+def test_two_folders_without_times_are_not_taken_for_one_night(tmp_path: Path) -> None:
+    folders = [night_of(tmp_path / place / "night") for place in ("a", "b")]
+    for folder in folders:
+        change(folder / "frames.parquet", time=lambda old: [""] * 3)
+    assert add_night(tmp_path / "store", folders[0])[0].night == "undated-night_I41"
+    with pytest.raises(TableError, match=r"undated-night_I41 is in the store, of .*; give it a"):
+        add_night(tmp_path / "store", folders[1])
+    assert add_night(tmp_path / "store", folders[0])[0].frames_before == 3
+    assert add_night(tmp_path / "store", folders[1], name="second")[0].frames_before == 0
+
+
 def test_frames_without_a_time_are_a_night_too(tmp_path: Path) -> None:
     folder = night_of(tmp_path / "night")
     change(folder / "frames.parquet", time=lambda old: [""] * 3)

@@ -391,5 +391,11 @@ def test_reasons_name_what_a_person_can_check() -> None:
 def test_candidates_in_words() -> None:
     assert candidates_in_words(3, math.nan, 5) == ""
     assert candidates_in_words(0, 0.0, 5) == "no candidates"
-    assert "4 candidates, 0.5 of them expected to be false" in candidates_in_words(4, 0.5, 10)
-    assert "3,200 in a ZTF night" in candidates_in_words(4, 0.5, 10)
+    # Of few images a rate for a whole night would be a guess, and looks like a claim.
+    assert candidates_in_words(4, 0.5, 10) == "4 candidates, 0.5 expected to be false"
+    assert candidates_in_words(1, 0.0241, 1) == "1 candidate, 0.024 expected to be false"
+    assert candidates_in_words(400, 50.3, 63) == "400 candidates, 50 expected to be false"
+    assert candidates_in_words(4, 0.5, 100) == (
+        "4 candidates, 0.5 expected to be false (at that rate 320 in a ZTF night of 64,000 "
+        "quadrants)"
+    )

@@ -219,7 +219,7 @@ def test_a_filter_chooses_and_outlives_a_reload(
     vera.page.keyboard.press("/")
     # Keys are letters while one types.
     vera.page.fill("#filters [name=snr_min]", "9999")
-    expect(vera.page.locator("#nothing")).to_contain_text("No candidate passes the filter")
+    expect(vera.page.locator("#nothing")).to_contain_text("No streak passes the filter")
     vera.page.click("#filters [type=reset]")
     assert vera.shown() == "ztf_night_c01_0000"
     assert server.labels()["Vera"] == said

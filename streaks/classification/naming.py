@@ -102,7 +102,15 @@ def classify_cutouts(
     table.add_column(np.array(cutouts.names, dtype=str), name="streak_id", index=0)
     for name, column in columns.items():
         table[name] = column
+        table[name].info.description = _DETAILS[name]
     return table
+
+
+#: What the columns beside `CLASS_COLUMNS` hold.
+_DETAILS = {
+    "candidates": "classes of which one is the truth, as often as the model's card promises",
+    "novelty": "share of ordinary cutouts that lie nearer to their class than this one",
+}
 
 
 def _trailed(

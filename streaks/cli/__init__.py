@@ -83,6 +83,10 @@ def _run(words: list[str]) -> int:
     except usage_error() as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else "streaks"
+        if type(error).__name__ == "NoArgsIsHelpError":
+            # Its message is the page of help, whose lines are to stay lines.
+            print(str(error.format_message()).rstrip(), file=sys.stderr)
+            return 2
         text = " ".join(str(error.format_message()).split())
         if text:
             print(f"{where}: {text} (see '{where} --help')", file=sys.stderr)

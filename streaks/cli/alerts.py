@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "filter_alerts"]
 
-app = typer.Typer(no_args_is_help=True, help="Alerts of ZTF, Rubin and others, with our word.")
+app = typer.Typer(no_args_is_help=True, help="Alerts of ZTF, Rubin and others: named and filtered.")
 
 
 @app.callback()
@@ -90,7 +90,11 @@ def filter_alerts(
 
     from streaks.cli.searching import worker_count
     from streaks.streams import run_filter
+    from streaks.streams.targets import check_target
+    from streaks.tables import counted
 
+    if "://" not in output:
+        check_target(Path(output))
     plan = _plan(where, orbits, ephemeris, mix, model, schemas, check=not no_check)
     settings = _settings(kafka or [])
     folder = _work(output, work)
@@ -111,10 +115,10 @@ def filter_alerts(
         typer.echo(json.dumps({**vars(counts), "output": output}))
     elif not quiet:
         typer.echo(
-            f"{counts.alerts} alerts, {counts.kept} kept, {counts.repeats} came again -> {output}"
+            f"{counts.alerts} alerts, {counts.kept} kept, {counts.repeats} duplicates -> {output}"
         )
     if counts.poison:
-        typer.echo(f"{counts.poison} packets set aside in {folder / 'poison'}", err=True)
+        typer.echo(f"{counted(counts.poison, 'packet')} set aside in {folder / 'poison'}", err=True)
         raise typer.Exit(1)
     if counts.alerts == 0:
         from streaks.errors import InputError
@@ -168,6 +172,7 @@ def _settings(given: list[str]) -> dict[str, str]:
 def _source(
     sources: list[str], folder: Path, output: str, settings: dict[str, str], idle: float
 ) -> Any:
+    from streaks.errors import InputError
     from streaks.streams.sources import FileSource
 
     topics = [s for s in sources if s.startswith("kafka://")]
@@ -177,7 +182,12 @@ def _source(
         from streaks.streams.kafka import KafkaSource
 
         return KafkaSource(topics[0], settings, idle_s=idle)
-    return FileSource([Path(s) for s in sources], leave_out=[folder, Path(output)])
+    source = FileSource([Path(s) for s in sources], leave_out=[folder, Path(output)])
+    if not source.has_files():
+        raise InputError(
+            f"{', '.join(sources)} holds no alerts; give Avro packets, archives or a broker's table"
+        )
+    return source
 
 
 def _sink(output: str, settings: dict[str, str]) -> Any:

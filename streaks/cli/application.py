@@ -105,9 +105,16 @@ def _flag(parameter: str) -> str:
 def _guard_inputs(app: typer.Typer) -> None:
     for command in app.registered_commands:
         command.cls = _Command
+        # The overview shows whole sentences; its own rule cuts them after sixty letters.
+        command.short_help = _first_sentence(command.callback)
     for group in app.registered_groups:
         if group.typer_instance is not None:
             _guard_inputs(group.typer_instance)
+
+
+def _first_sentence(command: Any) -> str:
+    """The first paragraph of what a command says of itself, as one line."""
+    return " ".join((command.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
 def _paths(value: Any) -> Iterator[Path]:

@@ -130,9 +130,14 @@ def completeness(
         n=inject or 0, mag=mag, snr=snr, rate_arcsec_per_s=rate, seed=seed, beta=beta
     )
     bags = _read_lists(lists or [], columns)
+    night = _night_of(inputs)
+    if search.orbits is None and not bags and not (inject if night is not None else inject != 0):
+        raise ConfigError(
+            "there is nothing to look for: give known asteroids (--orbits), a list (--list), or "
+            "asteroids to put into the frames (--inject 10)"
+        )
     compile_once(quiet or as_json)
     run = _Run(search, bags, injected, time_tolerance, references, quiet or as_json)
-    night = _night_of(inputs)
     if night is not None:
         run.look_at_night(night, inject=bool(inject))
     else:

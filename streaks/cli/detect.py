@@ -38,7 +38,9 @@ def detect(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Table to write: .ecsv .csv .parquet .vot .fits .reg .psv .json"
+            "--output",
+            "-o",
+            help="Table to write: .ecsv .csv .parquet .vot .fits .reg .psv .json .sqlite",
         ),
     ] = None,
     mask: Annotated[Path | None, typer.Option(help="Mask of the one image given.")] = None,
@@ -77,9 +79,10 @@ def detect(
     """Find the streaks of one image or a few: measured, named, and matched."""
     from streaks.errors import ConfigError
     from streaks.reporting import table_suffix
+    from streaks.tables import counted
 
-    if output is None and not dry_run:
-        raise ConfigError("no table to write to; give --output FILE")
+    if output is None and (as_json or quiet) and not dry_run:
+        raise ConfigError("no table to write to, and nothing to say; give --output FILE")
     if output is not None:
         table_suffix(output)
     keep_freed_memory()
@@ -92,7 +95,7 @@ def detect(
     )  # fmt: skip
     beside = {"mask": mask, "science": science, "reference": reference}
     frames = _frames(images, beside, profile, hdu, plane)
-    if output is None or dry_run:
+    if dry_run:
         return print_accounts(frames, search.overrides, as_json=as_json)
     compile_once(quiet or as_json)
     searcher = search.prepare(ahead=True)
@@ -107,18 +110,19 @@ def detect(
         for files in frames:
             _search(files, searcher, plot, results, failures, several=len(frames) > 1)
     except KeyboardInterrupt:
-        if results:
+        kept = bool(results) and output is not None
+        if results and output is not None:
             _write(results, output, judge)
         print(
-            f"streaks: stopped after {len(results)} of {len(frames)} images; "
-            + (f"what was found in them is in {output}" if results else "nothing was written"),
+            f"streaks: stopped after {len(results)} of {counted(len(frames), 'image')}; "
+            + (f"what was found in them is in {output}" if kept else "nothing was written"),
             file=sys.stderr,
         )
         return 130
     if not results:
         _name_failures(failures)
         return 2
-    table = _write(results, output, judge)
+    table = judge(results) if output is None else _write(results, output, judge)
     told = _candidates(table, len(results), search.settings.verdict.min_p_real)
     _say(table, results, failures, output, told, as_json=as_json, quiet=quiet)
     _name_failures(failures)
@@ -249,7 +253,7 @@ def _say(
     table: QTable,
     results: Sequence[FrameResult],
     failures: Sequence[tuple[str, str]],
-    output: Path,
+    output: Path | None,
     candidates: str,
     *,
     as_json: bool,
@@ -269,19 +273,25 @@ def _say(
         return
     if quiet:
         return
+    from streaks.tables import counted
+
     for line in _lines(table, results):
         print(line)
     if candidates:
         print(candidates)
-    print(f"{len(table)} streaks in {len(results)} images: {output}")
+    where = output or "not kept; -o TABLE keeps them"
+    print(f"{counted(len(table), 'streak')} in {counted(len(results), 'image')}: {where}")
 
 
 def _lines(table: QTable, results: Sequence[FrameResult]) -> Iterator[str]:
     """A few words a streak, the best first, for the eye."""
     import numpy as np
 
+    from streaks.tables import counted
+
     for result in results:
-        yield f"{result.name}: {len(result.streaks)} streaks, {sum(result.seconds.values()):.2f} s"
+        n, seconds = len(result.streaks), sum(result.seconds.values())
+        yield f"{result.name}: {counted(n, 'streak')}, {seconds:.2f} s"
         own = table[np.asarray(table["image"]).astype(str) == result.name]
         if "p_real" in own.colnames:
             surest = np.argsort(-np.nan_to_num(np.asarray(own["p_real"])), kind="stable")
@@ -296,7 +306,9 @@ def _lines(table: QTable, results: Sequence[FrameResult]) -> Iterator[str]:
 
 def _line(row: Any) -> str:
     x0, y0, x1, y1 = (row[name].value for name in ("x0", "y0", "x1", "y1"))
-    text = f"({x0:.1f}, {y0:.1f}) to ({x1:.1f}, {y1:.1f}) px, S/N {row['snr']:.1f}"
+    # The number that the picture shows beside it, which is also the end of its streak_id.
+    number = int(str(row["streak_id"]).rpartition("_")[2])
+    text = f"#{number} ({x0:.1f}, {y0:.1f}) to ({x1:.1f}, {y1:.1f}) px, S/N {row['snr']:.1f}"
     if "label" in row.colnames:
         text += f", {row['label']}"
     if "p_real" in row.colnames and math.isfinite(row["p_real"]):

@@ -24,7 +24,7 @@ def compile_once(quiet: bool) -> None:
     if not needed():
         return
     if not quiet and not sys.stderr.isatty():
-        print(f"{_SAID} (once, half a minute)", file=sys.stderr, flush=True)
+        print(f"{_SAID} (once, a minute or two)", file=sys.stderr, flush=True)
     with show_progress(100, _SAID, quiet) as progress:
         # In per cent: how many there are is known when compiling begins.
         warm_up(None if progress is None else lambda done, total: progress(100 * done // total))

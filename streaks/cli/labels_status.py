@@ -59,6 +59,11 @@ def status(
         raise ConfigError("give a page to write (-o campaign.html), or --json")
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"the page is HTML; {out} ends in {out.suffix or 'nothing'}, not .html")
+    if export_file.suffix.lower() == ".json":
+        raise ConfigError(
+            f"{export_file} names classes, but neither votes nor volunteers: there is no campaign "
+            "in it to report on; `streaks labels import` makes labels of it"
+        )
     rules = ConsensusRules(consensus_votes, consensus_share, retire_votes)
     answers = read_answers(export_file, workflow=workflow, question=question, salt=_salt(salt_file))
     say_left_out(export_file, answers, quiet or as_json)

@@ -96,7 +96,7 @@ def _of_known_psf(stacks: list[Cutouts], fwhm_px: float | None, quiet: bool) -> 
             if fwhm_px is None
             else f"given {fwhm_px:g} px"
         )
-        typer.echo(f"FWHM of the PSF: {told} cutouts tell theirs, {untold} do not: {taken}")
+        typer.echo(f"FWHM of the PSF: known of {told} cutouts, not of {untold}: {taken}")
     return stacks if fwhm_px is None else [with_fwhm(stack, fwhm_px) for stack in stacks]
 
 
@@ -138,10 +138,12 @@ def _classified(classifier: Any, stacks: list[Cutouts], mix: Mapping[str, float]
 def _say_classes(table: QTable, output: Path) -> None:
     import numpy as np
 
+    from streaks.tables import counted
+
     names, counts = np.unique(np.asarray(table["label"]), return_counts=True)
     order = np.argsort(-counts, kind="stable")
     listed = ", ".join(f"{names[i]} {counts[i]}" for i in order)
-    typer.echo(f"{len(table)} cutouts: {listed}")
+    typer.echo(f"{counted(len(table), 'cutout')}: {listed}")
     strange = int(np.sum(np.asarray(table["novelty"]) > 0.99))
     if strange:
         typer.echo(f"{strange} unlike anything trained on (novelty above 0.99)")

@@ -230,7 +230,7 @@ def _once(
 
     if part:
         run = run_night(inputs, output, part=_part(part), **run_options)
-        say(run, run.folder.root)
+        say(run, None)
     else:
         run = run_night(inputs, output, **run_options)
         say(run, finish(run))
@@ -382,33 +382,39 @@ def _share_of_memory_mb(workers: int) -> int:
     return max(3072, int(0.8 * total / max(workers, 1)))
 
 
-def _say(run: NightRun, page: Path, *, quiet: bool, as_json: bool, summary: bool) -> None:
+def _say(run: NightRun, page: Path | None, *, quiet: bool, as_json: bool, summary: bool) -> None:
     if as_json:
         print(json.dumps(_as_values(run, page)), flush=True)
         return
     if summary:
         counts = " ".join(f"{name}={value}" for name, value in run.totals.items())
-        print(f"{run.folder.root}: {counts} report={page}", flush=True)
+        print(f"{run.folder.root}: {counts} report={page or run.folder.root}", flush=True)
         return
     if not quiet:
+        from streaks.tables import counted
         from streaks.verdict import candidates_in_words
 
         again = f" ({run.n_skipped} by an earlier run)" if run.n_skipped else ""
         print(
-            f"{run.n_done} of {run.n_frames} frames done{again}, {len(run.failures)} failed, "
-            f"{run.n_streaks} streaks, {run.n_tracklets} tracklets, {run.seconds:.1f} s"
+            f"{run.n_done} of {counted(run.n_frames, 'frame')} done{again}, "
+            f"{len(run.failures)} failed, {counted(run.n_streaks, 'streak')}, "
+            f"{counted(run.n_tracklets, 'tracklet')}, {run.seconds:.1f} s"
         )
         if words := candidates_in_words(run.n_candidates, run.expected_false, run.n_done):
             print(words)
-        print(f"report: {page}")
+        if page is None:
+            whole = shlex.quote(str(run.folder.root.parent))
+            print(f"part: {run.folder.root}; when all are done: streaks night -o {whole} --merge")
+        else:
+            print(f"report: {page}")
     for path, reason in run.failures:
         print(f"failed: {path}: {reason}", file=sys.stderr)
 
 
-def _as_values(run: NightRun, page: Path) -> dict[str, Any]:
+def _as_values(run: NightRun, page: Path | None) -> dict[str, Any]:
     return {
         **run.totals,
         "failed": [{"path": path, "reason": reason} for path, reason in run.failures],
         "folder": str(run.folder.root),
-        "report": str(page),
+        "report": str(page or run.folder.root),
     }

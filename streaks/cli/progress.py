@@ -52,7 +52,7 @@ def _plain_line(state: Progress, *, quiet: bool) -> None:
 
 
 def _found(state: Progress) -> str:
-    return f"{state.failed} failed, {state.n_streaks} streaks, {state.n_asteroids} asteroids"
+    return f"{state.failed} failed, {state.n_streaks} streaks, {state.n_asteroids} named asteroid"
 
 
 def _pace(state: Progress) -> str:

@@ -16,7 +16,7 @@ from streaks.cli.progress import show_progress
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Make synthetic cutouts, nights, and streaks in real images, always with the truth.",
+    help="Synthetic cutouts and nights, streaks in your own images.",
     no_args_is_help=True,
 )
 
@@ -99,7 +99,7 @@ def night(
 
 @app.command()
 def inject(
-    images: Annotated[list[Path], typer.Argument(help="FITS images.")],
+    images: Annotated[list[Path], typer.Argument(help="FITS images, or folders of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder.")],
     n: Annotated[int, typer.Option(help="Streaks in each image.")] = 10,
     seed: Seed = 1,
@@ -159,9 +159,17 @@ def inject(
     overrides = {
         name: value for name, value in (("fwhm_px", psf_fwhm), ("gain", gain)) if value is not None
     }
+    images = [file for path in images for file in _images_of(path)]
     failures = _inject_all(images, output, population, seed, overrides, inject_files)
     if failures:
         raise typer.Exit(2 if failures == len(images) else 1)
+
+
+def _images_of(path: Path) -> list[Path]:
+    """A folder's frames; any other path itself, whatever it is."""
+    from streaks.readers import find_frames
+
+    return [frame.image for frame in find_frames([path])] if path.is_dir() else [path]
 
 
 def _inject_all(
@@ -174,6 +182,7 @@ def _inject_all(
 ) -> int:
     from streaks.readers import FrameOverrides, read_frame
     from streaks.readers.files import companions, profile_of_name
+    from streaks.tables import counted
 
     def read(path: Path) -> Any:
         return read_frame(path, overrides=FrameOverrides(**overrides))  # type: ignore[arg-type]
@@ -186,7 +195,7 @@ def _inject_all(
     for path, reason in failures:
         print(f"streaks synth inject: {path}: {reason}", file=sys.stderr)
     if done:
-        print(f"{done} images with streaks in {output}")
+        print(f"{counted(done, 'image')} with streaks in {output}")
     return len(failures)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "UNKNOWN_NUMBER",
     "UNKNOWN_TEXT",
     "VISIBLE_COLUMNS",
+    "altered_names",
     "centre_counts",
     "hidden_cells",
     "training_cells",
@@ -147,6 +149,34 @@ def hidden_cells(columns: Columns, row: int, key: str, workflow: Workflow) -> di
             for heading, name, digits in _HIDDEN_NUMBERS
         },
     }
+
+
+def altered_names(columns: Columns, rows: Sequence[int]) -> list[str]:
+    """Names of streaks that a manifest cannot hold as they are.
+
+    Control characters, line feeds among them, become blanks; blanks at the ends go; a name that a
+    spreadsheet would run gets a mark before it; a long one is cut.
+
+    Parameters
+    ----------
+    columns
+        Of the table.
+    rows
+        Of the subjects.
+
+    Returns
+    -------
+    list of str
+        As the table has them.
+    """
+    if "streak_id" not in columns:
+        return []
+    names = ((row, str(columns["streak_id"][row])) for row in rows)
+    return [
+        name
+        for row, name in names
+        if name and _text(columns, row, "streak_id", UNKNOWN_TEXT) != name
+    ]
 
 
 def training_cells(workflow: Workflow, truth: str = "") -> dict[str, str]:

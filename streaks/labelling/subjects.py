@@ -7,6 +7,7 @@ import fcntl
 import glob
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -37,6 +38,7 @@ from streaks.labelling.manifest import (
     HIDDEN_COLUMNS,
     TRAINING_COLUMNS,
     VISIBLE_COLUMNS,
+    altered_names,
     centre_counts,
     hidden_cells,
     training_cells,
@@ -69,6 +71,8 @@ __all__ = [
 Draw = Callable[[Cutouts, int, Segment | None], Mapping[str, bytes]]
 #: So many subjects of known truth, of a side in px, from a seed.
 MakeKnown = Callable[[int, int, int], KnownSubjects]
+
+_log = logging.getLogger(__name__)
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -263,6 +267,12 @@ def export_set(
                 )
         if ledger is not None:
             ledger.finish(set_id)
+    if changed := altered_names(material.columns, [one.row for one in writer.streaks]):
+        _log.warning(
+            "%d names of streaks are altered in %s, where a name is one printable line; their "
+            "labels come back under the altered names (the first was %r)",
+            len(changed), MANIFEST, changed[0],
+        )  # fmt: skip
     return SubjectSummary(
         path=target,
         n_subjects=len(writer.subjects),

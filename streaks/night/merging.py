@@ -17,6 +17,7 @@ from streaks.errors import LedgerError, ReadError
 from streaks.night.run import (
     NightRun,
     agree_on_settings,
+    differences,
     fingerprint,
     night_at,
     provenance,
@@ -205,8 +206,11 @@ def _common_identity(parts: Sequence[NightFolder]) -> dict[str, Any]:
     first, common = next(iter(identities.items()))
     different = [name for name, identity in identities.items() if identity != common]
     if different:
+        other = identities[different[0]]
+        changed = "; ".join(differences(common, other, f"in {different[0]}")) or "unknown"
         raise LedgerError(
-            f"{', '.join(different)} had other settings than {first}; do them again with the same"
+            f"{', '.join(different)} had other settings than {first} ({changed}); do them again "
+            "with the same"
         )
     return common
 

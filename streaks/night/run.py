@@ -144,7 +144,7 @@ class NightRun:
             "candidates": self.n_candidates,
             "expected_false": None
             if math.isnan(self.expected_false)
-            else round(self.expected_false, 3),
+            else float(f"{self.expected_false:.3g}"),
             "seconds": round(self.seconds, 3),
         }
 
@@ -418,9 +418,12 @@ def night_at(out_dir: str | os.PathLike[str], streak_masks: bool = False) -> Nig
     ------
     ConfigError
         If the folder's name is empty, as a variable that is not set: that is the working folder.
+        If it is a file's.
     """
     if not os.fspath(out_dir).strip():
         raise ConfigError("the folder for the night has an empty name; give one, or . for this one")
+    if Path(out_dir).is_file():
+        raise ConfigError(f"{out_dir} is a file; a night is a folder: give another name")
     return NightFolder(Path(out_dir), streak_masks)
 
 
@@ -526,7 +529,7 @@ def agree_on_settings(
             ledger.forget(entry.image)
     stale = [entry for entry in done if entry.settings != fingerprint]
     if stale:
-        changed = "; ".join(_differences(_earlier_identity(folder), identity)) or "unknown"
+        changed = "; ".join(differences(_earlier_identity(folder), identity)) or "unknown"
         raise LedgerError(
             f"{len(stale)} frames in {folder.root} were done with other settings ({changed}); "
             "use those again, choose another folder, or do all again with --restart"
@@ -566,13 +569,30 @@ def read_identity(folder: NightFolder) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in ("version", "started")}
 
 
-def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, between: str = "now", where: str = "") -> Iterator[str]:
+    """In which settings two runs differ.
+
+    Parameters
+    ----------
+    old, new
+        What decided the results of each.
+    between
+        A word between the two values.
+    where
+        The path of names that leads to them.
+
+    Yields
+    ------
+    str
+        ``NAME: OLD, now NEW``.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            path = f"{where}.{key}" if where else key
+            yield from differences(old.get(key), new.get(key), between, path)
     elif old != new:
         name = where.removeprefix("settings.")
-        yield f"{name[:200]}: {str(old or 'none')[:200]}, now {str(new or 'none')[:200]}"
+        yield f"{name[:200]}: {str(old or 'none')[:200]}, {between} {str(new or 'none')[:200]}"
 
 
 def _without_path(reason: str, image: Path) -> str:

@@ -374,7 +374,9 @@ def _write_ades(
     about = {entry.image: entry.about for entry in done}
     for name in ("observatory", "band"):
         told[name] = np.array([str(about[str(i)].get(name, "")) for i in told["image"]], "U16")
-    can_tell = np.isfinite(told["ra"].value) & (np.char.str_len(told["time"].astype(str)) > 0)
+    # Stamps of alerts have no WCS: their streaks have a place, and no ends on the sky.
+    can_tell = np.isfinite(told["ra"].value) & np.isfinite(told["ra0"].value)
+    can_tell &= np.char.str_len(told["time"].astype(str)) > 0
     can_tell &= np.char.str_len(told["observatory"].astype(str)) > 0
     for path, table in zip(
         (folder.submittable, folder.candidates), split_submittable(told[can_tell]), strict=True

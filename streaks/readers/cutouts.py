@@ -119,6 +119,8 @@ def read_cutouts(
 
 def _expand(path: Path) -> list[Path]:
     if path.is_dir():
+        if (path / "streaks.parquet").is_file() and (path / "cutouts").is_dir():
+            path = path / "cutouts"  # a night; its overviews are pictures, and no cutouts
         suffixes = (*_PICTURES, *_STACKS, *_ALERTS, *FITS_SUFFIXES)
         found = sorted(
             file

@@ -383,6 +383,8 @@ def _bare_frame(
         account.told["wcs"] = solution.told
     if solution.reason:
         account.note(f"WCS ignored, no sky coordinates: {solution.reason}")
+    elif wcs is None:
+        account.note("no WCS in the header: no places on the sky, and no match with known objects")
     groups = survey.groups(path) or {}
     frame = Frame(
         data=data,

@@ -66,6 +66,8 @@ def read_table(path: str | os.PathLike[str]) -> QTable:
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if not os.path.lexists(path):
+        raise ReadError(f"{path} does not exist; check the name")
     if suffix != ".parquet" and suffix not in _FORMATS:
         known = " ".join([*_FORMATS, ".parquet"])
         raise ReadError(f"{path} is no table that is known; expected one of {known}")

@@ -62,6 +62,8 @@ _NONE: Mapping[str, Any] = {
 }  # fmt: skip
 #: Without these a table is none of streaks.
 _NEEDED = ("streak_id", "image", "x", "y", "ra", "dec", "time")
+#: Before the folder's name where no frame tells its time.
+_UNDATED = "undated-"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -122,7 +124,8 @@ def add_night(
     ReadError
         If the folder is no finished night, or the store is of a newer version.
     TableError
-        If a table of the night is of a newer version, or lacks what each has.
+        If a table of the night is of a newer version, or lacks what each has; if the store has
+        its frames under another name, or another folder under the name that this one would get.
     OutputError
         If the store cannot be written to.
     """
@@ -132,6 +135,7 @@ def add_night(
     except TableError as error:
         raise TableError(f"{folder}: {error}") from None
     with held_store(store) as held:
+        _refuse_twice(held, parts, night.folder.root.absolute(), named=bool(name))
         return [_add(held, key, part, night.folder.root.absolute()) for key, part in parts.items()]
 
 
@@ -158,6 +162,41 @@ def _add(store: StoreFolder, name: str, part: _Part, source: Path) -> Added:
     store.write_manifest(manifest)
     store.sweep(name, manifest.files)
     return Added(name, manifest.n_streaks, len(part.frames), n_before)
+
+
+def _refuse_twice(
+    store: StoreFolder, parts: Mapping[str, _Part], source: Path, *, named: bool
+) -> None:
+    """Refuse frames of a folder under a second name, and two folders under one made-up name.
+
+    Raises
+    ------
+    TableError
+        If the store has these frames of this folder as another night, or a night of another
+        folder has the name that a folder without dates would get.
+    """
+    for name in store.nights():
+        try:
+            manifest = store.manifest(name)
+            if name in parts:
+                if not named and name.startswith(_UNDATED) and str(source) not in manifest.sources:
+                    raise TableError(
+                        f"{source} tells no times, and {name} is in the store, of "
+                        f"{', '.join(manifest.sources)}; give it a name of its own with --name"
+                    )
+                continue
+            if str(source) not in manifest.sources:
+                continue
+            images = _texts(arrow_to_table(read_file(store, manifest.frames)), "image")
+        except ReadError:
+            continue  # damaged or newer; told where that night is asked for
+        for part in parts.values():
+            again = np.isin(_texts(part.frames, "image"), images)
+            if again.any():
+                raise TableError(
+                    f"{int(again.sum())} frames of {source} are in the store already, as night "
+                    f"{name}; give --name {name} to replace them"
+                )
 
 
 def _holds_all(store: StoreFolder, before: Manifest | None, part: _Part, source: str) -> bool:
@@ -247,7 +286,7 @@ def _night_names(night: Night, frames: QTable, name: str) -> list[str]:
     dates = _dates(frames)
     found = []
     for date, code in zip(dates, _texts(frames, "observatory"), strict=True):
-        words = [date or f"undated-{night.name}", str(code), "alerts" if is_alerts else ""]
+        words = [date or f"{_UNDATED}{night.name}", str(code), "alerts" if is_alerts else ""]
         found.append(_safe("_".join(word for word in words if word)))
     return found
 

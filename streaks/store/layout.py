@@ -36,7 +36,6 @@ __all__ = [
     "StoreFile",
     "StoreFolder",
     "held_store",
-    "is_store",
 ]
 
 #: Grows when files of a store change their meaning; what is newer is refused.
@@ -330,21 +329,6 @@ class StoreFolder:
             for path in folder.glob("*.parquet") if folder.is_dir() else ():
                 if path not in stay and _OURS.fullmatch(path.name):
                     path.unlink(missing_ok=True)
-
-
-def is_store(folder: Path) -> bool:
-    """Whether a folder says that it is a store.
-
-    Parameters
-    ----------
-    folder
-        Any path.
-
-    Returns
-    -------
-    bool
-    """
-    return StoreFolder(folder).mark.is_file()
 
 
 @contextmanager

@@ -32,6 +32,9 @@ _AT_ONCE, _WAIT_S = 500, 0.5
 _TIMEOUT_S = 30.0
 #: Messages that are sent before the broker's word on them is asked for.
 _IN_FLIGHT = 10_000
+#: librdkafka's own log: a line for each try to connect, twenty a second. It goes to ours, as
+#: debug; what ends the work is raised, and what passes is told by `KafkaSource._judge`.
+_rdkafka_log = logging.getLogger(f"{__name__}.librdkafka")
 
 
 def _library() -> Any:
@@ -40,6 +43,17 @@ def _library() -> Any:
     except ImportError:
         raise MissingExtraError("confluent-kafka", "streams", "reading from Kafka") from None
     return confluent_kafka
+
+
+def _quiet_log() -> logging.Logger:
+    """A logger for librdkafka that shows its lines with --debug alone."""
+    if not _rdkafka_log.filters:
+        _rdkafka_log.addFilter(_as_debug)
+    return _rdkafka_log
+
+
+def _as_debug(record: logging.LogRecord) -> bool:
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 def _address(url: str) -> tuple[str, str]:
@@ -90,7 +104,7 @@ class KafkaSource:
             "auto.offset.reset": "earliest",
         }
         try:
-            self._consumer = kafka.Consumer(config)
+            self._consumer = kafka.Consumer(config, logger=_quiet_log())
         except kafka.KafkaException as error:
             raise ConfigError(f"--kafka: {error.args[0].str()}") from None
         self._partitions = self._listed()
@@ -220,7 +234,7 @@ class KafkaSink:
         config = {**self._settings, "bootstrap.servers": self._servers, "enable.idempotence": True,
                   "compression.type": "none"}  # fmt: skip
         try:
-            self._producer = self._kafka.Producer(config)
+            self._producer = self._kafka.Producer(config, logger=_quiet_log())
         except self._kafka.KafkaException as error:
             raise ConfigError(f"--kafka: {error.args[0].str()}") from None
 
@@ -241,7 +255,7 @@ class KafkaSink:
         consumer = self._kafka.Consumer({
             **self._settings, "bootstrap.servers": self._servers, "group.id": f"{_GROUP}-restore",
             "enable.auto.commit": False,
-        })  # fmt: skip
+        }, logger=_quiet_log())  # fmt: skip
         try:
             for partition, (low, high) in self._marks(consumer).items():
                 begin = max(self._ends.get(str(partition), high if not state else low), low)

@@ -8,12 +8,13 @@ start, and written again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from streaks.errors import LedgerError, OutputError
 
@@ -38,8 +39,8 @@ class StreamLedger:
     ----------
     path
         Of the database; made where it is not there.
-    fingerprint
-        Of what decides the results.
+    identity
+        What decides the results, by name.
 
     Raises
     ------
@@ -49,7 +50,7 @@ class StreamLedger:
         If it cannot be written.
     """
 
-    def __init__(self, path: Path, fingerprint: str) -> None:
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=5.0, isolation_level=None)
@@ -59,22 +60,42 @@ class StreamLedger:
         except (OSError, sqlite3.Error) as error:
             raise OutputError(f"cannot write the ledger {path}: {error}") from None
         self._path = path
-        self._agree("version", _VERSION, "by another version")
-        self._agree("fingerprint", fingerprint, "with other settings (condition, model, orbits)")
-
-    def _agree(self, key: str, value: str, how: str) -> None:
-        told = self.value(key)
+        told = self.value("version")
         if told is None:
-            self._database.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
-        elif told != value:
-            self.close()
-            raise LedgerError(
-                f"{self._path.parent} was begun {how}; use the same again, or give another output"
-            )
+            self._note("version", _VERSION)
+        elif told != _VERSION:
+            self._refuse("by another version")
+        self._agree(identity)
+
+    def _agree(self, identity: Mapping[str, Any]) -> None:
+        """Note the settings, or refuse those that differ, each by name with both values."""
+        text = json.dumps(identity, sort_keys=True)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        told = self.value("fingerprint")
+        if told is None:
+            self._note("fingerprint", fingerprint)
+            self._note("identity", text)
+        elif told != fingerprint:
+            before = json.loads(self.value("identity") or "{}")
+            changed = [
+                f"{name}: {before[name]!r}, now {value!r}"
+                for name, value in identity.items()
+                if name in before and before[name] != value
+            ]
+            self._refuse(f"with other settings ({'; '.join(changed) or 'unknown'})")
+
+    def _note(self, key: str, value: str) -> None:
+        self._database.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+
+    def _refuse(self, how: str) -> NoReturn:
+        self.close()
+        raise LedgerError(
+            f"{self._path.parent} was begun {how}; use the same again, or give another output"
+        )
 
     def forget_settings(self) -> None:
         """Let the next run have other settings: of this one nothing came out."""
-        self._database.execute("DELETE FROM meta WHERE key = 'fingerprint'")
+        self._database.execute("DELETE FROM meta WHERE key IN ('fingerprint', 'identity')")
 
     def value(self, key: str) -> str | None:
         """What was noted under a key.

@@ -24,7 +24,7 @@ from streaks.streams.plan import AlertFilter
 from streaks.streams.pool import BatchPool
 from streaks.streams.sinks import Output, Sink
 from streaks.streams.sources import Piece, Source
-from streaks.streams.targets import open_sink
+from streaks.streams.targets import check_target, open_sink
 from streaks.streams.words import WORD_COLUMNS, select_words
 from streaks.streams.work import BatchResult, Poison
 
@@ -133,8 +133,11 @@ def run_filter(
         If the condition asks for what there is not.
     """
     folder = work_folder(target) if work is None else Path(work)
+    if sink is None:
+        # First of all, so that a mistyped name leaves nothing behind.
+        check_target(Path(target))
     with _locked(folder):
-        ledger = StreamLedger(folder / "ledger.sqlite", plan.fingerprint())
+        ledger = StreamLedger(folder / "ledger.sqlite", plan.identity())
         pool = None
         try:
             run_id = ledger.run_id()

@@ -101,15 +101,28 @@ class FileSource:
         ------
         Piece
         """
-        for path in alert_files(self._paths):
+        for path in self._files():
             whole = path.absolute()
-            if any(whole == own or own in whole.parents for own in self._own):
-                continue
             source, signature = str(whole), _signature(whole)
             done = ledger.done(source, signature)
             for number, lump in enumerate(file_lumps(path), start=1):
                 if number > done:
                     yield Piece(lump, source, signature, number)
+
+    def has_files(self) -> bool:
+        """Whether there is any file to read.
+
+        Returns
+        -------
+        bool
+        """
+        return next(self._files(), None) is not None
+
+    def _files(self) -> Iterator[Path]:
+        for path in alert_files(self._paths):
+            whole = path.absolute()
+            if not any(whole == own or own in whole.parents for own in self._own):
+                yield path
 
     def committed(self, positions: dict[tuple[str, str], int]) -> None:
         """Nobody is told: files keep.

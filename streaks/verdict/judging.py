@@ -12,7 +12,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.config import VerdictConfig
-from streaks.tables import VERDICT_COLUMNS, build_table
+from streaks.tables import CLASS_COLUMNS, VERDICT_COLUMNS, build_table, counted
 from streaks.verdict.evidence import EVIDENCE_PREFIX
 from streaks.verdict.exposures import Exposure, Seen, kinds_of, look_elsewhere
 from streaks.verdict.groups import find_groups
@@ -37,6 +37,8 @@ __all__ = [
 
 #: Quadrants that ZTF takes in a night: 1000 exposures of 64.
 _QUADRANTS_A_NIGHT = 64_000
+#: Images from which on a rate is told for a night of ZTF: as many as one exposure's.
+_ENOUGH_IMAGES = 64
 #: Lines are drawn in a list where so many false ones are expected.
 LINES_AT = (1, 10, 100)
 #: A sum of probabilities is not off by more than this.
@@ -119,6 +121,7 @@ def judge_streaks(
         judged[name] = columns[name]
     if "label" in judged.colnames:
         judged["label"] = _labels(judged, p_real >= config.min_p_real)
+        judged["label"].info.description = CLASS_COLUMNS[0].description
     judged.meta["asteroid_share"] = share
     return judged
 
@@ -206,17 +209,19 @@ def candidates_in_words(n: int, expected_false: float, n_images: int) -> str:
     Returns
     -------
     str
-        One line; empty where nothing was weighed.
+        One line; empty where nothing was weighed. What the rate means for a night of ZTF is told
+        from `_ENOUGH_IMAGES` images on: of fewer it would be a guess.
     """
     if math.isnan(expected_false):
         return ""
     if n == 0:
         return "no candidates"
-    a_night = expected_false / max(n_images, 1) * _QUADRANTS_A_NIGHT
-    return (
-        f"{n} candidates, {expected_false:.1f} of them expected to be false (at that rate "
-        f"{a_night:,.0f} in a ZTF night of {_QUADRANTS_A_NIGHT:,} quadrants)"
-    )
+    false = f"{expected_false:.2g}" if expected_false < 10 else f"{expected_false:,.0f}"
+    text = f"{counted(n, 'candidate')}, {false} expected to be false"
+    if n_images >= _ENOUGH_IMAGES:
+        a_night = expected_false / n_images * _QUADRANTS_A_NIGHT
+        text += f" (at that rate {a_night:,.0f} in a ZTF night of {_QUADRANTS_A_NIGHT:,} quadrants)"
+    return text
 
 
 def _seen(streaks: QTable, exposures: Sequence[Exposure], tracklets: QTable | None) -> Seen:

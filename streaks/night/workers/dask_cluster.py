@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
 import threading
 import time
 import uuid
@@ -34,9 +35,11 @@ _log = logging.getLogger(__name__)
 
 #: Kinds of clusters that can be started; ``local`` is for trying out.
 CLUSTERS = ("slurm", "htcondor", "local")
+#: The command that a batch system's jobs are submitted with.
+_SUBMITS = {"slurm": "sbatch", "htcondor": "condor_submit"}
 _POLL_S = 1.0
 _CONNECT_S = 20
-#: Memory of a worker process asked from a batch system.
+#: Memory of a worker process asked from a batch system, where dask-jobqueue's file names none.
 _WORKER_MEMORY = "4 GiB"
 
 #: Dask's own log of a cluster that starts and ends is thirty lines that nobody asked for.
@@ -70,7 +73,8 @@ def dask_engine(
     Raises
     ------
     ConfigError
-        Unless exactly one of `scheduler` and a known `cluster` is given.
+        Unless exactly one of `scheduler` and a known `cluster` is given; if the batch system's
+        command is not there.
     MissingExtraError
         If Dask, or for a batch system dask-jobqueue, is not installed.
     """
@@ -82,6 +86,13 @@ def dask_engine(
         import distributed  # noqa: F401
     except ImportError:
         raise MissingExtraError("dask", "cluster", "a night on a cluster") from None
+    submit = _SUBMITS.get(cluster)
+    if submit is not None and shutil.which(submit) is None:
+        # Without it dask-jobqueue fails in the background, and the night waits for ever.
+        raise ConfigError(
+            f"a cluster of kind {cluster} is asked for with {submit}, which this machine does not "
+            "have; run the night where jobs can be submitted, or use --cluster local"
+        )
     for name in ("distributed", "distributed.core", "distributed.scheduler", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return _DaskEngine(scheduler, cluster, workers, time_limit_s)
@@ -145,7 +156,10 @@ def _start(kind: str, workers: int) -> Any:
         raise MissingExtraError("dask-jobqueue", "cluster", f"a night on {kind}") from None
     maker = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}[kind]
     more = {"disk": "1 GiB"} if kind == "htcondor" else {}
-    started = getattr(dask_jobqueue, maker)(cores=1, processes=1, memory=_WORKER_MEMORY, **more)
+    import dask
+
+    memory = dask.config.get(f"jobqueue.{kind}.memory", None) or _WORKER_MEMORY
+    started = getattr(dask_jobqueue, maker)(cores=1, processes=1, memory=memory, **more)
     started.scale(jobs=workers)
     return started
 

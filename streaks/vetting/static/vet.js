@@ -95,8 +95,8 @@ function say(id, text) {
 }
 
 function done() {
-  if (!state.candidates.length) return "The night has no candidates.";
-  if (!state.chosen.length) return "No candidate passes the filter.\nPress / to change it.";
+  if (!state.candidates.length) return "The night has no streaks.";
+  if (!state.chosen.length) return "No streak passes the filter.\nPress / to change it.";
   return "All of these are judged.\nPress u to undo the last one, / to choose others.";
 }
 
