@@ -19,7 +19,7 @@ from streaks.detection.profiles import (
     track_profile,
 )
 from streaks.detection.quality import (
-    _half_sample_mode,
+    PointLength,
     along_a_mask,
     beside_masks,
     evidence_of_fit,
@@ -27,6 +27,7 @@ from streaks.detection.quality import (
     factors_of_profile,
     not_a_row_of_points,
     point_length,
+    seeming_length,
     smooth_step,
     sureness,
 )
@@ -34,7 +35,7 @@ from streaks.detection.records import Factors, SetAside
 from streaks.detection.search import Filtered
 from streaks.detection.spikes import MaskedStars, star_behind
 from streaks.geometry import Segment
-from streaks.trail import TrailFit
+from streaks.trail import TrailFit, fit_trail
 
 #: What it proves does not change in a wheel.
 pytestmark = pytest.mark.tree
@@ -60,7 +61,9 @@ def fit_of(
 
 
 def factors(fit: TrailFit, point_px: float = 1.3) -> Factors:
-    return factors_of_fit(fit, evidence_of_fit(fit, sigma_px=SIGMA_PX, point_px=point_px))
+    return factors_of_fit(
+        fit, evidence_of_fit(fit, sigma_px=SIGMA_PX, points=PointLength(point_px))
+    )
 
 
 def lit_track(
@@ -90,14 +93,42 @@ def test_nothing_in_a_good_fit_speaks_against_it() -> None:
 
 
 def test_a_length_that_a_point_seems_to_have_is_a_point() -> None:
-    short = fit_of(3.0, length_err=0.2)
+    short = fit_of(3.0, length_err=0.2, snr=60.0)
     assert factors(short, point_px=3.1).point == 0.0
     assert factors(short, point_px=1.5).point == 1.0
+    # In more noise a point seems longer; where no bright ones tell, the PSF may be wider.
+    assert factors(fit_of(3.0, length_err=0.2, snr=8.0), point_px=0.0).point == 0.0
+    assert factors(fit_of(3.0, length_err=0.2, snr=60.0), point_px=math.nan).point == 1.0
+    assert seeming_length(1e9, SIGMA_PX, PointLength()) == pytest.approx(1.2 * SIGMA_PX)
+
+
+@pytest.mark.parametrize("fwhm_px", [1.38, 2.5, 5.0])
+@pytest.mark.parametrize("snr", [10.0, 20.0, 50.0])
+def test_one_point_in_ten_seems_longer_than_noise_lends_it(fwhm_px: float, snr: float) -> None:
+    # Points drawn over pixels by 7 x 7 places each; the width as seen has the pixel's own in it.
+    rng = np.random.default_rng(round(100 * fwhm_px + snr))
+    half = 4 * math.ceil(fwhm_px)
+    within = math.sqrt((fwhm_px / 2.3548) ** 2 - 1 / 12)
+    fine = (np.arange(7 * (2 * half + 1)) - 3) / 7 - half
+    lengths = []
+    for _ in range(120):
+        x, y = rng.uniform(-0.5, 0.5, 2)
+        across, along = (np.exp(-0.5 * ((fine - at) / within) ** 2) for at in (x, y))
+        point = np.outer(along, across).reshape(2 * half + 1, 7, 2 * half + 1, 7).mean(axis=(1, 3))
+        z = rng.normal(size=point.shape) + snr * point / math.sqrt((point**2).sum())
+        start = Segment(half + x - 0.7, half + y, half + x + 0.7, half + y)
+        fit = fit_trail(
+            z.astype(np.float32), np.ones(z.shape, bool), start, sigma_px=fwhm_px / 2.3548
+        )
+        lengths.append(fit.segment.length_px)
+    limit = seeming_length(snr, fwhm_px / 2.3548, PointLength(0.0))
+    assert np.mean(np.array(lengths) > limit) < 0.17
+    assert np.mean(np.array(lengths) > 0.5 * limit) > 0.35
 
 
 def test_a_length_that_is_not_measured_may_be_a_point() -> None:
     assert factors(fit_of(3.5, length_err=3.0)).point == 0.0
-    assert factors(fit_of(3.5, length_err=1.0)).point == 1.0
+    assert factors(fit_of(3.5, length_err=1.0)).point > 0.95
     # However badly its ends are known: 60 px is no point.
     assert factors(fit_of(60.0, length_err=50.0)).point == 1.0
 
@@ -142,13 +173,15 @@ def test_every_factor_counts_in_the_product(name: str) -> None:
 def test_points_of_an_image_say_how_long_a_point_looks() -> None:
     # Bad tracking: every star is 4 px long.
     stars = [fit_of(4.0 + 0.1 * k, snr=30.0) for k in range(-5, 6)]
-    assert 4.0 < point_length(stars, SIGMA_PX) < 5.5
+    assert 4.0 < seeming_length(30.0, SIGMA_PX, point_length(stars, SIGMA_PX)) < 5.5
+    # Short trails among them do not count.
+    trails = [fit_of(5.0, snr=40.0)] * 11
+    assert point_length([fit_of(0.5, snr=40.0)] * 11 + trails, SIGMA_PX).length_px == 0.0
     # Too few, or too faint, to make a rule.
-    assert point_length(stars[:7], SIGMA_PX) == pytest.approx(1.2 * SIGMA_PX)
-    faint = [fit_of(4.0, snr=10.0)] * 20
-    assert point_length(faint, SIGMA_PX) == pytest.approx(1.2 * SIGMA_PX)
+    assert math.isnan(point_length(stars[:7], SIGMA_PX).length_px)
+    assert math.isnan(point_length([fit_of(4.0, snr=10.0)] * 20, SIGMA_PX).length_px)
     # Streaks are none of them.
-    assert point_length([fit_of(40.0, snr=30.0)] * 20, SIGMA_PX) == pytest.approx(1.2 * SIGMA_PX)
+    assert math.isnan(point_length([fit_of(40.0, snr=30.0)] * 20, SIGMA_PX).length_px)
 
 
 def test_the_score_is_snr_times_quality_and_grows_slowly_beyond_50() -> None:
@@ -379,13 +412,3 @@ def test_streaks_that_cross_or_touch_are_blended(
 def test_a_lone_streak_is_not_blended() -> None:
     assert blended(np.array([(20.0, 50.0, 100.0, 50.0)]), np.ones(1)).tolist() == [False]
     assert blended(np.zeros((0, 4)), np.zeros(0)).tolist() == []
-
-
-@pytest.mark.parametrize(
-    ("values", "mode"),
-    [([0.0, 1.0, 1.1, 5.0], 1.05), ([0.0, 3.0, 3.1, 3.3, 9.0, 12.0], 3.4 / 3 + 2.0),
-     ([2.0], 2.0), ([1.0, 2.0, 6.0], 3.0)],
-)  # fmt: skip
-def test_the_mode_is_that_of_the_densest_half(values: list[float], mode: float) -> None:
-    # Bickel & Fruehwirth 2006: of n values the ceil(n / 2) that lie closest, again and again.
-    assert _half_sample_mode(np.array(values)) == pytest.approx(mode)

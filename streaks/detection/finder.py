@@ -226,7 +226,7 @@ def calibrated(image: SearchImage, lines: Sequence[Line], config: DetectionConfi
     """
     fits = [line.fit for line in lines if line.fit is not None]
     crowded = min(crowding(image.filtered), config.max_crowding)
-    return replace(image, point_px=point_length(fits, image.sigma_px), crowding=crowded)
+    return replace(image, point_shape=point_length(fits, image.sigma_px), crowding=crowded)
 
 
 def measured(lines: Sequence[Line], image: SearchImage, least_score: float = 0.0) -> list[Line]:
@@ -423,7 +423,7 @@ def _measured(line: Line, image: SearchImage, least_score: float) -> Line:
             unfitted=_UNFITTED_FACTOR,
         )
         return line.updated(factors=factors, flags=StreakFlag.FIT_FAILED)
-    evidence = evidence_of_fit(fit, sigma_px=image.sigma_px, point_px=image.point_px)
+    evidence = evidence_of_fit(fit, sigma_px=image.sigma_px, points=image.point_shape)
     factors = factors_of_fit(fit, evidence)
     if sureness(fit.snr, factors.of_fit) / image.crowding < least_score:
         return line.updated(evidence=evidence, factors=factors)

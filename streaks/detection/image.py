@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from streaks.config import SHORT_TRAIL_PX, DetectionConfig
 from streaks.detection.point_sources import bright_points, hide_points, sharp_pixels
 from streaks.detection.psf import DEFAULT_FWHM_PX, MIN_FWHM_PX
+from streaks.detection.quality import PointLength
 from streaks.detection.search import Filtered, filter_image
 from streaks.detection.spikes import MaskedStars, masked_stars
 from streaks.frame import Frame
@@ -49,8 +50,8 @@ class SearchImage:
         Variance that a unit of a trail's own light adds; 0 where the gain is unknown.
     negative
         The image was turned over: what is found is dark.
-    point_px
-        Length that a point source seems to have.
+    point_shape
+        How long point sources are.
     crowding
         How much wider than noise the bright side of the image is.
     """
@@ -64,7 +65,7 @@ class SearchImage:
     points: NDArray[np.float64]
     source_variance: float = 0.0
     negative: bool = False
-    point_px: float = 0.0
+    point_shape: PointLength = field(default_factory=PointLength)
     crowding: float = 1.0
 
 

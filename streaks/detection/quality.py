@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streaks.detection.point_sources import shortest_shoulder
 from streaks.detection.profiles import Profile, peak_and_shoulder
@@ -21,6 +21,7 @@ from streaks.geometry import Segment
 from streaks.trail import FWHM_PER_SIGMA, TrailFit
 
 __all__ = [
+    "PointLength",
     "along_a_mask",
     "beside_masks",
     "crowding",
@@ -31,6 +32,7 @@ __all__ = [
     "point_length",
     "pointlike",
     "resolved_length",
+    "seeming_length",
     "smooth_step",
     "sureness",
     "worth",
@@ -45,12 +47,20 @@ _BLIND_POINT_WIDTHS = 1.2
 #: S/N, and length in FWHM that a trail can be told from a point at; measured lengths scatter, so
 #: a tenth less will do.
 _RESOLVED = ((8.0, 15.0, 20.0, 30.0), (2.25, 1.35, 1.12, 0.9))
-#: Of so few values the mean is the mode.
-_FEW_VALUES = 3
-#: A point seems no longer than most do plus so many scatters.
-_POINT_SCATTERS = 2.0
-#: Standard deviation over median absolute deviation, of a Gaussian.
-_MAD_TO_STD = 1.4826
+#: Squared length that noise lends a point, times S/N, over the variance of the PSF and of a pixel:
+#: what a quarter of points stay below, and nine in ten and more; from points of S/N 8 to 60 at
+#: FWHM 1.2 to 2.5 px.
+_NOISE_OF_QUARTER, _NOISE_OF_MOST = 22.0, 88.0
+#: Squares of lengths fall off as exponentials: by so much, per factor of e, the longest of many
+#: points is longer than the longest of so few.
+_MORE_OF_MANY, _USUAL_POINTS = 0.3, 50
+_PIXEL_VARIANCE = 1.0 / 12.0
+#: What points have beyond noise: of squares of lengths the quartile, and by so many times more as
+#: it is above the lowest twentieth.
+_POINT_QUANTILES, _POINT_SCATTERS = (0.05, 0.25), 1.0
+#: No image has more bright short trails than this; and where points are many, what is longer than
+#: nearly all of them is a point of an odd shape.
+_MOST_TRAILS, _MANY_POINTS = 20, 40
 #: S/N beyond which only the shape tells.
 _ENOUGH_SNR = 50.0
 #: What runs along a mask is light of the star behind it, nearly always.
@@ -67,7 +77,7 @@ _LIT = (0.4, 0.8)
 #: Depth of the dark lobe over the height of the bright one.
 _LOBE = (0.2, 0.6)
 #: Length over its error, and over that of a point.
-_LENGTH_SIGMAS, _LENGTH_RATIO = (1.5, 3.0), (1.0, 1.6)
+_LENGTH_SIGMAS, _LENGTH_RATIO = (1.5, 3.0), (0.9, 1.3)
 #: Longer than this no point is, in widths of the trail and in lengths of a point.
 _NO_POINT_WIDTHS, _NO_POINT_LENGTHS = 15.0, 3.0
 #: A header's FWHM and the PSF's change over a frame are worth about a tenth...
@@ -183,7 +193,23 @@ def worth(profile: Profile, segment: Segment) -> Factors:
 # After the fit
 
 
-def evidence_of_fit(fit: TrailFit, *, sigma_px: float, point_px: float) -> Evidence:
+@dataclass(frozen=True)
+class PointLength:
+    """How long the point sources of an image are.
+
+    Parameters
+    ----------
+    length_px
+        Beyond what noise lends them; NaN where too few tell.
+    count
+        How many compact sources there are.
+    """
+
+    length_px: float = math.nan
+    count: int = 0
+
+
+def evidence_of_fit(fit: TrailFit, *, sigma_px: float, points: PointLength) -> Evidence:
     """What the fit alone tells.
 
     Parameters
@@ -192,8 +218,8 @@ def evidence_of_fit(fit: TrailFit, *, sigma_px: float, point_px: float) -> Evide
         A converged one.
     sigma_px
         Width of the PSF.
-    point_px
-        Length that a point source seems to have, from `point_length`.
+    points
+        How long point sources are, from `point_length`.
 
     Returns
     -------
@@ -205,7 +231,7 @@ def evidence_of_fit(fit: TrailFit, *, sigma_px: float, point_px: float) -> Evide
     power = fit.snr**2 / max(fit.n_pixels, 1) * _POWER_PER_SNR2
     residual = max(fit.chi2 - _GOOD_CHI2, 0.0) / max(power, _LEAST_POWER)
     return Evidence(
-        length_ratio=length / point_px,
+        length_ratio=length / seeming_length(fit.snr, sigma_px, points),
         length_sigmas=length / fit.length_err if fit.length_err > 0 else math.nan,
         width_ratio=ratio,
         narrow_sigmas=(_NARROWEST - ratio) / math.hypot(_PSF_SCATTER, fit.sigma_err / sigma_px),
@@ -348,12 +374,11 @@ def sureness(snr: float, good: float) -> float:
 # What all lines of an image tell together
 
 
-def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
-    """Length that this image's point sources seem to have, px.
+def point_length(fits: Sequence[TrailFit], sigma_px: float) -> PointLength:
+    """Length that this image's point sources have beyond what noise lends them.
 
     Bad tracking, a PSF wider than the header says, or coma make every star a short trail. Where
-    enough bright compact sources agree, what is no longer than they is no streak. Without them,
-    a PSF 10 % wider than thought makes a point look 1.2 sigma long.
+    enough bright compact sources agree, what is no longer than they is no streak.
 
     Parameters
     ----------
@@ -364,22 +389,57 @@ def point_length(fits: Sequence[TrailFit], sigma_px: float) -> float:
 
     Returns
     -------
-    float
-        Where too few point sources tell, that of a PSF 10 % wider than thought.
+    PointLength
+        Its length is 0 where they are as short as noise lets them be; NaN where too few tell.
     """
-    least = _BLIND_POINT_WIDTHS * sigma_px
     short = [f for f in fits if f.converged and f.segment.length_px < _POINT_WIDTHS * sigma_px]
     for snr in _POINT_SNRS:
-        lengths = np.sort([f.segment.length_px for f in short if f.snr > snr])
-        if len(lengths) >= _MIN_POINTS:
+        bright = [f for f in short if f.snr > snr]
+        if len(bright) >= _MIN_POINTS:
             break
     else:
-        return least
-    # Short trails are among them: not the median but the mode, and its scatter downwards.
-    mode = _half_sample_mode(lengths)
-    below = mode - lengths[lengths <= mode]
-    spread = _MAD_TO_STD * float(np.median(below)) if len(below) else 0.0
-    return max(least, mode + _POINT_SCATTERS * spread)
+        return PointLength()
+    squares = [
+        f.segment.length_px**2 - _noise_square(f.snr, sigma_px, _NOISE_OF_QUARTER) for f in bright
+    ]
+    # Of few up to half may be short trails: the quartile is then the middle of the points.
+    lowest, quarter = _POINT_QUANTILES
+    most = _MOST_TRAILS * min(1.0, _MANY_POINTS / len(squares))
+    share = max(quarter, 1.0 - most / len(squares))
+    low, high = np.quantile(squares, (lowest, share))
+    scatter = _POINT_SCATTERS * (high - low) if share == quarter else 0.0
+    return PointLength(math.sqrt(max(high + scatter, 0.0)), len(short))
+
+
+def seeming_length(snr: float, sigma_px: float, points: PointLength) -> float:
+    """Length that hardly one point source of an image seems to have, px.
+
+    Noise lends a point the square of a length, in proportion to noise over signal; the most among
+    many points grows with the logarithm of their number. Without bright points in the image, a
+    PSF 10 % wider than thought makes a point look 1.2 sigma long.
+
+    Parameters
+    ----------
+    snr
+        Matched-filter S/N of the source.
+    sigma_px
+        Width of the PSF.
+    points
+        From `point_length`.
+
+    Returns
+    -------
+    float
+    """
+    many = math.log(max(points.count / _USUAL_POINTS, 1.0))
+    noise = _noise_square(snr, sigma_px, _NOISE_OF_MOST)
+    if math.isnan(points.length_px):
+        return max(_BLIND_POINT_WIDTHS * sigma_px, math.sqrt(noise))
+    return math.sqrt((points.length_px**2 + noise) * (1.0 + _MORE_OF_MANY * many))
+
+
+def _noise_square(snr: float, sigma_px: float, share: float) -> float:
+    return share * (sigma_px**2 + _PIXEL_VARIANCE) / max(snr, 1.0)
 
 
 def resolved_length(snr: float, sigma_px: float) -> float:
@@ -399,16 +459,6 @@ def resolved_length(snr: float, sigma_px: float) -> float:
     float
     """
     return float(np.interp(snr, *_RESOLVED)) * FWHM_PER_SIGMA * sigma_px
-
-
-def _half_sample_mode(ordered: NDArray[np.float64]) -> float:
-    """Mode of sorted values: the densest half, again and again (Bickel & Fruehwirth 2006)."""
-    while len(ordered) > _FEW_VALUES:
-        half = (len(ordered) + 1) // 2
-        widths = ordered[half - 1 :] - ordered[: len(ordered) - half + 1]
-        first = int(widths.argmin())
-        ordered = ordered[first : first + half]
-    return float(ordered.mean())
 
 
 def crowding(filtered: Filtered) -> float:
