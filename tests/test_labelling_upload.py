@@ -177,7 +177,7 @@ def test_each_subject_arrives_once_over_five_kills(tmp_path: Path, credentials: 
         command = [
             sys.executable, "-c", "from streaks.cli import main; main()", "labels", "upload",
             str(folder), "--project", str(PROJECT), "--batch", "25", "--settle", "0.2",
-            "--pause", "0.02", "--tries", "12", "--json",
+            "--pause", "0.02", "--tries", "40", "--json",
         ]  # fmt: skip
         rng = random.Random(7)
         kills = 0

@@ -80,13 +80,13 @@ def test_classify_with_nothing_readable_writes_nothing(model, tmp_path, capsys):
 def test_pictures_are_told_the_fwhm_of_their_psf(pictures, tmp_path, capsys):
     folder = pictures[0]
     assert _run("classify", folder, "-o", tmp_path / "as_they_are.csv", "-m", "forest") == 0
-    assert "do not: taken as they are, as with 2.5 px; give --psf-fwhm" in capsys.readouterr().out
+    assert "not of 8: taken as they are, as with 2.5 px; give --psf-fwhm" in capsys.readouterr().out
     tables = {}
     for fwhm in ("2.5", "7"):
         out = tmp_path / f"{fwhm}.csv"
         words = ("-m", "forest", "--psf-fwhm", fwhm)
         assert _run("classify", folder, "-o", out, *words) == 0
-        assert f"do not: given {float(fwhm):g} px" in capsys.readouterr().out
+        assert f"not of 8: given {float(fwhm):g} px" in capsys.readouterr().out
         tables[fwhm] = Table.read(out)
     as_they_are = Table.read(tmp_path / "as_they_are.csv")
     # Within what the training knows nothing is resampled.

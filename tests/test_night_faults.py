@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-import streaks.disk as written
+from streaks.disk import writing as written
 from streaks.errors import LedgerError, OutputError
 from streaks.night import NightFolder, read_night, run_night
 from streaks.night_folder.ledger import open_ledger
