@@ -173,7 +173,7 @@ def test_every_factor_counts_in_the_product(name: str) -> None:
 def test_points_of_an_image_say_how_long_a_point_looks() -> None:
     # Bad tracking: every star is 4 px long.
     stars = [fit_of(4.0 + 0.1 * k, snr=30.0) for k in range(-5, 6)]
-    assert 4.0 < seeming_length(30.0, SIGMA_PX, point_length(stars, SIGMA_PX)) < 5.5
+    assert 4.0 < seeming_length(30.0, SIGMA_PX, point_length(stars, SIGMA_PX)) < 6.0
     # Short trails among them do not count.
     trails = [fit_of(5.0, snr=40.0)] * 11
     assert point_length([fit_of(0.5, snr=40.0)] * 11 + trails, SIGMA_PX).length_px == 0.0

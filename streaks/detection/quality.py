@@ -54,6 +54,9 @@ _NOISE_OF_QUARTER, _NOISE_OF_MOST = 22.0, 88.0
 #: Squares of lengths fall off as exponentials: by so much, per factor of e, the longest of many
 #: points is longer than the longest of so few.
 _MORE_OF_MANY, _USUAL_POINTS = 0.3, 50
+#: Where points are so long, in PSF sigma, by tracking or optics, they differ over the image by
+#: this share of their length.
+_LONG_POINTS, _SHAPES_DIFFER = (1.5, 2.5), 0.4
 _PIXEL_VARIANCE = 1.0 / 12.0
 #: What points have beyond noise: of squares of lengths the quartile, and by so many times more as
 #: it is above the lowest twentieth.
@@ -435,7 +438,9 @@ def seeming_length(snr: float, sigma_px: float, points: PointLength) -> float:
     noise = _noise_square(snr, sigma_px, _NOISE_OF_MOST)
     if math.isnan(points.length_px):
         return max(_BLIND_POINT_WIDTHS * sigma_px, math.sqrt(noise))
-    return math.sqrt((points.length_px**2 + noise) * (1.0 + _MORE_OF_MANY * many))
+    differing = 1.0 + _SHAPES_DIFFER * smooth_step(points.length_px / sigma_px, _LONG_POINTS)
+    own = (differing * points.length_px) ** 2
+    return math.sqrt((own + noise) * (1.0 + _MORE_OF_MANY * many))
 
 
 def _noise_square(snr: float, sigma_px: float, share: float) -> float:
