@@ -82,17 +82,18 @@ def dask_engine(
         raise ConfigError("give either a scheduler's address or a kind of cluster, not both")
     if cluster and cluster not in CLUSTERS:
         raise ConfigError(f"cluster is {cluster!r}; expected one of {', '.join(CLUSTERS)}")
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("dask", "cluster", "a night on a cluster") from None
     submit = _SUBMITS.get(cluster)
     if submit is not None and shutil.which(submit) is None:
         # Without it dask-jobqueue fails in the background, and the night waits for ever.
+        # Told before anything is to be installed, for installing would not help here.
         raise ConfigError(
             f"a cluster of kind {cluster} is asked for with {submit}, which this machine does not "
             "have; run the night where jobs can be submitted, or use --cluster local"
         )
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("dask", "cluster", "a night on a cluster") from None
     for name in ("distributed", "distributed.core", "distributed.scheduler", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return _DaskEngine(scheduler, cluster, workers, time_limit_s)
