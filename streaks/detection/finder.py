@@ -15,6 +15,7 @@ import numpy as np
 
 from streaks.config import DetectionConfig
 from streaks.detection.aperture import aperture_flux
+from streaks.detection.blends import blends, failed_as_blend, lines_beside
 from streaks.detection.ends import on_the_edge, out_of_masks
 from streaks.detection.evidence import final_evidence, line_flags
 from streaks.detection.image import SearchImage, prepare_image, psf_sigma, shortest_px
@@ -41,7 +42,7 @@ from streaks.detection.records import Line, SetAside
 from streaks.detection.search import refined_lines, rough_lines
 from streaks.detection.spikes import star_behind
 from streaks.frame import Frame
-from streaks.geometry import Segment
+from streaks.geometry import Segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
 from streaks.tables import StreakFlag
 from streaks.trail import FWHM_PER_SIGMA, PsfShape, fit_trail, with_correlated_noise
@@ -70,6 +71,8 @@ _PROMISING = 2.0
 _EXPLAINS = 0.95
 #: Pieces that light less than this share of what can be seen of their span are dashes.
 _DASHED_SHARE = 0.8
+#: A line that failed is of a blend with a streak within so many widths of the PSF of it.
+_BLEND_WIDTHS = 4.0
 
 
 class TransformDetector:
@@ -131,6 +134,7 @@ def search_image(
     lines = measured(lines, image, _HOPELESS * config.min_score)
     lines = judged(lines, image, config)
     lines = distinct(lines)
+    lines = deblended(lines, image, config)
     lines = joined(lines, image, config)
     lines = distinct(lines)
     lines = compared(lines, image, config)
@@ -284,6 +288,40 @@ def distinct(lines: Sequence[Line]) -> list[Line]:
         line.updated(set_aside=SetAside.REPEATED) for i, line in enumerate(ranked) if i not in stay
     ]
     return [*(ranked[i] for i in kept), *repeated, *gone]
+
+
+def deblended(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -> list[Line]:
+    """With streaks that were found once a brighter source beside them was hidden.
+
+    Parameters
+    ----------
+    lines
+        Distinct.
+    image
+        Calibrated; what is bright on the track of a line that failed is hidden in it, in place.
+    config
+        Thresholds. With a `min_score` of 0 all lines are wanted as they are.
+    """
+    if config.min_score == 0:
+        return list(lines)
+    more = screened(lines_beside(blends(lines, image), image, config), image, config)
+    more = judged(measured(fitted(more, image), image, _HOPELESS * config.min_score), image, config)
+    more = [line for line in more if _is_wanted(line, image, config)]
+    if not more:
+        return list(lines)
+    good = [line for line in lines if line.set_aside is None and line.score > _PROMISING]
+    new = {id(line) for line in more}
+    more = [line for line in _parted(distinct([*good, *more]))[0] if id(line) in new]
+    # What failed in their light would explain them.
+    rest = [
+        line.updated(set_aside=line.factors.worst)
+        if line.set_aside is None
+        and failed_as_blend(line, image.sigma_px)
+        and _starts_on(line, more, image.sigma_px)
+        else line
+        for line in lines
+    ]
+    return [*rest, *more]
 
 
 def joined(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -> list[Line]:
@@ -505,6 +543,17 @@ def _joined(pieces: Sequence[Line], image: SearchImage, config: DetectionConfig)
     )
     flags = StreakFlag.DASHED if lit < _DASHED_SHARE * seen else StreakFlag(0)
     return best.updated(fit=fit, score=highest, flags=flags)
+
+
+def _is_wanted(line: Line, image: SearchImage, config: DetectionConfig) -> bool:
+    return line.set_aside is None and _reason(line, config, image.sigma_px) is None
+
+
+def _starts_on(line: Line, others: Sequence[Line], sigma_px: float) -> bool:
+    """Whether a line starts on the track of one of the others."""
+    x, y = line.start.midpoint
+    near = _BLEND_WIDTHS * sigma_px + 0.5 * line.start.length_px
+    return any(float(distance_to_segment(x, y, other.segment)) < near for other in others)
 
 
 def _compared(line: Line, image: SearchImage) -> Line:

@@ -13,7 +13,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["bright_points", "hide_points", "sharp_pixels", "shortest_shoulder"]
+__all__ = [
+    "LEAST_BRIGHT_SNR",
+    "bright_points",
+    "hidden_radius",
+    "hide_points",
+    "sharp_pixels",
+    "shortest_shoulder",
+]
 
 #: Pixels fainter than this, in sigma, are not called sharp: noise would decide.
 _SHARP_SIGMA = 12.0
@@ -27,7 +34,7 @@ _TAIL_ROWS = 768
 #: A narrower PSF is itself as sharp as a cosmic ray.
 _LEAST_SIGMA_PX = 0.7
 #: Peaks fainter than this need not be hidden: they add little to a line.
-_BRIGHT = 10.0
+LEAST_BRIGHT_SNR = 10.0
 #: Distance at which light beside a peak is looked at, in units of the PSF's width.
 _SHOULDER = 2.4
 #: Neighbours of a pixel must have this share of what those of a PSF have of its centre.
@@ -109,7 +116,7 @@ def bright_points(
         x, y and S/N.
     """
     ratio = shortest_shoulder(sigma_px, min_length_px)
-    return np.asarray(_peaks(snr, _SHOULDER * sigma_px, ratio, np.float32(_BRIGHT)))
+    return np.asarray(_peaks(snr, _SHOULDER * sigma_px, ratio, np.float32(LEAST_BRIGHT_SNR)))
 
 
 def hide_points(
@@ -133,6 +140,24 @@ def hide_points(
         Width of the PSF.
     """
     _hide(snr, cover, usable, peaks, _ROOT_2 * sigma_px)
+
+
+def hidden_radius(snr: float, sigma_px: float) -> float:
+    """How far from a peak its light is hidden.
+
+    Parameters
+    ----------
+    snr
+        Of the peak.
+    sigma_px
+        Width of the PSF.
+
+    Returns
+    -------
+    float
+        px.
+    """
+    return float(_reach(snr, _ROOT_2 * sigma_px))
 
 
 def shortest_shoulder(sigma_px: float, min_length_px: float) -> float:
@@ -240,12 +265,17 @@ def _at(image, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _reach(peak, sigma):  # type: ignore[no-untyped-def]
+    reach = sigma * math.sqrt(2.0 * math.log(peak / _HIDDEN_TO))
+    return reach + _WINGS_PX * min(peak, _WINGS_SNR)
+
+
+@njit(cache=True, nogil=True)
 def _hide(snr, cover, usable, peaks, sigma):  # type: ignore[no-untyped-def]
     ny, nx = snr.shape
     for k in range(len(peaks)):
         x, y, peak = int(peaks[k, 0]), int(peaks[k, 1]), peaks[k, 2]
-        reach = sigma * math.sqrt(2.0 * math.log(peak / _HIDDEN_TO))
-        reach += _WINGS_PX * min(peak, _WINGS_SNR)
+        reach = _reach(peak, sigma)
         r = int(reach) + 1
         for j in range(max(0, y - r), min(ny, y + r + 1)):
             for i in range(max(0, x - r), min(nx, x + r + 1)):
