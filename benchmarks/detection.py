@@ -1,6 +1,6 @@
 """How deep and how well the finder sees, on frames of an independent renderer.
 
-    python -m benchmarks.detection [--frames 24] [--kind clean clutter correlated crossing]
+    python -m benchmarks.detection [--frames 24] [--kind clean clutter correlated crossing winged]
         [--seed N] [--psf gaussian] [--peers] [--cache DIR] [-o out.json] [--docs docs/detection.md]
 
 Frames of 2048 x 2048 px from GalSim (`benchmarks.detection_frames`; ``pip install '.[bench]'``).
@@ -105,7 +105,9 @@ def _plain(value: Any) -> Any:
 
 
 def _recipe(given: argparse.Namespace, kind: str, index: int) -> Recipe:
-    return Recipe(kind, given.seed, index, psf=given.psf, fwhm_px=given.fwhm)
+    # Trails among stars with wings have them too.
+    psf = "moffat" if kind == "winged" else given.psf
+    return Recipe(kind, given.seed, index, psf=psf, fwhm_px=given.fwhm)
 
 
 def _settings(given: argparse.Namespace) -> dict[str, Any]:

@@ -35,6 +35,8 @@ __all__ = [
     "together_lines",
 ]
 
+#: Kinds of frames with clutter, drawn in two ways.
+CLUTTERED = ("clutter", "winged")
 #: A ZTF quadrant holds so many of our frames.
 QUADRANTS = 3072 * 3080 / 2048**2
 #: Quoted errors are judged above this S/N: below, what is found is what the noise has helped,
@@ -158,7 +160,7 @@ def _depth_lines(
     cut: float,
     white: Sequence[Searched] | None,
 ) -> Iterator[Line]:
-    targets = {"clean": 5.8, "clutter": 6.2}
+    targets = {"clean": 5.8, "clutter": 6.2, "winged": 6.3}
     limit = targets.get(kind)
     what = "S/N of 50 % completeness at one false detection a frame"
     if limit is not None:
@@ -194,7 +196,7 @@ def _usual_lines(kind: str, usual: Sequence[Searched], min_score: float) -> Iter
         false <= 1.5 / QUADRANTS if judged else None,
         false,
     )
-    if kind == "clutter":
+    if kind in CLUTTERED:
         quadrant = false * QUADRANTS
         yield Line("false detections a ZTF quadrant at the default", f"{quadrant:.2f}",
                    "about 1 (<= 1.5)", quadrant <= 1.5, quadrant)  # fmt: skip
@@ -205,7 +207,7 @@ def _usual_lines(kind: str, usual: Sequence[Searched], min_score: float) -> Iter
 def _completeness_lines(
     kind: str, opened: Sequence[Searched], usual: Sequence[Searched], cut: float
 ) -> Iterator[Line]:
-    snr, target = (10.0, 0.97) if kind == "clutter" else (9.0, 0.99)
+    snr, target = (10.0, 0.97) if kind in CLUTTERED else (9.0, 0.99)
     for where, frames, at in (
         ("at one false detection a frame", opened, cut),
         ("at the default", usual, -math.inf),
@@ -213,7 +215,7 @@ def _completeness_lines(
         found, of = complete_above(frames, snr, at)
         share = found / max(of, 1)
         low, high = wilson(found, of)
-        judged = kind in ("clean", "clutter")
+        judged = kind in ("clean", *CLUTTERED)
         yield Line(
             f"completeness above S/N {snr:g} {where}",
             f"{share:.4f} ({found} of {of}; {low:.3f}-{high:.3f})",
@@ -221,7 +223,7 @@ def _completeness_lines(
             share > target if judged else None,
             share,
         )
-    if kind == "clutter":
+    if kind in CLUTTERED:
         found, of = complete_above(usual, snr, least_visible=0.5)
         yield Line(
             f"completeness above S/N {snr:g} at the default, of streaks not mostly behind masks",

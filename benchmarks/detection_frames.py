@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.detection_winged import add_winged_clutter
+
 __all__ = [
     "KINDS",
     "PSFS",
@@ -33,7 +35,7 @@ __all__ = [
     "noise_power",
 ]
 
-KINDS = ("clean", "clutter", "correlated", "crossing")
+KINDS = ("clean", "clutter", "correlated", "crossing", "winged")
 PSFS = ("gaussian", "moffat")
 
 #: Noise and level of a frame, counts: a finder that takes them for known fails.
@@ -157,6 +159,8 @@ def _draw(recipe: Recipe) -> Simulated:
     mask = np.zeros(recipe.shape, bool)
     if recipe.kind == "clutter":
         _add_clutter(light, mask, recipe, rng)
+    if recipe.kind == "winged":
+        add_winged_clutter(light, mask, recipe.fwhm_px, rng)
     per_area = recipe.shape[0] * recipe.shape[1] / 2048**2
     place = _cross_frame if recipe.kind == "crossing" else _place_inside
     usual = CROSSING if recipe.kind == "crossing" else STREAKS

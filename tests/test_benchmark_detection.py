@@ -246,3 +246,36 @@ def test_what_runs_along_a_mask_is_told_from_what_crosses_it():
     ends = np.array([[64.0, 30.0, 64.0, 70.0], [30.0, 50.0, 95.0, 52.0]])
     np.testing.assert_array_equal(along_a_mask(ends, mask), [True, False])
     assert along_a_mask(np.zeros((0, 4)), mask).shape == (0,)
+
+
+@pytest.fixture
+def winged():
+    from benchmarks.detection_winged import add_winged_clutter
+
+    def draw(seed, shape=(400, 380)):
+        light, mask = np.zeros(shape), np.zeros(shape, bool)
+        add_winged_clutter(light, mask, 2.2, np.random.default_rng(seed))
+        return light, mask
+
+    return draw
+
+
+def test_the_second_clutter_is_the_same_for_a_seed_and_another_for_another(winged):
+    (first, mask), (again, mask_again), (other, _) = winged(3), winged(3), winged(4)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(mask, mask_again)
+    assert not np.array_equal(first, other)
+
+
+def test_subtracted_stars_leave_as_much_dark_as_bright(winged):
+    # A shift moves light and makes none; what varies and cosmic rays add some.
+    light = np.concatenate([winged(seed)[0].ravel() for seed in range(4)])
+    dark, bright = -light[light < 0].sum(), light[light > 0].sum()
+    assert 0.1 * bright < dark < bright
+
+
+def test_saturated_stars_are_masked_and_bleed_along_columns(winged):
+    _, mask = winged(11, (1500, 1400))
+    assert 1e-4 < mask.mean() < 0.05
+    longest = mask.sum(axis=0).max(), mask.sum(axis=1).max()
+    assert longest[0] > longest[1]
