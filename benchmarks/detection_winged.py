@@ -34,7 +34,12 @@ SATURATION = 2500.0
 #: Errors of a subtraction: shift (of the field, and of one star), width, brightness.
 _FIELD_SHIFT_PX, _STAR_SHIFT_PX, _WIDTH, _BRIGHTNESS = 0.12, 0.03, 0.015, 0.01
 _REACH_PX = 24
-_SPIKE_SHARE, _BLEED_PX_A_PEAK = 0.004, 0.004
+#: Spikes hold as much of a star's light as the vanes hide of the mirror (Babinet's principle); each
+#: arm of the two exposures differs by so much of itself, and falls to a quarter over so many FWHM.
+_SPIKE_LIGHT, _SPIKE_ERROR, _SPIKE_FWHM = 0.01, 0.1, 4.0
+_BLEED_PX_A_PEAK = 0.004
+#: Surveys widen the masks of saturated stars, px.
+_GROWN_PX = 1
 _DIFFUSION_PX = 0.35
 _FINE = 8
 
@@ -150,7 +155,7 @@ def _saturated_star(
     star = peak * _moffat(box, x, y, fwhm_px)
     light[box] += _left_over(box, place, peak, fwhm_px, shift, rng)
     light[box] += _spikes(box, place, peak, fwhm_px, rng)
-    mask[box] |= star > SATURATION
+    mask[box] |= _grown(star > SATURATION)
     half = min(400.0, _BLEED_PX_A_PEAK * peak * rng.uniform(0.5, 1.0))
     rows = slice(max(0, round(y - half)), max(0, round(y + half)))
     wide = int(rng.integers(1, 3))
@@ -162,6 +167,13 @@ def _saturated_star(
     for side in (column - wide - 1, column + wide + 1):
         if 0 <= side < light.shape[1]:
             light[rows, side] += fade * rng.uniform(0.0, 6.0) + rng.normal(0, 1, length) * fade
+
+
+def _grown(there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from scipy.ndimage import binary_dilation
+
+    square = np.ones((2 * _GROWN_PX + 1,) * 2, bool)
+    return np.asarray(binary_dilation(there, square), bool)
 
 
 def _spikes(
@@ -176,19 +188,24 @@ def _spikes(
     rows, columns = box
     dy = np.arange(rows.start, rows.stop)[:, None] - y
     dx = np.arange(columns.start, columns.stop)[None, :] - x
-    width = fwhm_px / 2.3548
+    width, fade = fwhm_px / 2.3548, _SPIKE_FWHM * fwhm_px
+    # Light of an arm of unit brightness at its foot: the integral of (1 + r / fade)**-2 is fade.
+    of_an_arm = math.sqrt(2.0 * math.pi) * width * fade
+    core = 0.5 * fwhm_px / math.sqrt(2.0 ** (1.0 / BETA) - 1.0)
+    of_the_star = peak * math.pi * core**2 / (BETA - 1.0)
+    foot = 0.25 * _SPIKE_LIGHT * of_the_star / of_an_arm
     total = np.zeros(np.broadcast_shapes(dx.shape, dy.shape))
     turn = rng.normal(0.0, 0.004)
     for k in range(4):
-        left = rng.normal(0.0, 0.15)
+        left = rng.normal(0.0, _SPIKE_ERROR)
         for sign, theta in ((1.0 + left, 0.0), (-1.0, turn)):
             angle = math.pi / 4 + k * math.pi / 2 + theta
             along = dx * math.cos(angle) + dy * math.sin(angle)
             across = dy * math.cos(angle) - dx * math.sin(angle)
             ahead = along > 0
-            falls = (1.0 + np.where(ahead, along, 0.0) / (4.0 * fwhm_px)) ** -2
+            falls = (1.0 + np.where(ahead, along, 0.0) / fade) ** -2
             total += sign * ahead * falls * np.exp(-0.5 * (across / width) ** 2)
-    return np.asarray(_SPIKE_SHARE * peak * total)
+    return np.asarray(foot * total)
 
 
 def _halo(light: Floats, rng: np.random.Generator) -> None:

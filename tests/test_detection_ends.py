@@ -183,3 +183,15 @@ def test_the_error_of_the_longer_piece_is_carried_to_the_other() -> None:
     for error_deg, expected in ((0.1, 2), (2.0, 1)):
         found = group_pieces(pair, [error_deg] * 2, sigma_px=SIGMA_PX, usable=usable)
         assert len(found) == expected, error_deg
+
+
+def test_stars_beyond_the_end_of_a_long_trail_do_not_draw_it_out_to_the_edge() -> None:
+    trail = (100.0, 60.0, 390.0, 300.0)
+    filtered = image(trail)
+    fitted = Segment(*trail)
+    assert on_the_edge(fitted, filtered, SIGMA_PX) == fitted
+    for share in (-0.2, 1.15, 1.25):
+        # A star that was badly subtracted: not hidden as a point is.
+        x, y = 100.0 + share * 290.0, 60.0 + share * 240.0
+        filtered.snr[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2] = 90.0
+    assert on_the_edge(fitted, filtered, SIGMA_PX) == fitted

@@ -15,6 +15,7 @@ from streaks.detection.profiles import (
     clear_share,
     dashed,
     fades,
+    fades_from,
     steady_share,
     track_profile,
 )
@@ -33,7 +34,7 @@ from streaks.detection.quality import (
 )
 from streaks.detection.records import Factors, SetAside
 from streaks.detection.search import Filtered
-from streaks.detection.spikes import MaskedStars, star_behind
+from streaks.detection.spikes import MaskedStars, masked_core, star_behind
 from streaks.geometry import Segment
 from streaks.trail import TrailFit, fit_trail
 
@@ -412,3 +413,49 @@ def test_streaks_that_cross_or_touch_are_blended(
 def test_a_lone_streak_is_not_blended() -> None:
     assert blended(np.array([(20.0, 50.0, 100.0, 50.0)]), np.ones(1)).tolist() == [False]
     assert blended(np.zeros((0, 4)), np.zeros(0)).tolist() == []
+
+
+def core_on_a_bleed(radius_px: float, wide_px: int = 3) -> NDArray[np.bool_]:
+    """Usable pixels with a saturated core at (100, 60) and its bleed along the column."""
+    y, x = np.mgrid[:120, :201]
+    hidden = np.hypot(x - 100, y - 60) <= radius_px
+    hidden |= np.abs(x - 100) <= wide_px // 2
+    return ~hidden
+
+
+@pytest.mark.parametrize(("theta_deg", "first_end_px"), [(45.0, 8.0), (160.0, 15.0), (10.0, -20.0)])
+def test_a_small_saturated_core_is_found_on_the_line_that_points_at_it(
+    theta_deg: float, first_end_px: float
+) -> None:
+    c, s = math.cos(math.radians(theta_deg)), math.sin(math.radians(theta_deg))
+    near, far = first_end_px, first_end_px + 50.0
+    line = Segment(100 + near * c, 60 + near * s, 100 + far * c, 60 + far * s)
+    core = masked_core(line, core_on_a_bleed(4.0))
+    assert core is not None
+    assert core.along_px == pytest.approx(-first_end_px, abs=1.0)
+    assert core.radius_px == pytest.approx(4.5, abs=0.7)
+
+
+def test_a_bleed_alone_a_core_aside_and_one_far_away_are_none() -> None:
+    line = Segment(106.0, 66.0, 141.0, 101.0)
+    assert masked_core(line, core_on_a_bleed(0.0, wide_px=5)) is None
+    aside = Segment(110.0, 60.0, 145.0, 95.0)
+    assert masked_core(aside, core_on_a_bleed(4.0)) is None
+    away = Segment(140.0, 100.0, 150.0, 110.0)
+    assert masked_core(away, core_on_a_bleed(4.0)) is None
+
+
+def profile_of(along: NDArray[np.float64]) -> Profile:
+    none = np.zeros((2, len(along)))
+    return Profile(along, none, none.astype(bool), math.nan, math.nan, 0.0, 0.0)
+
+
+def test_arms_fade_to_both_sides_of_their_star_and_trails_do_not() -> None:
+    arm = 20.0 * np.exp(-np.arange(60) / 20.0)
+    both = np.concatenate([arm[::-1], arm])
+    assert fades_from(profile_of(both), 60.0, 4.0)
+    assert fades_from(profile_of(arm), -5.0, 4.0)
+    assert not fades_from(profile_of(arm[::-1]), -5.0, 4.0)
+    assert not fades_from(profile_of(np.full(120, 10.0)), 60.0, 4.0)
+    assert not fades_from(profile_of(np.concatenate([arm[::-1], np.full(60, 20.0)])), 60.0, 4.0)
+    assert not fades_from(profile_of(np.full(5, 10.0)), -5.0, 4.0)

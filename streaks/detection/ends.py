@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.detection.profiles import sample
 from streaks.detection.refinement import line_snr
 from streaks.detection.search import Filtered
 from streaks.geometry import Segment, clip_segment
@@ -29,7 +32,12 @@ _REACH_WIDTHS, _REACH_PX = 3.0, 2.0
 _SAMPLES_PER_PX = 2
 #: A mask must be so many samples for each px of the PSF's width, to hide an end: two widths.
 _MASK_SAMPLES_PER_SIGMA = 4.0
+#: Of a trail's filtered light, whose noise is 1, so much above the median may be its own.
+_ABOVE_MEDIAN = 4.0
 _TINY = 1e-6
+
+#: What a trail explains, from its ends.
+Power = Callable[[Segment], float]
 
 
 def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segment:
@@ -57,16 +65,17 @@ def on_the_edge(segment: Segment, filtered: Filtered, sigma_px: float) -> Segmen
     if segment.length_px <= _LONG_PX and _well_inside(segment, shape, max(touches, near)):
         return segment.ordered()
     segment = _touching(segment, shape, touches)
+    power = partial(_power, filtered=filtered, clip=_usual_light(segment, filtered))
     near = _NEAR * segment.length_px
     if near > _REACH_WIDTHS * sigma_px:
         for first, last in ((near, 0.0), (0.0, near)):
             seen = clip_segment(_grown(segment, first, last), shape)
             if seen is None or seen.length_px > segment.length_px + near - _TINY:
                 continue
-            if _power(seen, filtered) > _power(segment, filtered) - _RISE_NEAR:
+            if power(seen) > power(segment) - _RISE_NEAR:
                 segment = seen
     if segment.length_px > _LONG_PX:
-        segment = _drawn_out(segment, filtered, shape)
+        segment = _drawn_out(segment, shape, power)
     return segment
 
 
@@ -82,27 +91,27 @@ def _well_inside(segment: Segment, shape: tuple[int, int], margin_px: float) -> 
     )
 
 
-def _drawn_out(segment: Segment, filtered: Filtered, shape: tuple[int, int]) -> Segment:
+def _drawn_out(segment: Segment, shape: tuple[int, int], power: Power) -> Segment:
     """The trail as fitted, or drawn out to the edge at one end or both, whichever explains more."""
     far = float(sum(shape))
-    best, most = segment, _power(segment, filtered)
+    best, most = segment, power(segment)
     for first, last in ((far, far), (far, 0.0), (0.0, far)):
         ends = int(first > 0) + int(last > 0)
         seen = clip_segment(_grown(segment, first, last), shape)
         if seen is None or seen.length_px < segment.length_px + 1.0:
             continue
-        seen = _turned(seen, filtered, shape, free=(first > 0, last > 0))
-        power = _power(seen, filtered) + ends * _RISE_FAR
-        if power > most:
-            best, most = seen, power
+        seen = _turned(seen, shape, power, free=(first > 0, last > 0))
+        explained = power(seen) + ends * _RISE_FAR
+        if explained > most:
+            best, most = seen, explained
     return best
 
 
 def _turned(
-    segment: Segment, filtered: Filtered, shape: tuple[int, int], *, free: tuple[bool, bool]
+    segment: Segment, shape: tuple[int, int], power: Power, *, free: tuple[bool, bool]
 ) -> Segment:
     """A trail whose free ends have moved across it, along the edge, to where its light is."""
-    power = _power(segment, filtered)
+    most = power(segment)
     for step in _ASIDE_PX:
         moved = True
         while moved:
@@ -111,9 +120,9 @@ def _turned(
                 if not free[end]:
                     continue
                 trial = _aside(segment, end, sign * step, shape)
-                value = _power(trial, filtered)
-                if value > power + _TINY:
-                    segment, power, moved = trial, value, True
+                value = power(trial)
+                if value > most + _TINY:
+                    segment, most, moved = trial, value, True
     return segment
 
 
@@ -203,8 +212,19 @@ def _grown(segment: Segment, first_px: float, last_px: float) -> Segment:
     )  # fmt: skip
 
 
-def _power(segment: Segment, filtered: Filtered) -> float:
+def _usual_light(segment: Segment, filtered: Filtered) -> float:
+    """Up to which light on a line may be the trail's own: a star on it is not."""
+    n = max(2, math.ceil(segment.length_px) + 1)
+    ends = segment.x0, segment.y0, segment.x1, segment.y1
+    values = sample(filtered.snr, filtered.cover, *ends, n)
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) + _ABOVE_MEDIAN if len(values) else math.inf
+
+
+def _power(segment: Segment, filtered: Filtered, clip: float) -> float:
     """Fall in chi-square that a trail here explains."""
     ends = (segment.x0, segment.y0, segment.x1, segment.y1)
-    snr = line_snr(filtered.snr, filtered.cover, ends, noise_sigma_px=filtered.noise_sigma_px)
+    snr = line_snr(
+        filtered.snr, filtered.cover, ends, noise_sigma_px=filtered.noise_sigma_px, clip=clip
+    )
     return max(snr, 0.0) ** 2

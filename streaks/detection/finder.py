@@ -23,7 +23,14 @@ from streaks.detection.light import psf_shape, shape_of_trail
 from streaks.detection.parallels import parallel_lines, share_above_parallels
 from streaks.detection.photometry import power_of_points, sky_beside, trail_flux
 from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment, unexplained
-from streaks.detection.profiles import clear_share, dashed, fades, steady_share, track_profile
+from streaks.detection.profiles import (
+    clear_share,
+    dashed,
+    fades,
+    fades_from,
+    steady_share,
+    track_profile,
+)
 from streaks.detection.quality import (
     along_a_mask,
     beside_masks,
@@ -40,7 +47,7 @@ from streaks.detection.quality import (
 )
 from streaks.detection.records import Line, SetAside
 from streaks.detection.search import refined_lines, rough_lines
-from streaks.detection.spikes import star_behind
+from streaks.detection.spikes import masked_core, star_behind
 from streaks.frame import Frame
 from streaks.geometry import Segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
@@ -487,6 +494,9 @@ def _with_profile(line: Line, image: SearchImage) -> Line:
         factors = factors.updated(points=not_a_row_of_points(trail, points, noise_factor))
     star = star_behind(fit.segment, image.stars)
     fading = star in (0, 1) and fades(profile, from_first_end=star == 0)
+    if star < 0 and factors.product > 0:
+        core = masked_core(fit.segment, image.seen)
+        fading = core is not None and fades_from(profile, core.along_px, core.radius_px)
     evidence = line.evidence.updated(
         even_share=profile.even_share,
         lit_share=profile.lit_share,

@@ -231,12 +231,39 @@ def fades(profile: Profile, from_first_end: bool) -> bool:
     """
     along = profile.along if from_first_end else profile.along[::-1]
     along = along[np.isfinite(along)]
-    if len(along) < _LEAST_FADING:
-        return True
+    return len(along) < _LEAST_FADING or _falls_off(along)
+
+
+def _falls_off(along: NDArray[np.float64]) -> bool:
+    """Whether the last third is not measured to be nearly as bright as the first."""
     thirds = np.array_split(along[1:-1], 3)
     inner, outer = float(thirds[0].mean()), float(thirds[2].mean())
     noise = math.sqrt(_CORRELATED / len(thirds[0]))
     return outer < _OUTER_SIGMAS * noise or inner - outer > _FADING_SHARE * outer + noise
+
+
+def fades_from(profile: Profile, along_px: float, radius_px: float) -> bool:
+    """Whether light falls off from a place on a track, or before its ends, to both sides.
+
+    Parameters
+    ----------
+    profile
+        Of the track, a sample a pixel.
+    along_px
+        The place, from the first end.
+    radius_px
+        So much around it does not count.
+
+    Returns
+    -------
+    bool
+        Sides too short to tell do not count; False where neither tells.
+    """
+    before = profile.along[: max(0, math.floor(along_px - radius_px))][::-1]
+    after = profile.along[max(0, math.ceil(along_px + radius_px)) :]
+    sides = [side[np.isfinite(side)] for side in (before, after)]
+    told = [_falls_off(side) for side in sides if len(side) >= _LEAST_FADING]
+    return bool(told) and all(told)
 
 
 def dashed(profile: Profile) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streaks.geometry import Segment
 
-__all__ = ["MaskedStars", "masked_stars", "star_behind"]
+__all__ = ["MaskedCore", "MaskedStars", "masked_core", "masked_stars", "star_behind"]
 
 #: Cells in which masks are looked at: bleed columns, narrower than half a cell, drop out.
 _CELL = 4
@@ -33,6 +33,13 @@ _AIM_PX, _AIM_SHARE = 2.0, 0.35
 _GAP_PX, _GAP_SHARE, _GAP_RADII = 6.0, 0.6, 6.0
 #: A trail that goes on by so many radii beyond the star on both sides merely passes it.
 _PASSES_RADII = 4.0
+#: A saturated core that is no wider than its own bleeds by much: its radius, px, and how many times
+#: that of the bleed it lies on.
+_CORE_PX, _CORE_OF_BLEED = (2.5, 10.0), 1.25
+#: A core is looked for within so many px of a masked pixel on the line.
+_PATCH_PX = 12
+#: The line passes its centre within so many px and the share of its radius that counts for stars.
+_CORE_AIM_PX = 1.5
 #: Answers of `star_behind`.
 _NO_STAR, _ON_THE_LINE = -1, 2
 
@@ -131,3 +138,78 @@ def star_behind(segment: Segment, stars: MaskedStars) -> int:
     if abs(along[nearest]) < half:
         return _ON_THE_LINE
     return 0 if along[nearest] < 0 else 1
+
+
+@dataclass(frozen=True)
+class MaskedCore:
+    """A small saturated core that a line points at.
+
+    Parameters
+    ----------
+    along_px
+        Where it lies along the line, from the first end; negative before it.
+    radius_px
+        Of its mask.
+    """
+
+    along_px: float
+    radius_px: float
+
+
+def masked_core(segment: Segment, usable: NDArray[np.bool_]) -> MaskedCore | None:
+    """A saturated core too small for `masked_stars`, on a line or beyond its ends.
+
+    Parameters
+    ----------
+    segment
+        The line.
+    usable : (ny, nx) bool
+        False where masked.
+
+    Returns
+    -------
+    MaskedCore or None
+        The widest, where there are several. Spikes fade away from it, trails do not
+        (`streaks.detection.profiles.fades_from`).
+    """
+    length = max(segment.length_px, 1.0)
+    c, s = (segment.x1 - segment.x0) / length, (segment.y1 - segment.y0) / length
+    gap = _GAP_PX + _GAP_SHARE * min(length, _GAP_RADII * _CORE_PX[1])
+    t = np.arange(-gap, length + gap + 1.0)
+    x, y = np.rint(segment.x0 + t * c).astype(int), np.rint(segment.y0 + t * s).astype(int)
+    ny, nx = usable.shape
+    inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
+    masked = np.flatnonzero(inside)[~usable[y[inside], x[inside]]]
+    best: MaskedCore | None = None
+    while len(masked):
+        first = masked[0]
+        core = _core_near(int(x[first]), int(y[first]), usable)
+        # What is left lies beyond this patch.
+        masked = masked[t[masked] > t[first] + _PATCH_PX]
+        if core is None:
+            continue
+        core_x, core_y, radius = core
+        dx, dy = core_x - segment.x0, core_y - segment.y0
+        aims = abs(dy * c - dx * s) < _CORE_AIM_PX + _AIM_SHARE * radius
+        if aims and (best is None or radius > best.radius_px):
+            best = MaskedCore(dx * c + dy * s, radius)
+    return best
+
+
+def _core_near(x: int, y: int, usable: NDArray[np.bool_]) -> tuple[float, float, float] | None:
+    """Centre and radius of the widest masked place near by, if it is wider than a bleed."""
+    import cv2
+
+    left, bottom = max(0, x - _PATCH_PX), max(0, y - _PATCH_PX)
+    patch = usable[bottom : y + _PATCH_PX + 1, left : x + _PATCH_PX + 1]
+    inner = cv2.distanceTransform((~patch).astype(np.uint8), cv2.DIST_L2, 3)
+    row, column = np.unravel_index(int(inner.argmax()), inner.shape)
+    radius = float(inner[row, column])
+    if not _CORE_PX[0] <= radius <= _CORE_PX[1]:
+        return None
+    for axis, place in ((1, row), (0, column)):
+        widest = inner.max(axis=axis)
+        off = np.abs(np.arange(len(widest)) - place) > radius + 1.0
+        if off.any() and radius < _CORE_OF_BLEED * float(np.median(widest[off])):
+            return None
+    return left + float(column), bottom + float(row), radius
