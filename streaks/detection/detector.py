@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -20,6 +21,7 @@ from streaks.detection.streak_table import streak_table
 from streaks.detection.width import with_fwhm
 from streaks.errors import ConfigError
 from streaks.frame import AnyImage, Frame, as_frame
+from streaks.noise import smooth_surface
 from streaks.tables import StreakFlag
 
 _log = logging.getLogger(__name__)
@@ -136,6 +138,7 @@ def detect_lines(
     # Any number will do in a frame, of any byte order; compiled loops want one kind.
     image = as_frame(frame)
     image = replace(image, data=np.asarray(image.data, dtype=np.float32))
+    image, config = _flattened(image, config)
     image = with_fwhm(image, config)
     lines = detector.find(image, config)
     check = check_image(detector, image, config)
@@ -156,6 +159,21 @@ def detect_lines(
     table.meta["n_negated"] = check.n_negated
     table.meta["one_false_score"] = check.one_false_score
     return Detection(table, tuple(streaks), tuple(aside), check)
+
+
+def _flattened(frame: Frame, config: DetectionConfig) -> tuple[Frame, DetectionConfig]:
+    """The frame without light that changes slowly over all of it, and settings for it.
+
+    Pixels at the floor are masked by it before, for it says nothing of what is left.
+    """
+    mask, floor = frame.mask | ~np.isfinite(frame.data), config.noise.floor
+    if not math.isnan(floor):
+        mask |= frame.data <= floor
+    surface = smooth_surface(frame.data, mask)
+    if surface is None:
+        return frame, config
+    noise = replace(config.noise, floor=math.nan)
+    return replace(frame, data=frame.data - surface, mask=mask), replace(config, noise=noise)
 
 
 def _with_blends(streaks: Sequence[Line]) -> list[Line]:

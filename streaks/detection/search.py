@@ -38,10 +38,10 @@ _CORRELATION_WIDTHS, _CORRELATION_PX = 4.5, 4
 #: The narrowest noise, px; the shortest line whose noise is asked, px.
 _LEAST_NOISE_SIGMA_PX, _LEAST_LENGTH_PX = 0.3, 0.1
 #: The scale of the noise is measured from pixels of this cover, from so many at least of so many
-#: that are asked, between these quantiles, 1.2816 sigma apart (Gaussian), and believed within a
-#: tenth.
+#: that are asked, between these quantiles, 1.2816 sigma apart (Gaussian), and believed from a tenth
+#: less to a quarter more (Student's noise of 4 degrees of freedom has an eighth more).
 _WHOLE_COVER, _SCALE_PIXELS, _SCALE_SAMPLE, _SCALE_STEP = 0.99, 5000, 20_000, 7
-_SCALE_QUANTILES, _QUANTILE_SIGMAS, _BELIEVED = (0.1, 0.5), 1.2816, (0.9, 1.1)
+_SCALE_QUANTILES, _QUANTILE_SIGMAS, _BELIEVED = (0.1, 0.5), 1.2816, (0.9, 1.25)
 #: Pixels of a bin of two by two, each a quarter of its mean.
 _QUARTER = np.float32(0.25)
 _ENDS = 4

@@ -8,6 +8,7 @@ from streaks.noise.maps import (
     noise_correlation,
     standardise,
 )
+from streaks.noise.surface import smooth_surface
 
 __all__ = [
     "NoiseMap",
@@ -15,5 +16,6 @@ __all__ = [
     "filtered_correlation",
     "gaussian_correlation",
     "noise_correlation",
+    "smooth_surface",
     "standardise",
 ]

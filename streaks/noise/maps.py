@@ -46,6 +46,12 @@ _ACTIVITY_CELL_PX = 4
 #: neighbourhood; below this it says nothing.
 _ACTIVITY_FLOOR = 1.6
 
+#: Columns that scatter by so many times their error are a detector's pattern; so are straps, in
+#: which more columns than this share, and number, stand out by so many errors.
+_SCATTERS, _STANDS_OUT, _MANY_COLUMNS, _FEW_COLUMNS = 1.2, 8.0, 0.03, 40
+#: Up to so many sigma a pixel counts for its column; rows looked at together.
+_COLUMN_CLIP, _ROWS_AT_ONCE = 3.0, 256
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseMap:
@@ -372,36 +378,60 @@ def _stripes(
 ) -> NDArray[np.float32]:
     """Column pattern of the detector, (nx,); zeros where there is none.
 
-    Only a pattern that shows in the scatter of all columns is taken out: otherwise a trail along
-    one column would be mistaken for it.
+    Only a pattern that shows in many columns is taken out: otherwise a trail along one column
+    would be mistaken for it.
     """
     ny, nx = data.shape
     none = np.zeros(nx, np.float32)
     if ny < 64 or nx < 16:
         return none
-    rows, sky = np.arange(0, ny, max(1, ny // 512)), sky_bands(meshes, nx)
-    z = standardised(data, unusable, sky, rows)
-    count = (~unusable[rows]).sum(axis=0)
-    enough = count > 0.5 * len(z)
-    if enough.sum() < 16:
+    sky = sky_bands(meshes, nx)
+    some = _column_means(data, unusable, sky, np.arange(0, ny, max(1, ny // 512)))
+    if not _is_pattern(some):
         return none
-    # Clipped means are quick and know a column better than its median does.
-    means = np.clip(z, -3.0, 3.0).sum(axis=0)[enough] / count[enough]
-    if _scatter(means) < 1.2 / math.sqrt(len(z)):
+    # A line along a column sums the error of what was taken off: all rows make it small.
+    all_rows = _column_means(data, unusable, sky, np.arange(ny))
+    if not _is_pattern(all_rows):
         return none
-    columns = np.zeros(nx, np.float32)
-    background, sigma = images_at(sky, rows)
-    with np.errstate(invalid="ignore"):  # what is not usable may be infinite
-        counts = np.where(unusable[rows], np.nan, data[rows] - background)[:, enough]
-    columns[enough] = np.nanmedian(counts, axis=0)
-    columns[enough] -= np.float32(np.median(columns[enough]))
-    expected = 1.2533 * float(np.median(sigma[:, ::8])) / math.sqrt(len(z))
-    if _scatter(columns[enough]) < 1.5 * expected:
-        return none
-    return columns
+    _, sigma = images_at(sky, np.arange(0, ny, max(1, ny // 64)))
+    columns = np.where(all_rows.known, all_rows.mean - np.median(all_rows.mean[all_rows.known]), 0)
+    return np.asarray(columns * np.median(sigma, axis=0), np.float32)
 
 
-def _scatter(values: NDArray[np.float32]) -> float:
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Clipped means of columns in units of a pixel's noise, and which are known."""
+
+    mean: NDArray[np.float64]
+    known: NDArray[np.bool_]
+    error: float
+
+
+def _column_means(
+    data: NDArray[np.float32], unusable: NDArray[np.bool_], sky: SkyBands, rows: NDArray[np.int64]
+) -> _Columns:
+    """Quicker than medians, and they know a column better; what is bright counts little."""
+    total, count = np.zeros(data.shape[1]), np.zeros(data.shape[1], np.int64)
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[first : first + _ROWS_AT_ONCE]
+        z = standardised(data, unusable, sky, part)
+        total += np.clip(z, -_COLUMN_CLIP, _COLUMN_CLIP).sum(axis=0, dtype=np.float64)
+        count += (~unusable[part]).sum(axis=0)
+    known = count > 0.5 * len(rows)
+    return _Columns(total / np.maximum(count, 1), known, 1.0 / math.sqrt(len(rows)))
+
+
+def _is_pattern(columns: _Columns) -> bool:
+    """Whether columns scatter more than noise lets them, or many of them stand out."""
+    means = columns.mean[columns.known]
+    if len(means) < 16:
+        return False
+    off = np.abs(means - np.median(means)) > _STANDS_OUT * columns.error
+    many = max(_MANY_COLUMNS * len(means), _FEW_COLUMNS)
+    return _scatter(means) > _SCATTERS * columns.error or bool(np.count_nonzero(off) > many)
+
+
+def _scatter(values: NDArray[np.float64]) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
