@@ -64,10 +64,12 @@ def test_bright_things_and_masks_do_not_bend_it() -> None:
     assert np.abs(surface - tilt()).max() < 1.5 * NOISE
 
 
-def test_one_bright_corner_is_no_slope_of_the_image() -> None:
-    data = noise()
-    data[:128, :128] += 40.0 * NOISE
-    assert surface_of(data) is None
+def test_a_glow_in_a_corner_is_no_streak_either() -> None:
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    glow = 20.0 * NOISE * np.exp(-0.5 * (np.hypot(x - 90, y - 60) / 80.0) ** 2)
+    data = (noise() + glow).astype(np.float32)
+    frame = Frame(data=data, mask=np.zeros(SHAPE, bool), name="glow", fwhm_px=2.5)
+    assert len(find_streaks(frame)) <= 1
 
 
 @pytest.mark.parametrize("light", [tilt(), vignetting()], ids=["tilt", "vignetting"])

@@ -8,6 +8,7 @@ an image shows one; surveys' difference images do not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ _CLIP, _ROUNDS = 5.0, 4
 #: What changes less over the image, in its pixels' noise, is left to the mesh.
 _LEAST_RANGE = 1.0
 #: The surface takes at least this share of the boxes' scatter, or it is not what they show.
-_LEAST_TAKEN = 0.8
+_LEAST_TAKEN = 0.5
 _MAD_TO_STD = 1.4826
 
 
@@ -59,14 +60,15 @@ def smooth_surface(
     x, y = (v[known] for v in np.meshgrid(boxes.x, boxes.y))
     values = boxes.median[known]
     terms = _terms(x, y, degree)
-    fitted, coefficients = values, np.zeros(terms.shape[1])
+    fitted: NDArray[Any] = values
+    coefficients = np.zeros(terms.shape[1])
     kept = np.ones(len(values), bool)
     for _ in range(_ROUNDS):
         coefficients = np.linalg.lstsq(terms[kept], values[kept], rcond=None)[0]
         fitted = terms @ coefficients
         off = np.abs(values - fitted)
         kept = off <= max(_CLIP * _MAD_TO_STD * float(np.median(off)), 1e-6 * float(np.ptp(values)))
-    if np.ptp(fitted) < _LEAST_RANGE * boxes.sigma:
+    if np.ptp(fitted[kept]) < _LEAST_RANGE * boxes.sigma:
         return None
     if np.std((values - fitted)[kept]) > (1.0 - _LEAST_TAKEN) * np.std(values[kept]):
         return None
