@@ -30,10 +30,6 @@ _LEAST_SIGMA_PX, _MOST_SIGMA_PX = 0.45, 4.0
 _PSF_KNOWN = 0.08
 #: Where it is not known, a survey's median, px of sigma.
 _DEFAULT_SIGMA_PX = 1.06
-#: Gauss-Newton steps, and their limits: px, and a share of the width.
-_STEPS, _STEP_PX, _STEP_SHARE = 12, 1.0, 0.3
-#: Pixels count out to this many sigma.
-_REACH_SIGMA = 4.0
 #: Lengths and directions that a trail is tried from: FWHM, and over half a turn.
 _LENGTHS, _DIRECTIONS = (2.0, 6.0, 24.0), 6
 #: Beyond this nothing more is tried, sigma.
@@ -188,31 +184,16 @@ def _round_sources(
     sigma_px: NDArray[np.float64],
     bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """S/N and width of round Gaussians that fit best, all cutouts at a time."""
+    """S/N and width of round Gaussians that fit best."""
+    from streaks.cutouts._round import fit_round_source
+
     n, side, _ = z.shape
     low = max(side // 2 - _SIDE_PX // 2, 0)
-    cut = slice(low, low + _SIDE_PX)
-    counts = good[:, cut, cut].reshape(n, -1)
-    data = np.where(counts, z[:, cut, cut].reshape(n, -1), 0.0).astype(np.float64)
-    rows, columns = np.mgrid[cut, cut][:, : z.shape[1] - low, : z.shape[1] - low].reshape(2, 1, -1)
-    x0, y0, s = x.copy(), y.copy(), np.clip(sigma_px, *bounds)
-    snr = np.zeros(n)
-    for _ in range(_STEPS):
-        dx, dy = columns - x0[:, None], rows - y0[:, None]
-        s2 = (s * s)[:, None]
-        r2 = (dx * dx + dy * dy) / s2
-        g = np.where(counts & (r2 < _REACH_SIGMA**2), np.exp(-0.5 * r2), 0.0)
-        norm = np.maximum((g * g).sum(axis=1), 1e-12)
-        amplitude = (g * data).sum(axis=1) / norm
-        snr = np.maximum(snr, amplitude * np.sqrt(norm))
-        a = np.where(np.abs(amplitude) > 1e-6, amplitude, 1e-6)[:, None]
-        slopes = np.stack([g, a * g * dx / s2, a * g * dy / s2, a * g * r2 / s[:, None]], axis=1)
-        matrix = np.einsum("nip,njp->nij", slopes, slopes)
-        matrix[:, range(4), range(4)] = matrix[:, range(4), range(4)] * 1.001 + 1e-9
-        gradient = np.einsum("nip,np->ni", slopes, data - a * g)
-        step = np.linalg.solve(matrix, gradient[..., None])[..., 0]
-        move = np.clip(step[:, 1:3], -_STEP_PX, _STEP_PX)
-        x0 = np.clip(x0 + move[:, 0], x - _REACH_PX, x + _REACH_PX)
-        y0 = np.clip(y0 + move[:, 1], y - _REACH_PX, y + _REACH_PX)
-        s = np.clip(s + np.clip(step[:, 3], -_STEP_SHARE * s, _STEP_SHARE * s), *bounds)
-    return snr, s
+    window = low, min(low + _SIDE_PX, side)
+    found = np.empty((2, n))
+    for i in range(n):
+        place, limits = (float(x[i]), float(y[i])), (float(bounds[0][i]), float(bounds[1][i]))
+        found[:, i] = fit_round_source(
+            z[i], good[i], window, place, float(_REACH_PX), float(sigma_px[i]), limits
+        )
+    return found[0], found[1]
