@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts.stacks import Cutouts, scale_cutouts
-from streaks.geometry import Segment
-from streaks.trail import FWHM_PER_SIGMA, fit_trail
+from streaks.trail import FWHM_PER_SIGMA
 
 __all__ = ["Elongation", "measure_elongation", "resolved_probability"]
 
@@ -30,8 +29,6 @@ _LEAST_SIGMA_PX, _MOST_SIGMA_PX = 0.45, 4.0
 _PSF_KNOWN = 0.08
 #: Where it is not known, a survey's median, px of sigma.
 _DEFAULT_SIGMA_PX = 1.06
-#: Lengths and directions that a trail is tried from: FWHM, and over half a turn.
-_LENGTHS, _DIRECTIONS = (2.0, 6.0, 24.0), 6
 #: Beyond this nothing more is tried, sigma.
 _CLEAR, _CLEARLY_NOT_ROUND = 9.0, 4.0
 #: A fainter source tells nothing, S/N.
@@ -81,6 +78,8 @@ def measure_elongation(cutouts: Cutouts) -> Elongation:
     -------
     Elongation
     """
+    from streaks.cutouts._fits import fit_best_trail
+
     n = len(cutouts)
     if n == 0:
         return Elongation(*np.zeros((5, 0)))
@@ -102,7 +101,7 @@ def measure_elongation(cutouts: Cutouts) -> Elongation:
         width = float(start[i] if known[i] else np.clip(sigma[i], 0.6, 2.0))
         enough = max(math.hypot(point[i], _CLEAR), math.hypot(wide[i], _CLEARLY_NOT_ROUND))
         place = float(x[i]), float(y[i])
-        trail, length, across = _best_trail(z[i], good[i], place, width, enough)
+        trail, length, across = fit_best_trail(z[i], good[i], *place, width, enough)
         found[:, i] = (
             point[i], (width if known[i] else across) * FWHM_PER_SIGMA, length,
             math.sqrt(max(trail**2 - point[i] ** 2, 0.0)),
@@ -135,31 +134,6 @@ def resolved_probability(found: Elongation) -> NDArray[np.float64]:
     return np.where(tells, p, np.nan)
 
 
-def _best_trail(
-    z: NDArray[np.float32],
-    good: NDArray[np.bool_],
-    place: tuple[float, float],
-    sigma_px: float,
-    enough: float,
-) -> tuple[float, float, float]:
-    """S/N, length, width (sigma) of the trail that fits best through a place; 0 and NaN for none.
-
-    The first whose S/N is enough will do.
-    """
-    (x, y), best = place, (0.0, math.nan, sigma_px)
-    for share in _LENGTHS:
-        half = 0.5 * share * sigma_px * FWHM_PER_SIGMA
-        for k in range(_DIRECTIONS):
-            dx = half * math.cos(math.pi * k / _DIRECTIONS)
-            dy = half * math.sin(math.pi * k / _DIRECTIONS)
-            fit = fit_trail(z, good, Segment(x - dx, y - dy, x + dx, y + dy), sigma_px=sigma_px)
-            if fit.converged and fit.flux > 0 and fit.snr > best[0]:
-                best = fit.snr, fit.segment.length_px, fit.sigma_px
-                if fit.snr > enough:
-                    return best
-    return best
-
-
 def _brightest(
     z: NDArray[np.float32], sigma_px: NDArray[np.float64], middle: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -185,7 +159,7 @@ def _round_sources(
     bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """S/N and width of round Gaussians that fit best."""
-    from streaks.cutouts._round import fit_round_source
+    from streaks.cutouts._fits import fit_round_source
 
     n, side, _ = z.shape
     low = max(side // 2 - _SIDE_PX // 2, 0)

@@ -78,10 +78,19 @@ class ModelInputs:
     def images(self) -> NDArray[np.float32]:
         """As `image_input` gives them."""
         scaled, good = self.scaled
-        shown = np.empty((len(scaled), 2, SIZE_PX, SIZE_PX), np.float32)
-        np.arcsinh(np.clip(scaled, -_MAX_SIGMA, _MAX_SIGMA), out=shown[:, 0])
+        shown = np.zeros((len(scaled), 2, SIZE_PX, SIZE_PX), np.float32)
         np.logical_not(good, out=shown[:, 1], casting="unsafe")
+        # Around small stamps all is 0.
+        rows, columns = _extent(good.any(axis=(0, 2))), _extent(good.any(axis=(0, 1)))
+        clipped = np.clip(scaled[:, rows, columns], -_MAX_SIGMA, _MAX_SIGMA)
+        np.arcsinh(clipped, out=shown[:, 0, rows, columns])
         return shown
+
+
+def _extent(filled: NDArray[np.bool_]) -> slice:
+    """From the first that is True to the last."""
+    where = np.flatnonzero(filled)
+    return slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 0)
 
 
 def feature_input(cutouts: Cutouts) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Numba kernel: the round Gaussian that fits a source best."""
+"""Numba kernels: the round Gaussian and the trail that fit a source best."""
 
 # Numba has no types: what it decorates is called with what the annotations say.
 # mypy: allow-untyped-decorators
@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["fit_round_source"]
+from streaks.trail import FWHM_PER_SIGMA, fit_near
+
+__all__ = ["fit_best_trail", "fit_round_source"]
 
 #: Gauss-Newton steps, and their limits: px, and a share of the width.
 _STEPS, _STEP_PX, _STEP_SHARE = 12, 1.0, 0.3
 #: Pixels count out to this many sigma.
 _REACH_SIGMA = 4.0
+#: Lengths and directions that a trail is tried from: FWHM, and over half a turn.
+_LENGTHS, _DIRECTIONS = (2.0, 6.0, 24.0), 6
 
 
 @njit(cache=True, nogil=True)
@@ -97,3 +101,44 @@ def fit_round_source(
         s = s + min(max(step[3], -_STEP_SHARE * s), _STEP_SHARE * s)
         s = min(max(s, bounds[0]), bounds[1])
     return snr, s
+
+
+@njit(cache=True, nogil=True)
+def fit_best_trail(
+    z: Any, good: Any, x: float, y: float, sigma_px: float, enough: float
+) -> tuple[float, float, float]:
+    """S/N, length and width (sigma) of the trail that fits best through a place.
+
+    Parameters
+    ----------
+    z : (ny, nx)
+        Image over its noise.
+    good : (ny, nx) bool
+        Pixels that count.
+    x, y
+        The place, px.
+    sigma_px
+        Width of the PSF.
+    enough
+        The first trail whose S/N is above this will do.
+
+    Returns
+    -------
+    snr, length_px, sigma_px
+        0, NaN and the PSF's width where no trail fits.
+    """
+    best = (0.0, np.nan, sigma_px)
+    for share in _LENGTHS:
+        half = 0.5 * share * sigma_px * FWHM_PER_SIGMA
+        for k in range(_DIRECTIONS):
+            dx = half * math.cos(math.pi * k / _DIRECTIONS)
+            dy = half * math.sin(math.pi * k / _DIRECTIONS)
+            length = math.hypot((x + dx) - (x - dx), (y + dy) - (y - dy))
+            p, numbers, _, fits = fit_near(
+                z, good, x - dx, y - dy, x + dx, y + dy, length, sigma_px, 0.0, 1.0
+            )
+            if fits and p[4] > 0 and numbers[0] > best[0]:
+                best = (numbers[0], p[3], p[5])
+                if numbers[0] > enough:
+                    return best
+    return best
