@@ -67,11 +67,11 @@ def fit_round_source(
     for _ in range(_STEPS):
         products[:], with_data[:] = 0.0, 0.0
         s2, reach = s * s, _REACH_SIGMA * s
-        for row in range(max(low, math.ceil(y0 - reach)), min(high - 1, math.floor(y0 + reach)) + 1):
+        top, left = max(low, math.ceil(y0 - reach)), max(low, math.ceil(x0 - reach))
+        bottom, right = min(high - 1, math.floor(y0 + reach)), min(high - 1, math.floor(x0 + reach))
+        for row in range(top, bottom + 1):
             dy = row - y0
-            for column in range(
-                max(low, math.ceil(x0 - reach)), min(high - 1, math.floor(x0 + reach)) + 1
-            ):
+            for column in range(left, right + 1):
                 dx = column - x0
                 r2 = (dx * dx + dy * dy) / s2
                 if not good[row, column] or r2 >= _REACH_SIGMA**2:

@@ -177,7 +177,8 @@ def _variances(missing: bytes) -> NDArray[np.float64]:
     n_bins = SIZE_PX // _searches.BIN_PX
     counts = np.frombuffer(missing, np.uint8).reshape(n_bins, n_bins).astype(float)
     # Most cutouts miss little.
-    return _full_variances() - np.asarray(_searches.line_variances(counts))
+    found = _full_variances() - np.asarray(_searches.line_variances(counts))
+    return np.asarray(found)
 
 
 @functools.cache

@@ -90,7 +90,8 @@ class ModelInputs:
     def _extent(self) -> tuple[slice, slice]:
         """Rows and columns beyond which no cutout has a pixel that counts."""
         good = self.scaled[1]
-        return _extent(good.any(axis=(0, 2))), _extent(good.any(axis=(0, 1)))
+        rows, columns = good.any(axis=(0, 2)), good.any(axis=(0, 1))
+        return _extent(np.asarray(rows)), _extent(np.asarray(columns))
 
     def are_within(self, low: int, high: int) -> bool:
         """Whether all pixels that count lie within a square of the 128 px.
