@@ -2,8 +2,9 @@
 
 A fresh installation has nothing compiled, and its first search would be silent for a minute.
 `needed` tells so in a millisecond, without loading Numba; `warm_up` compiles everything that
-``streaks detect`` and ``streaks night`` call, in two processes side by side, and says how far it
-is. Both halves write to the same cache on disk, which every later process reads.
+``streaks detect`` and ``streaks night`` call, or all that ``streaks alerts filter`` does, in two
+processes side by side, and says how far it is. Both halves write to the same cache on disk, which
+every later process reads.
 """
 
 from __future__ import annotations
@@ -19,29 +20,46 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["needed", "warm_up"]
 
 _log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).parent
-#: Files of kernels that a frame's search calls.
-_KERNELS = (
-    "transforms.py", "detection/*.py", "trail/*.py", "noise/*.py", "features/*.py",
-    "readers/rice.py", "readers/pixels.py", "plotting/kernels.py",
-)  # fmt: skip
+#: What kernels are compiled for: a frame's search, or a stream of alerts.
+Purpose = Literal["frames", "alerts"]
+#: Files of kernels that each calls.
+_KERNELS: dict[Purpose, tuple[str, ...]] = {
+    "frames": (
+        "transforms.py", "detection/*.py", "trail/*.py", "noise/*.py", "features/*.py",
+        "cutouts/*.py", "readers/rice.py", "readers/pixels.py", "plotting/kernels.py",
+    ),
+    "alerts": (
+        "features/*.py", "trail/*.py", "cutouts/*.py", "known/_motion.py", "known/_radau.py",
+    ),
+}  # fmt: skip
 #: What each of the two processes compiles; about as long one as the other.
-_HALVES = ("lines", "sky")
+_HALVES: dict[Purpose, tuple[str, str]] = {
+    "frames": ("lines", "sky"),
+    "alerts": ("stamps", "features"),
+}
 #: Begins each line in which a process says that a kernel is done.
 _DONE = "compiled "
-_STAMP = "streaks-compiled"
+_STAMPS: dict[Purpose, str] = {
+    "frames": "streaks-compiled", "alerts": "streaks-compiled-alerts",
+}  # fmt: skip
 
 Progress = Callable[[int, int], None]
 
 
-def needed() -> bool:
-    """Whether the next search would have to compile first.
+def needed(purpose: Purpose = "frames") -> bool:
+    """Whether the next search, or the next filter of alerts, would have to compile first.
+
+    Parameters
+    ----------
+    purpose
+        ``frames`` or ``alerts``.
 
     Returns
     -------
@@ -49,28 +67,30 @@ def needed() -> bool:
         False once `warm_up` has run for this version of program, Numba, Python and processor.
     """
     try:
-        return _stamp_path().read_text(encoding="ascii") != _fingerprint()
+        return _stamp_path(purpose).read_text(encoding="ascii") != _fingerprint(purpose)
     except OSError:
         return True
 
 
-def warm_up(progress: Progress | None = None) -> bool:
-    """Compile all kernels of a frame's search, in two processes.
+def warm_up(progress: Progress | None = None, purpose: Purpose = "frames") -> bool:
+    """Compile all kernels of a frame's search, or of a filter of alerts, in two processes.
 
     Parameters
     ----------
     progress
         Called with how many kernels are done, and how many there are.
+    purpose
+        ``frames`` or ``alerts``.
 
     Returns
     -------
     bool
         False where a process failed: the next search then compiles what is missing.
     """
-    total = _count_kernels()
+    total = _count_kernels(purpose)
     counter = _Counter(progress, total)
     counter.add(0)
-    processes = [_start(half) for half in _HALVES]
+    processes = [_start(half) for half in _HALVES[purpose]]
     readers = [threading.Thread(target=_follow, args=(p, counter)) for p in processes]
     try:
         for reader in readers:
@@ -87,7 +107,7 @@ def warm_up(progress: Progress | None = None) -> bool:
         _log.warning("kernels could not be compiled ahead; they will be when they are called")
         return False
     counter.finish()
-    _write_stamp()
+    _write_stamp(purpose)
     return True
 
 
@@ -126,19 +146,19 @@ def _follow(process: subprocess.Popen[str], counter: _Counter) -> None:
             counter.add(1)
 
 
-def _kernel_files() -> list[Path]:
-    return sorted(path for pattern in _KERNELS for path in _ROOT.glob(pattern))
+def _kernel_files(purpose: Purpose = "frames") -> list[Path]:
+    return sorted(path for pattern in _KERNELS[purpose] for path in _ROOT.glob(pattern))
 
 
-def _count_kernels() -> int:
-    text = (path.read_text(encoding="utf-8") for path in _kernel_files())
-    return sum(len(re.findall(r"^@njit", one, flags=re.MULTILINE)) for one in text)
+def _count_kernels(purpose: Purpose) -> int:
+    text = (path.read_text(encoding="utf-8") for path in _kernel_files(purpose))
+    return sum(len(re.findall(r"^@(?:numba\.)?njit", one, flags=re.MULTILINE)) for one in text)
 
 
-def _fingerprint() -> str:
+def _fingerprint(purpose: Purpose) -> str:
     """What compiled kernels depend on: sources as Numba sees them, versions, processor."""
     digest = hashlib.sha256()
-    for path in _kernel_files():
+    for path in _kernel_files(purpose):
         status = path.stat()
         digest.update(f"{path} {status.st_size} {status.st_mtime}\n".encode())
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite", "numpy")]
@@ -156,23 +176,23 @@ def _processor() -> str:
     return "\n".join(sorted(set(wanted)))
 
 
-def _stamp_path() -> Path:
+def _stamp_path(purpose: Purpose) -> Path:
     """Beside Numba's own cache: where it is told to be, in the package, or with the user's."""
-    given = os.environ.get("NUMBA_CACHE_DIR")
+    given, name = os.environ.get("NUMBA_CACHE_DIR"), _STAMPS[purpose]
     if given:
-        return Path(given) / _STAMP
+        return Path(given) / name
     if os.access(_ROOT, os.W_OK):
-        return _ROOT / "__pycache__" / _STAMP
+        return _ROOT / "__pycache__" / name
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "streaks" / _STAMP
+    return Path(home) / "streaks" / name
 
 
-def _write_stamp() -> None:
-    path = _stamp_path()
+def _write_stamp(purpose: Purpose) -> None:
+    path = _stamp_path(purpose)
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(_fingerprint(), encoding="ascii")
+        beside.write_text(_fingerprint(purpose), encoding="ascii")
         os.replace(beside, path)
     except OSError as error:
         _log.info("cannot note that kernels are compiled: %s", error)
@@ -186,7 +206,10 @@ def _compile(half: str) -> None:
 
     cv2.setNumThreads(1)
     _report_kernels()
-    {"lines": _compile_lines, "sky": _compile_sky}[half]()
+    {
+        "lines": _compile_lines, "sky": _compile_sky,
+        "stamps": _compile_stamps, "features": _compile_features_and_orbits,
+    }[half]()  # fmt: skip
 
 
 def _report_kernels() -> None:
@@ -220,6 +243,7 @@ def _compile_lines() -> None:
     config = DetectionConfig()
     image = prepare_image(z, frame, noise, 1.1, config, negative=False)
     search_image(image, frame, noise, config)
+    _compile_length()
     _read_and_draw()
 
 
@@ -281,6 +305,57 @@ def _compile_sky() -> None:
     places = np.arange(9)
     noise.at(places, places)
     noise.typical_sigma()
+
+
+def _compile_length() -> None:
+    """The second look at what may be a trail, with and without a known PSF."""
+    import numpy as np
+
+    from streaks.cutouts import Cutouts, measure_elongation
+
+    data = np.ascontiguousarray(_small_image(noise=1.0)[None, 36:164, 86:214])
+    for fwhm_px in (None, np.array([2.5])):
+        mask = np.zeros(data.shape, bool)
+        measure_elongation(Cutouts(data, mask, ("warm-up",), fwhm_px=fwhm_px))
+
+
+def _compile_stamps() -> None:
+    """All that is measured on a stamp, but features."""
+    import numpy as np
+
+    from streaks.cutouts import measure_shapes, psf_moments
+
+    y, x = np.indices((25, 25)) - 12.0
+    stamp = np.exp(-(x**2 + y**2) / 4.0).astype(np.float32) * 20.0
+    stamp += np.random.default_rng(0).normal(0.0, 1.0, stamp.shape).astype(np.float32)
+    psf_moments(stamp)
+    measure_shapes([stamp, stamp], variances=[None, np.ones_like(stamp)])
+    _compile_length()
+
+
+def _compile_features_and_orbits() -> None:
+    """Features, and known objects of a night."""
+    import numpy as np
+    from astropy.time import Time
+
+    from streaks.cutouts import Cutouts
+    from streaks.features import measure_features
+    from streaks.known import Orbits
+    from streaks.known.index import prepare_night
+
+    cutout = _small_image(noise=10.0)[None, 36:164, 86:214]
+    measure_features(Cutouts(cutout, np.zeros(cutout.shape, bool), ("warm-up",)))
+    epoch, one = 2461000.5, np.ones(1)
+    names = np.array(["1"])
+    orbits = Orbits(
+        designation=names, name=names, h_mag=10.0 * one, g_slope=0.15 * one,
+        epoch_jd=epoch * one, q_au=2.5 * one, e=0.1 * one, incl_rad=0.1 * one,
+        node_rad=one, argperi_rad=one, tp_jd=(epoch - 100.0) * one, uncertainty=0.0 * one,
+    )  # fmt: skip
+    time = Time(epoch + 1.3, format="jd", scale="tdb")
+    night = prepare_night(orbits, time, "500")
+    # All of the sky, so that the one is there.
+    night.near(0.0, 0.0, 3600.0 * 179.0, time)
 
 
 def _small_image(noise: float) -> Any:

@@ -247,3 +247,20 @@ def fits_bytes(image: np.ndarray[Any, Any]) -> bytes:
     stream = io.BytesIO()
     fits.PrimaryHDU(image).writeto(stream)
     return stream.getvalue()
+
+
+def test_an_alert_with_other_stamps_is_the_same_in_all_else() -> None:
+    import dataclasses
+
+    r2 = ((np.mgrid[:21, :21] - 10.0) ** 2).sum(axis=0)
+    psf = np.exp(-r2 / 2.0)
+    before = Alert(
+        candid=7, object_id="a", jd=2461000.5, ra=1.0, dec=2.0, is_positive=True, psf=psf
+    )
+    narrow = before.fwhm_px  # worked out, and kept
+    after = before.with_stamps({"psf": np.exp(-r2 / 8.0)})
+    assert after.fwhm_px == pytest.approx(2.0 * narrow, rel=0.1)
+    assert before.psf is psf
+    for field in dataclasses.fields(Alert):
+        if field.name != "psf":
+            assert getattr(after, field.name) is getattr(before, field.name)

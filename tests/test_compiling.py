@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_a_kernel_that_changed_needs_compiling_again(
     path = cache / "kernel.py"
     path.write_text("x = 1\n")
     files = compiling._kernel_files()
-    monkeypatch.setattr(compiling, "_kernel_files", lambda: [*files, path])
+    monkeypatch.setattr(compiling, "_kernel_files", lambda purpose: [*files, path])
     assert compiling.needed()
 
 
@@ -86,20 +87,54 @@ def test_every_file_of_kernels_is_watched() -> None:
     assert {path.parent.name for path in others - watched} <= {"known", "lightcurves", "streaks"}
 
 
+def test_frames_and_alerts_are_compiled_each_for_its_own(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printing(monkeypatch, "pass")
+    assert compiling.warm_up(purpose="alerts")
+    assert not compiling.needed("alerts")
+    assert compiling.needed("frames")
+
+
+FRAMES = "_compile_lines(); _compile_sky()\n"
+#: A batch of alerts as a filter's process takes it: packets, classifier and orbits of their own.
+ALERTS = """
+import functools, pathlib, sys, tempfile
+import numpy as np
+from benchmarks.alerts import made_orbits, write_made
+from streaks.known.catalogues import write_catalogue
+from streaks.models import load_classifier
+from streaks.readers.alerts.packets import file_lumps
+from streaks.streams import AlertFilter
+from streaks.streams.work import process_batch
+rng = np.random.default_rng(1)
+folder = pathlib.Path(tempfile.mkdtemp())
+write_catalogue(made_orbits(40_000, rng), folder / "orbits.npz", {})
+write_made(folder, 60, folder / "orbits.npz", rng)
+load = functools.partial(load_classifier, "default")
+plan = AlertFilter(load_classifier=load, orbits=folder / "orbits.npz")
+result = process_batch(plan.prepare(), list(file_lumps(folder / "00000.avro")))
+assert result.n_alerts == 60
+assert {"stamp", "network"} <= set(result.words["settled"])
+assert any(result.words["name"])
+"""
+
+
 @pytest.mark.slow
-def test_after_the_warm_up_a_search_compiles_nothing(cache: Path) -> None:
-    assert compiling.warm_up()
+@pytest.mark.parametrize(("purpose", "work"), [("frames", FRAMES), ("alerts", ALERTS)])
+def test_after_the_warm_up_nothing_is_compiled(cache: Path, purpose: Any, work: str) -> None:
+    assert compiling.warm_up(purpose=purpose)
     script = (
         "from numba.core import event\n"
         "from streaks.compiling import _compile_lines, _compile_sky\n"
         "class Told(event.Listener):\n"
         "    def on_start(self, e): raise AssertionError(e.data['dispatcher'])\n"
         "    def on_end(self, e): pass\n"
-        "event.register('numba:compile', Told())\n"
-        "_compile_lines(); _compile_sky()\n"
+        "event.register('numba:compile', Told())\n" + work
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(compiling.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(compiling.__file__).parents[1]),
+             "STREAKS_CACHE": str(cache)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

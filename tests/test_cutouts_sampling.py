@@ -304,3 +304,19 @@ def test_rubins_points_are_no_asteroids_and_its_trail_is_one() -> None:
     assert len(points) == 37
     assert sum(said[name] == "asteroid" for name in points) <= 2
     assert [said[n] for n, what in truth.items() if what == "asteroid trail"] == ["asteroid"]
+
+
+@pytest.mark.parametrize(("sigma_px", "x", "y"), [(1.1, 31.3, 29.8), (3.0, 33.0, 31.5)])
+def test_a_round_source_is_fitted_with_its_width_and_snr(
+    sigma_px: float, x: float, y: float
+) -> None:
+    from streaks.cutouts._fits import fit_round_source
+
+    rows, columns = np.mgrid[:63, :62].astype(float)
+    g = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2.0 * sigma_px**2))
+    z, good = (20.0 * g).astype(np.float32), np.ones(g.shape, bool)
+    good[:, 28] = False  # A masked column takes its part of the signal away.
+    z[:, 28] = 1e6
+    snr, width = fit_round_source(z, good, (11, 52), (32.0, 30.0), 6.0, 1.06, (0.45, 4.0))
+    assert width == pytest.approx(sigma_px, rel=0.01)
+    assert snr == pytest.approx(20.0 * np.sqrt((g * g)[good].sum()), rel=0.01)

@@ -174,3 +174,22 @@ def test_flat_patches_are_seen_without_a_mask():
     image = noise(np.random.default_rng(10))
     image[40:80, 40:80] = 0.2
     assert _measure(image)["flat_share_centre"] > 0.9
+
+
+def test_whole_lines_of_stamps_are_the_same_whatever_was_measured_before():
+    from streaks.features import _variances
+
+    rng = np.random.default_rng(5)
+    images = rng.normal(size=(3, 128, 128))
+    images[:, 64, 40:90] += 6.0
+    masks = np.ones(images.shape, bool)
+    for mask, side in zip(masks, (63, 48, 128), strict=True):
+        low = 64 - side // 2
+        mask[low : low + side, low : low + side] = False
+    # One after the other, and each as the first: what is kept of one mask is not another's.
+    together = measure_features(stack(images, masks))
+    for k in range(3):
+        _variances.cache_clear()
+        alone = measure_features(stack(images[k : k + 1], masks[k : k + 1]))[0]
+        np.testing.assert_array_equal(alone, together[k])
+    assert len({row.tobytes() for row in together}) == 3

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streaks.cli.first_run import compile_once
 from streaks.cli.searching import AsJson, Ephemeris, Mix, Model, Orbits, Quiet
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def filter_alerts(
     folder = _work(output, work)
     source = _source(sources, folder, output, settings, idle)
     n_workers = worker_count(workers)
+    if plan.load_classifier is not None:
+        compile_once(quiet or as_json, "alerts")
     with _Stop() as stop:
         counts = run_filter(
             plan,

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts.stacks import Cutouts, scale_cutouts
-from streaks.geometry import Segment
-from streaks.trail import FWHM_PER_SIGMA, fit_trail
+from streaks.trail import FWHM_PER_SIGMA
 
 __all__ = ["Elongation", "measure_elongation", "resolved_probability"]
 
@@ -30,12 +29,6 @@ _LEAST_SIGMA_PX, _MOST_SIGMA_PX = 0.45, 4.0
 _PSF_KNOWN = 0.08
 #: Where it is not known, a survey's median, px of sigma.
 _DEFAULT_SIGMA_PX = 1.06
-#: Gauss-Newton steps, and their limits: px, and a share of the width.
-_STEPS, _STEP_PX, _STEP_SHARE = 12, 1.0, 0.3
-#: Pixels count out to this many sigma.
-_REACH_SIGMA = 4.0
-#: Lengths and directions that a trail is tried from: FWHM, and over half a turn.
-_LENGTHS, _DIRECTIONS = (2.0, 6.0, 24.0), 6
 #: Beyond this nothing more is tried, sigma.
 _CLEAR, _CLEARLY_NOT_ROUND = 9.0, 4.0
 #: A fainter source tells nothing, S/N.
@@ -85,6 +78,8 @@ def measure_elongation(cutouts: Cutouts) -> Elongation:
     -------
     Elongation
     """
+    from streaks.cutouts._fits import fit_best_trail
+
     n = len(cutouts)
     if n == 0:
         return Elongation(*np.zeros((5, 0)))
@@ -106,7 +101,7 @@ def measure_elongation(cutouts: Cutouts) -> Elongation:
         width = float(start[i] if known[i] else np.clip(sigma[i], 0.6, 2.0))
         enough = max(math.hypot(point[i], _CLEAR), math.hypot(wide[i], _CLEARLY_NOT_ROUND))
         place = float(x[i]), float(y[i])
-        trail, length, across = _best_trail(z[i], good[i], place, width, enough)
+        trail, length, across = fit_best_trail(z[i], good[i], *place, width, enough)
         found[:, i] = (
             point[i], (width if known[i] else across) * FWHM_PER_SIGMA, length,
             math.sqrt(max(trail**2 - point[i] ** 2, 0.0)),
@@ -139,31 +134,6 @@ def resolved_probability(found: Elongation) -> NDArray[np.float64]:
     return np.where(tells, p, np.nan)
 
 
-def _best_trail(
-    z: NDArray[np.float32],
-    good: NDArray[np.bool_],
-    place: tuple[float, float],
-    sigma_px: float,
-    enough: float,
-) -> tuple[float, float, float]:
-    """S/N, length, width (sigma) of the trail that fits best through a place; 0 and NaN for none.
-
-    The first whose S/N is enough will do.
-    """
-    (x, y), best = place, (0.0, math.nan, sigma_px)
-    for share in _LENGTHS:
-        half = 0.5 * share * sigma_px * FWHM_PER_SIGMA
-        for k in range(_DIRECTIONS):
-            dx = half * math.cos(math.pi * k / _DIRECTIONS)
-            dy = half * math.sin(math.pi * k / _DIRECTIONS)
-            fit = fit_trail(z, good, Segment(x - dx, y - dy, x + dx, y + dy), sigma_px=sigma_px)
-            if fit.converged and fit.flux > 0 and fit.snr > best[0]:
-                best = fit.snr, fit.segment.length_px, fit.sigma_px
-                if fit.snr > enough:
-                    return best
-    return best
-
-
 def _brightest(
     z: NDArray[np.float32], sigma_px: NDArray[np.float64], middle: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -188,31 +158,16 @@ def _round_sources(
     sigma_px: NDArray[np.float64],
     bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """S/N and width of round Gaussians that fit best, all cutouts at a time."""
+    """S/N and width of round Gaussians that fit best."""
+    from streaks.cutouts._fits import fit_round_source
+
     n, side, _ = z.shape
     low = max(side // 2 - _SIDE_PX // 2, 0)
-    cut = slice(low, low + _SIDE_PX)
-    counts = good[:, cut, cut].reshape(n, -1)
-    data = np.where(counts, z[:, cut, cut].reshape(n, -1), 0.0).astype(np.float64)
-    rows, columns = np.mgrid[cut, cut][:, : z.shape[1] - low, : z.shape[1] - low].reshape(2, 1, -1)
-    x0, y0, s = x.copy(), y.copy(), np.clip(sigma_px, *bounds)
-    snr = np.zeros(n)
-    for _ in range(_STEPS):
-        dx, dy = columns - x0[:, None], rows - y0[:, None]
-        s2 = (s * s)[:, None]
-        r2 = (dx * dx + dy * dy) / s2
-        g = np.where(counts & (r2 < _REACH_SIGMA**2), np.exp(-0.5 * r2), 0.0)
-        norm = np.maximum((g * g).sum(axis=1), 1e-12)
-        amplitude = (g * data).sum(axis=1) / norm
-        snr = np.maximum(snr, amplitude * np.sqrt(norm))
-        a = np.where(np.abs(amplitude) > 1e-6, amplitude, 1e-6)[:, None]
-        slopes = np.stack([g, a * g * dx / s2, a * g * dy / s2, a * g * r2 / s[:, None]], axis=1)
-        matrix = np.einsum("nip,njp->nij", slopes, slopes)
-        matrix[:, range(4), range(4)] = matrix[:, range(4), range(4)] * 1.001 + 1e-9
-        gradient = np.einsum("nip,np->ni", slopes, data - a * g)
-        step = np.linalg.solve(matrix, gradient[..., None])[..., 0]
-        move = np.clip(step[:, 1:3], -_STEP_PX, _STEP_PX)
-        x0 = np.clip(x0 + move[:, 0], x - _REACH_PX, x + _REACH_PX)
-        y0 = np.clip(y0 + move[:, 1], y - _REACH_PX, y + _REACH_PX)
-        s = np.clip(s + np.clip(step[:, 3], -_STEP_SHARE * s, _STEP_SHARE * s), *bounds)
-    return snr, s
+    window = low, min(low + _SIDE_PX, side)
+    found = np.empty((2, n))
+    for i in range(n):
+        place, limits = (float(x[i]), float(y[i])), (float(bounds[0][i]), float(bounds[1][i]))
+        found[:, i] = fit_round_source(
+            z[i], good[i], window, place, float(_REACH_PX), float(sigma_px[i]), limits
+        )
+    return found[0], found[1]

@@ -42,6 +42,8 @@ _LEAST_MOMENT, _MOST_MOMENT = 0.12, 400.0
 _PSF_KNOWN = 0.16
 #: Results of one fit.
 _N_FITTED = 15
+#: A stamp with fewer pixels is not fitted.
+_LEAST_PIXELS = 25
 
 #: Longer than this share of the FWHM is a trail (as `streaks.cutouts.elongation` has it); where no
 #: PSF is known the share that an elongated PSF (axes of 1.3 to 1) would have.
@@ -246,22 +248,33 @@ def _axis_errors(
     return one, two, np.einsum("ni,nij,nj->n", first, matrix, second)
 
 
+def _fit_one(
+    image: NDArray[np.float32], variance: NDArray[np.float32], sigma: float
+) -> NDArray[np.float64]:
+    """What `_fit_from` finds, above the median of the image; NaN where too little is there."""
+    finite = np.isfinite(image)
+    values = (image if finite.all() else image[finite]).ravel().astype(np.float64)
+    if len(values) < _LEAST_PIXELS:
+        return np.full(_N_FITTED, np.nan)
+    # NumPy's partition takes a sixth of the time of a compiled median.
+    level = _median(values)
+    noise = 1.4826 * _median(np.abs(values - level))
+    return np.asarray(_fit_from(image, variance, level, noise, sigma))
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    middle = len(values) // 2
+    ordered = np.partition(values, middle)
+    if len(values) % 2:
+        return float(ordered[middle])
+    return 0.5 * float(ordered[:middle].max() + ordered[middle])
+
+
 @numba.njit(cache=True, nogil=True)
-def _fit_one(image, variance, sigma):  # type: ignore[no-untyped-def]
+def _fit_from(image, variance, level, noise, sigma):  # type: ignore[no-untyped-def]
     """S/N, x, y, xx, yy, xy, six covariances of these three, chi-square a pixel, flux, noise."""
     out = np.full(_N_FITTED, np.nan)
     ny, nx = image.shape
-    values = np.empty(ny * nx, np.float64)
-    n = 0
-    for iy in range(ny):
-        for ix in range(nx):
-            if np.isfinite(image[iy, ix]):
-                values[n] = image[iy, ix]
-                n += 1
-    if n < 25:
-        return out
-    level = np.median(values[:n])
-    noise = 1.4826 * np.median(np.abs(values[:n] - level))
     has_variance = variance.shape[0] == ny and variance.shape[1] == nx
     if has_variance and noise < 1e-3:
         level = 0.0  # a model of a PSF: dark all round

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["BIN_PX", "best_segment", "line_variances", "whole_line_features"]
+__all__ = ["BIN_PX", "best_segment", "bin_image", "line_variances", "whole_line_features"]
 
 #: Side of the squares of which whole lines are summed up.
 BIN_PX = 4
@@ -105,8 +105,21 @@ def _search(
 
 
 @njit(cache=True)
-def _bin_image(image: Any, good: Any) -> tuple[Any, Any]:
-    """Sums of clipped values over squares of 4 px, and how many pixels each misses."""
+def bin_image(image: Any, good: Any) -> tuple[Any, Any]:
+    """Sums of clipped values over squares of `BIN_PX`, and how many pixels each misses.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        In robust sigmas, 0 in masked pixels.
+    good : (ny, nx) bool
+        Pixels that count.
+
+    Returns
+    -------
+    sums, missing : (ny // 4, nx // 4)
+        In sigmas, and in pixels.
+    """
     ny, nx = image.shape[0] // BIN_PX, image.shape[1] // BIN_PX
     sums, missing = np.zeros((ny, nx)), np.zeros((ny, nx))
     for j in range(ny):
@@ -128,21 +141,37 @@ def _n_offsets(n_bins: int) -> int:
 
 
 @njit(cache=True, fastmath={"contract"})
-def _project(sums: Any, inner: float, outer: float, near: Any, far: Any) -> None:
+def _project(
+    sums: Any, inner: float, outer: float, rows: Any, columns: Any, near: Any, far: Any
+) -> None:
     """Add squares to the two lines of one direction on which each lies, by share.
 
     From one square to the next in a row it is ``inner`` offsets, from row to row ``outer``. The
-    nearer and the farther line have arrays of their own, lest one sum wait for the other.
+    nearer and the farther line have arrays of their own, lest one sum wait for the other. Only
+    squares of a range of rows and columns are added.
     """
     n, half = len(sums), len(near) // 2
-    for i in range(n):
+    for i in range(rows[0], rows[1]):
         start = (i - (n - 1) / 2) * outer - (n - 1) / 2 * inner + half
-        for j in range(n):
+        for j in range(columns[0], columns[1]):
             offset = start + j * inner
             low = int(offset)
             share = (offset - low) * sums[i, j]
             near[low] += sums[i, j] - share
             far[low] += share
+
+
+@njit(cache=True)
+def _filled(sums: Any) -> tuple[Any, Any]:
+    """Ranges of rows and columns outside of which all squares are 0: a small stamp has many."""
+    n = len(sums)
+    rows, columns = np.array([n, 0]), np.array([n, 0])
+    for j in range(n):
+        for i in range(n):
+            if sums[j, i] != 0.0:
+                rows[0], rows[1] = min(rows[0], j), j + 1
+                columns[0], columns[1] = min(columns[0], i), max(columns[1], i + 1)
+    return rows, columns
 
 
 @njit(cache=True)
@@ -153,6 +182,7 @@ def _whole_lines(sums: Any, variances: Any) -> Any:
     for j in range(len(sums)):
         for i in range(len(sums)):
             turned[i, j] = sums[j, i]
+    rows, columns = _filled(sums)
     near, far = np.zeros(n_offsets), np.zeros(n_offsets)
     for k in range(_N_ANGLES):
         cos, sin = np.cos(np.pi * k / _N_ANGLES), np.sin(np.pi * k / _N_ANGLES)
@@ -161,9 +191,9 @@ def _whole_lines(sums: Any, variances: Any) -> Any:
         # Along rows or columns, whichever cross the lines: squares of one line are then not added
         # one right after the other, for which the processor would have to wait.
         if abs(cos) >= abs(sin):
-            _project(turned, cos, -sin, near, far)
+            _project(turned, cos, -sin, columns, rows, near, far)
         else:
-            _project(sums, -sin, cos, near, far)
+            _project(sums, -sin, cos, rows, columns, near, far)
         for r in range(1, n_offsets):
             if variances[k, r] > 80.0:
                 lines[k, r] = (near[r] + far[r - 1]) / np.sqrt(variances[k, r])
@@ -188,12 +218,12 @@ def line_variances(counts: Any) -> Any:
     n = len(counts)
     variances = np.zeros((_N_ANGLES, _n_offsets(n)))
     half = variances.shape[1] // 2
-    for j in range(n):
-        for i in range(n):
-            if counts[j, i] == 0.0:
-                continue
-            for k in range(_N_ANGLES):
-                cos, sin = np.cos(np.pi * k / _N_ANGLES), np.sin(np.pi * k / _N_ANGLES)
+    for k in range(_N_ANGLES):
+        cos, sin = np.cos(np.pi * k / _N_ANGLES), np.sin(np.pi * k / _N_ANGLES)
+        for j in range(n):
+            for i in range(n):
+                if counts[j, i] == 0.0:
+                    continue
                 offset = (j - (n - 1) / 2) * cos - (i - (n - 1) / 2) * sin + half
                 low = int(offset)
                 share = offset - low
@@ -216,19 +246,15 @@ def _contrast(lines: Any) -> Any:
 
 
 @njit(cache=True)
-def whole_line_features(
-    image: Any, good: Any, full_variances: Any, out: Any
-) -> tuple[float, float]:
+def whole_line_features(sums: Any, variances: Any, out: Any) -> tuple[float, float]:
     """The strongest whole line, others beside it, negative ones; its ``theta`` and ``rho`` (px).
 
     Parameters
     ----------
-    image : (n, n)
-        In robust sigmas, 0 in masked pixels. Square.
-    good : (n, n) bool
-        Pixels that count.
-    full_variances : (48, n_offsets)
-        The `line_variances` of a cutout of which every pixel is good.
+    sums : (n, n)
+        Of `bin_image`.
+    variances : (48, n_offsets)
+        The `line_variances` of the pixels that count.
     out : (8,)
         Gets the first eight numbers of the group "frame_line" of `FEATURE_NAMES`.
 
@@ -239,12 +265,6 @@ def whole_line_features(
     rho
         Its signed distance from the centre, px, in steps of `BIN_PX`.
     """
-    sums, missing = _bin_image(image, good)
-    # Most cutouts miss little.
-    variances = line_variances(missing)
-    for k in range(variances.shape[0]):
-        for r in range(variances.shape[1]):
-            variances[k, r] = full_variances[k, r] - variances[k, r]
     contrast = _contrast(_whole_lines(sums, variances))
     n_offsets = contrast.shape[1]
     at_k: Any = np.int64(0)

@@ -51,6 +51,8 @@ CHECK_COLUMNS = (
 _NIGHT_DAYS = 0.7
 #: Light-time, time scales and half a night beside a date.
 _SPAN_ROOM_DAYS = 2.0
+#: Distances between alerts and objects that are held at once.
+_PAIRS_AT_ONCE = 1 << 18
 #: Sides of cells, deg, and what none of them reaches, arcsec: the widest cameras see 10 degrees.
 _CELL_DEG, _LARGEST_PATCH = 4.0, 9.0 * 3600.0
 
@@ -308,11 +310,14 @@ class _Around:
         if not self.name:
             return [None] * len(ra)
         answers: list[NearObject | None] = []
-        for k in range(len(ra)):
-            sep = separation_arcsec(self.ra, self.dec, ra[k], dec[k])
-            best = int(np.argmin(sep))
-            answers.append(self.object(best, float(sep[best])) if sep[best] <= radius_arcsec
-                           else None)  # fmt: skip
+        # Some at a time: all distances of a wide field at once would be too many to hold.
+        at_once = max(1, _PAIRS_AT_ONCE // len(self.name))
+        for first in range(0, len(ra), at_once):
+            part = slice(first, first + at_once)
+            sep = separation_arcsec(self.ra, self.dec, ra[part, None], dec[part, None])
+            for row, best in zip(sep, np.argmin(sep, axis=1).tolist(), strict=True):
+                near = row[best] <= radius_arcsec
+                answers.append(self.object(best, float(row[best])) if near else None)
         return answers
 
     def object(self, row: int, sep_arcsec: float) -> NearObject:

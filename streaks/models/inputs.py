@@ -78,10 +78,41 @@ class ModelInputs:
     def images(self) -> NDArray[np.float32]:
         """As `image_input` gives them."""
         scaled, good = self.scaled
-        shown = np.empty((len(scaled), 2, SIZE_PX, SIZE_PX), np.float32)
-        np.arcsinh(np.clip(scaled, -_MAX_SIGMA, _MAX_SIGMA), out=shown[:, 0])
+        shown = np.zeros((len(scaled), 2, SIZE_PX, SIZE_PX), np.float32)
         np.logical_not(good, out=shown[:, 1], casting="unsafe")
+        # Around small stamps all is 0.
+        rows, columns = self._extent
+        clipped = np.clip(scaled[:, rows, columns], -_MAX_SIGMA, _MAX_SIGMA)
+        np.arcsinh(clipped, out=shown[:, 0, rows, columns])
         return shown
+
+    @cached_property
+    def _extent(self) -> tuple[slice, slice]:
+        """Rows and columns beyond which no cutout has a pixel that counts."""
+        good = self.scaled[1]
+        rows, columns = good.any(axis=(0, 2)), good.any(axis=(0, 1))
+        return _extent(np.asarray(rows)), _extent(np.asarray(columns))
+
+    def are_within(self, low: int, high: int) -> bool:
+        """Whether all pixels that count lie within a square of the 128 px.
+
+        Parameters
+        ----------
+        low, high
+            First row and column of the square, and those after its last.
+
+        Returns
+        -------
+        bool
+        """
+        return all(low <= side.start and side.stop <= high for side in self._extent)
+
+
+def _extent(filled: NDArray[np.bool_]) -> slice:
+    """From the first that is True to the last."""
+    where = np.flatnonzero(filled)
+    middle = len(filled) // 2
+    return slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(middle, middle)
 
 
 def feature_input(cutouts: Cutouts) -> NDArray[np.float32]:

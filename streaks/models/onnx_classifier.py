@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from streaks.errors import ModelError
 from streaks.models.inputs import ModelInputs
 from streaks.models.novelty import novelty_of
 from streaks.models.onnx_check import check_onnx
+from streaks.models.small_stamps import STAMP_PX, small_session
 from streaks.models.store import (
     read_card,
     read_weights,
@@ -92,10 +94,18 @@ class OnnxClassifier:
         self.name = str(self.card["name"])
         self.rule = rule_of_card(self.folder, self.card)
         self._shown = _INPUTS[self.card["kind"]]
-        self._session = open_session(read_weights(self.folder, self.card), folder, threads)
+        data = read_weights(self.folder, self.card)
+        self._session = open_session(data, folder, threads)
+        # Of a network, for stamps that leave most of its input empty; made when one comes.
+        self._data = data if self.card["kind"] == "network" else b""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.folder, self.threads)
+
+    @cached_property
+    def _small(self) -> Any:
+        """A session for small stamps; None where this network has none."""
+        return small_session(self._data, self._session, lambda d: _opened(d, self.threads))
 
     def predict_proba(self, cutouts: Cutouts) -> NDArray[np.float64]:
         """Probabilities, (n, 8) in the order of `OUTPUTS`, rows summing to 1.
@@ -141,7 +151,10 @@ class OnnxClassifier:
         """
         scale = self.card.get("novelty")
         wanted = ["probabilities", "distance"] if scale else ["probabilities"]
-        found = run_session(self._session, wanted, self._shown(inputs), str(self.folder))
+        session = self._session
+        if self._data and inputs.are_within(*STAMP_PX):
+            session = self._small or session
+        found = run_session(session, wanted, self._shown(inputs), str(self.folder))
         novelty = novelty_of(found[1], scale) if scale else np.full(len(found[0]), np.nan)
         return found[0], novelty
 
@@ -171,19 +184,12 @@ def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
     ModelError
         If the bytes are no model, or one of other inputs and outputs.
     """
-    import onnxruntime
-
     # What came with the package is its own code as much as this line is; walking through the
     # shipped trees' four million numbers took 4 s.
     if Path(folder).resolve().parent != shipped_root():
         check_onnx(data, str(folder))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Warnings of the runtime about its own graph are no news for an astronomer.
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = _opened(data, threads)
     except Exception as error:  # the runtime's own errors have no common public base
         raise ModelError(f"{folder} is not a model that ONNX Runtime can run: {error}") from None
     inputs = [i.name for i in session.get_inputs()]
@@ -194,6 +200,17 @@ def open_session(data: bytes, folder: Path | str, threads: int) -> Any:
             f"['probabilities']"
         )
     return session
+
+
+def _opened(data: bytes, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Warnings of the runtime about its own graph are no news for an astronomer.
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def run_session(

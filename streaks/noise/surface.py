@@ -61,7 +61,7 @@ def smooth_surface(
     values = boxes.median[known]
     terms = _terms(x, y, degree)
     fitted: NDArray[Any] = values
-    coefficients = np.zeros(terms.shape[1])
+    coefficients: NDArray[Any] = np.zeros(terms.shape[1])
     kept = np.ones(len(values), bool)
     for _ in range(_ROUNDS):
         coefficients = np.linalg.lstsq(terms[kept], values[kept], rcond=None)[0]

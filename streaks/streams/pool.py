@@ -7,6 +7,7 @@ lumps one by one, and set aside; the others are none the worse.
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 import multiprocessing
 import os
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from streaks import compiling
 from streaks.errors import StreaksError
 from streaks.readers.alerts import Lump
 from streaks.streams.plan import AlertFilter, Prepared
@@ -23,6 +25,8 @@ from streaks.streams.words import WORD_COLUMNS
 from streaks.streams.work import BatchResult, Poison, process_batch
 
 __all__ = ["BatchPool"]
+
+_log = logging.getLogger(__name__)
 
 #: Seconds: of a batch, the first with all that is loaded and compiled; of a lump alone.
 _BATCH_S, _LUMP_S = 600.0, 120.0
@@ -114,6 +118,10 @@ class BatchPool:
 
     def _executor(self) -> concurrent.futures.ProcessPoolExecutor:
         if self._pool is None:
+            if self._plan.load_classifier is not None and compiling.needed("alerts"):
+                # Once, and shared: each of these processes would compile all of it.
+                _log.info("first run: compiling, once")
+                compiling.warm_up(purpose="alerts")
             self._pool = concurrent.futures.ProcessPoolExecutor(
                 self._workers,
                 # A copy of a process with threads may hang; these start afresh.

@@ -1,6 +1,6 @@
 """The trailed point source: its model, and its fit with errors."""
 
-from streaks.trail._kernels import correlated
+from streaks.trail._kernels import correlated, fit_near
 from streaks.trail.fit import (
     FWHM_PER_SIGMA,
     REACH_SIGMA,
@@ -20,6 +20,7 @@ __all__ = [
     "PsfShape",
     "TrailFit",
     "correlated",
+    "fit_near",
     "fit_trail",
     "line_noise",
     "moffat_shape",

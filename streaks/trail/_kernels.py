@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 __all__ = [
     "MIN_LENGTH_PX",
+    "REACH_SIGMA",
     "correlated",
     "covariance_of",
     "errors_of",
     "evaluate",
+    "fit_near",
     "gather",
     "levenberg",
     "measured",
+    "width_prior",
 ]
 
 #: Below this a trail is a point, and its direction means nothing.
@@ -34,6 +37,14 @@ _END_SPREAD = 3.0
 _BOTH_ENDS = 2.8
 #: S/N at which errors across are 1.4 times those of the linear fit, from simulated trails.
 _FAINT_SNR = 4.0
+#: Pixels within this many sigma of the track belong to the fit.
+REACH_SIGMA = 4.0
+#: Starting places of longer trails are good to half a pixel.
+_LONG_PX = 64.0
+#: A prior on the width across keeps faint trails from trading width for flux, share of the PSF's.
+_WIDTH_PRIOR = 0.15
+#: The PSF of a frame is known to about this share: what the prior adds to errors.
+_PSF_KNOWN = 0.05
 
 
 @njit(cache=True, nogil=True)
@@ -568,3 +579,124 @@ def levenberg(p0, x, y, values, prior_sigma, prior_weight):  # type: ignore[no-u
         if not math.isfinite(p[j]):
             good = False
     return p, good
+
+
+@njit(cache=True, nogil=True)
+def width_prior(sigma_px):  # type: ignore[no-untyped-def]
+    """Weight of the width's prior, and the variance that a wrong prior adds to its gradient.
+
+    Parameters
+    ----------
+    sigma_px
+        Width of the PSF.
+
+    Returns
+    -------
+    weight, noise
+        px**-2 both, as `covariance_of` takes them.
+    """
+    weight = 1.0 / (_WIDTH_PRIOR * sigma_px) ** 2
+    return weight, (_PSF_KNOWN * sigma_px * weight) ** 2
+
+
+@njit(cache=True, nogil=True)
+def _fit_pixels(z, usable, ends, length, sigma_px):  # type: ignore[no-untyped-def]
+    """Parameters, whether there are any, and x, y, values of the pixels they stand on."""
+    x0, y0, x1, y1 = ends
+    # A start may be off by a pixel or two; that of a long trail is not.
+    room = 2.0 if length < _LONG_PX else 0.5
+    x, y, values = gather(z, usable, x0, y0, x1, y1, REACH_SIGMA * sigma_px + room)
+    p = np.full(6, np.nan)
+    if len(values) < 8:
+        return p, False, x, y, values
+    p[0], p[1], p[2] = 0.5 * (x0 + x1), 0.5 * (y0 + y1), math.atan2(y1 - y0, x1 - x0)
+    p[3], p[4], p[5] = max(length, 1.0), 0.0, sigma_px
+    p, good = levenberg(p, x, y, values, sigma_px, width_prior(sigma_px)[0])
+    return p, good, x, y, values
+
+
+@njit(cache=True, nogil=True)
+def _ends_of(p):  # type: ignore[no-untyped-def]
+    half_x, half_y = 0.5 * p[3] * math.cos(p[2]), 0.5 * p[3] * math.sin(p[2])
+    return p[0] - half_x, p[1] - half_y, p[0] + half_x, p[1] + half_y
+
+
+@njit(cache=True, nogil=True)
+def _cut_to_image(p, ny, nx):  # type: ignore[no-untyped-def]
+    """The same trail as far as it lies on the image: where it ends outside, nothing tells."""
+    reach_x, reach_y = abs(0.5 * p[3] * math.cos(p[2])), abs(0.5 * p[3] * math.sin(p[2]))
+    if reach_x < p[0] < nx - 1 - reach_x and reach_y < p[1] < ny - 1 - reach_y:
+        return
+    x0, y0, x1, y1 = _ends_of(p)
+    dx, dy = x1 - x0, y1 - y0
+    # Liang & Barsky: shares of the way at which the trail comes in and goes out.
+    first, last = 0.0, 1.0
+    for step, gap in ((-dx, x0 + 0.5), (dx, nx - 0.5 - x0), (-dy, y0 + 0.5), (dy, ny - 0.5 - y0)):
+        if step == 0.0:
+            if gap < 0.0:
+                return
+        elif step < 0.0:
+            first = max(first, gap / step)
+        else:
+            last = min(last, gap / step)
+    length = (last - first) * p[3]
+    if first > last or length > p[3] - 1e-6:
+        return
+    middle = 0.5 * (first + last)
+    p[0], p[1] = x0 + middle * dx, y0 + middle * dy
+    p[4] *= length / p[3]
+    p[3] = max(length, MIN_LENGTH_PX)
+
+
+@njit(cache=True, nogil=True)
+def fit_near(z, usable, x0, y0, x1, y1, length, sigma_px, source, noise_factor):  # type: ignore[no-untyped-def]
+    """A trail fitted from a start on: its parameters, what is `measured` of it, its pixels.
+
+    Parameters
+    ----------
+    z : (ny, nx)
+        Image over its noise.
+    usable : (ny, nx) bool
+        False where a pixel must be left out.
+    x0, y0, x1, y1
+        Ends of the start, in either order, 0-based px.
+    length
+        Their distance, px.
+    sigma_px
+        Width of the PSF.
+    source
+        Variance that a unit of the trail's own light adds; 0 for none.
+    noise_factor
+        Variance of the PSF-filtered noise over that of white noise, 1 for white.
+
+    Returns
+    -------
+    p : (6,)
+        As in `evaluate`, cut to the image. Not to be used where `good` is False.
+    numbers : (8,)
+        Of `measured`.
+    n_pixels : int
+        Usable pixels of the fit.
+    good : bool
+        False where the fit ran away, or there is too little to fit to.
+    """
+    ends = (x0, y0, x1, y1)
+    p, good, x, y, values = _fit_pixels(z, usable, ends, length, sigma_px)
+    # Behind a mask a trail may turn out to go on beyond the pixels that were looked at.
+    if good and p[3] > length + 2.0 * REACH_SIGMA * sigma_px:
+        farther = _ends_of(p)
+        way = math.hypot(farther[2] - farther[0], farther[3] - farther[1])
+        p, good, x, y, values = _fit_pixels(z, usable, farther, way, sigma_px)
+    away = math.hypot(p[0] - 0.5 * (x0 + x1), p[1] - 0.5 * (y0 + y1))
+    numbers, n = np.full(8, np.nan), len(values)
+    if (
+        not good
+        or away > 0.75 * length + 6.0 * sigma_px
+        or p[3] > 2.5 * length + 12.0 * sigma_px
+        or p[5] <= 0
+    ):
+        return p, numbers, n, False
+    _cut_to_image(p, z.shape[0], z.shape[1])
+    weight, noise = width_prior(sigma_px)
+    numbers = measured(p, x, y, values, weight, noise, source, noise_factor)
+    return p, numbers, n, not math.isnan(numbers[2])

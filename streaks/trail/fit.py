@@ -18,16 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaks.geometry import Segment, clip_segment
+from streaks.geometry import Segment
 from streaks.trail._kernels import (
     MIN_LENGTH_PX,
+    REACH_SIGMA,
     correlated,
     covariance_of,
     errors_of,
     evaluate,
+    fit_near,
     gather,
-    levenberg,
-    measured,
+    width_prior,
 )
 
 __all__ = [
@@ -44,16 +45,8 @@ __all__ = [
 
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
-#: Pixels within this many sigma of the track belong to the fit.
-REACH_SIGMA = 4.0
-#: Starting places of longer trails are good to half a pixel.
-_LONG_PX = 64.0
-#: A prior on the width across keeps faint trails from trading width for flux, share of the PSF's.
-_WIDTH_PRIOR = 0.15
 #: Fields of `TrailFit` in the order of `errors_of`.
 _ERRORS = ("flux_err", "sigma_err", "along_err", "across_err", "length_err", "theta_err_deg")
-#: The PSF of a frame is known to about this share: what the prior adds to errors.
-_PSF_KNOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -190,32 +183,20 @@ def fit_trail(
     ----------
     Vereš et al. 2012, PASP 124, 1197, eq. 3.
     """
-    p, x, y, values = _least_squares(z, usable, start, sigma_px)
-    # Behind a mask a trail may turn out to go on beyond the pixels that were looked at.
-    if p is not None and p[3] > start.length_px + 2.0 * REACH_SIGMA * sigma_px:
-        p, x, y, values = _least_squares(z, usable, _segment_of(p), sigma_px)
-    xm, ym = start.midpoint
-    reach = 0.75 * start.length_px + 6.0 * sigma_px
-    if (
-        p is None
-        or math.hypot(p[0] - xm, p[1] - ym) > reach
-        or p[3] > 2.5 * start.length_px + 12.0 * sigma_px
-        or p[5] <= 0
-    ):
-        return _failed(start, sigma_px, len(values))
-    p = _inside(p, z.shape)
-    snr, chi2, *errors = measured(
-        p, x, y, values, *_prior(sigma_px), source_variance, noise_factor
-    ).tolist()
-    if math.isnan(errors[0]):
-        return _failed(start, sigma_px, len(values))
+    # Plain floats: for each other kind of number the loops would be compiled anew.
+    ends = (float(start.x0), float(start.y0), float(start.x1), float(start.y1))
+    more = (float(start.length_px), float(sigma_px), float(source_variance), float(noise_factor))
+    p, numbers, n_pixels, good = fit_near(z, usable, *ends, *more)
+    if not good:
+        return _failed(start, sigma_px, n_pixels)
+    snr, chi2, *errors = numbers.tolist()
     return TrailFit(
         segment=_segment_of(p).ordered(),
         flux=float(p[4]),
         sigma_px=float(p[5]),
         snr=snr,
         chi2=chi2,
-        n_pixels=len(values),
+        n_pixels=n_pixels,
         converged=True,
         **dict(zip(_ERRORS, errors, strict=True)),
     )
@@ -270,7 +251,7 @@ def with_correlated_noise(
     evaluate(p, x, y, model, jacobian)
     blurred = correlated(jacobian, x.astype(np.int64), y.astype(np.int64), correlation, radius)
     covariance = covariance_of(
-        jacobian @ jacobian.T, jacobian @ blurred.T, jacobian, model, *_prior(sigma_px),
+        jacobian @ jacobian.T, jacobian @ blurred.T, jacobian, model, *width_prior(sigma_px),
         source_variance,
     )  # fmt: skip
     if math.isnan(covariance[0, 0]):
@@ -279,48 +260,9 @@ def with_correlated_noise(
     return replace(fit, **dict(zip(_ERRORS, errors, strict=True)))
 
 
-def _prior(sigma_px: float) -> tuple[float, float]:
-    """Weight of the width's prior, and the variance that a wrong prior adds to its gradient."""
-    weight = 1.0 / (_WIDTH_PRIOR * sigma_px) ** 2
-    return weight, (_PSF_KNOWN * sigma_px * weight) ** 2
-
-
-def _least_squares(
-    z: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    start: Segment,
-    sigma_px: float,
-) -> tuple[
-    NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
-]:
-    """Parameters (None where there are none), and x, y, values of the pixels they stand on."""
-    # A start may be off by a pixel or two; that of a long trail is not.
-    room = 2.0 if start.length_px < _LONG_PX else 0.5
-    x, y, values = pixels_near(z, usable, start, REACH_SIGMA * sigma_px + room)
-    if len(values) < 8:
-        return None, x, y, values
-    theta = math.atan2(start.y1 - start.y0, start.x1 - start.x0)
-    p0 = np.array([*start.midpoint, theta, max(start.length_px, 1.0), 0.0, sigma_px])
-    p, ok = levenberg(p0, x, y, values, sigma_px, _prior(sigma_px)[0])
-    return (p if ok else None), x, y, values
-
-
 def _segment_of(p: NDArray[np.float64]) -> Segment:
     half_x, half_y = 0.5 * p[3] * math.cos(p[2]), 0.5 * p[3] * math.sin(p[2])
     return Segment(p[0] - half_x, p[1] - half_y, p[0] + half_x, p[1] + half_y)
-
-
-def _inside(p: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """The same trail as far as it lies on the image: where it ends outside, nothing tells."""
-    reach_x, reach_y = abs(0.5 * p[3] * math.cos(p[2])), abs(0.5 * p[3] * math.sin(p[2]))
-    if reach_x < p[0] < shape[1] - 1 - reach_x and reach_y < p[1] < shape[0] - 1 - reach_y:
-        return p
-    seen = clip_segment(_segment_of(p), (shape[0], shape[1]))
-    if seen is None or seen.length_px > p[3] - 1e-6:
-        return p
-    share = seen.length_px / p[3]
-    xm, ym = seen.midpoint
-    return np.array([xm, ym, p[2], max(seen.length_px, MIN_LENGTH_PX), p[4] * share, p[5]])
 
 
 def _failed(start: Segment, sigma_px: float, n_pixels: int) -> TrailFit:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ def with_difference(alert: Alert, record: Any) -> Alert:
     """
     spelling = "cutout_{}" if alert.survey == "winter" else "cutout{}"
     found = stamp_fields(_nested(record), StampBudget(), ("difference",), spelling=spelling)
-    return replace(alert, **found) if found else alert
+    return alert.with_stamps(found) if found else alert
 
 
 def _by_broker(
