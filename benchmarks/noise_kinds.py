@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     counts = [
         _counted(kind, (draw(given.seed + k) for k in range(given.frames)))
         for kind, draw in KINDS.items()
+        if given.frames
     ]
     counts += list(_of_real(given.real, given.seed))
     text = _text(counts, given.frames, given.seed)

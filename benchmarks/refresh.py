@@ -53,6 +53,7 @@ class Figures:
 
 
 FIGURES = (
+    Figures("noise_kinds", "detection.md"),
     Figures("psf_range", "detection.md"),
     Figures("detection", "detection.md", ("--peers", "-o", "{work}/detection.json")),
     Figures("detection_cost", "detection.md"),

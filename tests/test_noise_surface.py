@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streaks.detection import find_streaks
 from streaks.frame import Frame
-from streaks.noise import estimate_noise, smooth_surface, standardise
+from streaks.noise import estimate_noise, row_pattern, smooth_surface, standardise
 
 #: What it proves does not change in a wheel.
 pytestmark = pytest.mark.tree
@@ -99,6 +99,29 @@ def test_a_column_pattern_is_taken_off_with_no_error_of_its_own() -> None:
     means = standardise(data, estimate_noise(data, mask)).mean(axis=0)
     # Noise alone leaves 1 / sqrt(700) = 0.038 a column; most of it goes with the pattern.
     assert np.std(means) < 0.025
+
+
+def test_rows_that_differ_are_known_and_rows_of_noise_are_not() -> None:
+    rows = np.random.default_rng(7).normal(0.0, 0.2 * NOISE, (SHAPE[0], 1))
+    mask = np.zeros(SHAPE, bool)
+    found = row_pattern((noise() + rows).astype(np.float32), mask)
+    assert found is not None
+    # A row's own pixels leave 1 / sqrt(810) of the noise open, those around it a fifth of rows.
+    assert np.std(found - rows[:, 0]) < 0.08 * NOISE
+    assert row_pattern(noise().astype(np.float32), mask) is None
+
+
+def test_a_trail_along_rows_is_no_pattern_of_them() -> None:
+    data = noise()
+    data[400:405] += 3.0 * NOISE
+    assert row_pattern(data.astype(np.float32), np.zeros(SHAPE, bool)) is None
+
+
+def test_rows_that_differ_give_no_streaks() -> None:
+    rows = np.random.default_rng(8).normal(0.0, 0.3 * NOISE, (SHAPE[0], 1))
+    data = (noise() + rows).astype(np.float32)
+    frame = Frame(data=data, mask=np.zeros(SHAPE, bool), name="rows", fwhm_px=2.5)
+    assert len(find_streaks(frame)) <= 1
 
 
 def test_straps_are_taken_off_though_most_columns_are_alike() -> None:

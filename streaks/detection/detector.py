@@ -21,7 +21,7 @@ from streaks.detection.streak_table import streak_table
 from streaks.detection.width import with_fwhm
 from streaks.errors import ConfigError
 from streaks.frame import AnyImage, Frame, as_frame
-from streaks.noise import smooth_surface
+from streaks.noise import row_pattern, smooth_surface
 from streaks.tables import StreakFlag
 
 _log = logging.getLogger(__name__)
@@ -162,18 +162,23 @@ def detect_lines(
 
 
 def _flattened(frame: Frame, config: DetectionConfig) -> tuple[Frame, DetectionConfig]:
-    """The frame without light that changes slowly over all of it, and settings for it.
+    """The frame without a slope of its sky and a pattern of its rows, and settings for it.
 
     Pixels at the floor are masked by it before, for it says nothing of what is left.
     """
     mask, floor = frame.mask | ~np.isfinite(frame.data), config.noise.floor
     if not math.isnan(floor):
         mask |= frame.data <= floor
-    surface = smooth_surface(frame.data, mask)
-    if surface is None:
+    data, surface = frame.data, smooth_surface(frame.data, mask)
+    if surface is not None:
+        data = data - surface
+    rows = row_pattern(data, mask)
+    if rows is not None:
+        data = data - rows[:, None]
+    if data is frame.data:
         return frame, config
     noise = replace(config.noise, floor=math.nan)
-    return replace(frame, data=frame.data - surface, mask=mask), replace(config, noise=noise)
+    return replace(frame, data=data, mask=mask), replace(config, noise=noise)
 
 
 def _with_blends(streaks: Sequence[Line]) -> list[Line]:

@@ -8,7 +8,7 @@ from streaks.noise.maps import (
     noise_correlation,
     standardise,
 )
-from streaks.noise.surface import smooth_surface
+from streaks.noise.surface import row_pattern, smooth_surface
 
 __all__ = [
     "NoiseMap",
@@ -16,6 +16,7 @@ __all__ = [
     "filtered_correlation",
     "gaussian_correlation",
     "noise_correlation",
+    "row_pattern",
     "smooth_surface",
     "standardise",
 ]

@@ -16,6 +16,7 @@ from streaks.errors import FrameError
 from streaks.frame import Image
 from streaks.noise._rows import SkyBands, cell_means, images_at, noise_at, standardised
 from streaks.noise.meshes import Meshes, mesh_bands, refine_meshes, sky_meshes
+from streaks.noise.surface import is_pattern
 
 __all__ = [
     "NoiseMap",
@@ -46,9 +47,6 @@ _ACTIVITY_CELL_PX = 4
 #: neighbourhood; below this it says nothing.
 _ACTIVITY_FLOOR = 1.6
 
-#: Columns that scatter by so many times their error are a detector's pattern; so are straps, in
-#: which more columns than this share, and number, stand out by so many errors.
-_SCATTERS, _STANDS_OUT, _MANY_COLUMNS, _FEW_COLUMNS = 1.2, 8.0, 0.03, 40
 #: Up to so many sigma a pixel counts for its column; rows looked at together.
 _COLUMN_CLIP, _ROWS_AT_ONCE = 3.0, 256
 
@@ -387,11 +385,11 @@ def _stripes(
         return none
     sky = sky_bands(meshes, nx)
     some = _column_means(data, unusable, sky, np.arange(0, ny, max(1, ny // 512)))
-    if not _is_pattern(some):
+    if not is_pattern(some.mean[some.known], some.error):
         return none
     # A line along a column sums the error of what was taken off: all rows make it small.
     all_rows = _column_means(data, unusable, sky, np.arange(ny))
-    if not _is_pattern(all_rows):
+    if not is_pattern(all_rows.mean[all_rows.known], all_rows.error):
         return none
     _, sigma = images_at(sky, np.arange(0, ny, max(1, ny // 64)))
     columns = np.where(all_rows.known, all_rows.mean - np.median(all_rows.mean[all_rows.known]), 0)
@@ -419,20 +417,6 @@ def _column_means(
         count += (~unusable[part]).sum(axis=0)
     known = count > 0.5 * len(rows)
     return _Columns(total / np.maximum(count, 1), known, 1.0 / math.sqrt(len(rows)))
-
-
-def _is_pattern(columns: _Columns) -> bool:
-    """Whether columns scatter more than noise lets them, or many of them stand out."""
-    means = columns.mean[columns.known]
-    if len(means) < 16:
-        return False
-    off = np.abs(means - np.median(means)) > _STANDS_OUT * columns.error
-    many = max(_MANY_COLUMNS * len(means), _FEW_COLUMNS)
-    return _scatter(means) > _SCATTERS * columns.error or bool(np.count_nonzero(off) > many)
-
-
-def _scatter(values: NDArray[np.float64]) -> float:
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _factor(

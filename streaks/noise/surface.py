@@ -1,8 +1,9 @@
-"""Light that changes slowly over a whole image: a gradient, or vignetting of a sky left in.
+"""What a whole image shows beside its sources: a slope of the sky, and rows that differ.
 
 Meshes follow it between the centres of boxes, and are constant beyond the outermost. Half a box of
 a steep gradient is then a bright rim, and a rim is a streak. So a smooth surface goes first, where
-an image shows one; surveys' difference images do not.
+an image shows one; surveys' difference images do not. Rows that differ, as amplifiers leave them,
+would each be a line from edge to edge.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["smooth_surface"]
+__all__ = ["is_pattern", "row_pattern", "smooth_surface"]
 
 #: Boxes along the shorter side, whose medians are the points of the surface, and pixels that are
 #: asked along the side of each.
@@ -31,6 +32,15 @@ _LEAST_RANGE = 1.0
 #: The surface takes at least this share of the boxes' scatter, or it is not what they show.
 _LEAST_TAKEN = 0.5
 _MAD_TO_STD = 1.4826
+#: Rows or columns that scatter by so many times their error are a detector's pattern; so are
+#: straps, of which more than this share, and number, stand out by so many errors.
+_SCATTERS, _STANDS_OUT, _MANY, _FEW = 1.2, 8.0, 0.03, 40
+#: Fewer rows or columns tell nothing.
+_LEAST_KNOWN = 16
+#: Of a row so many pixels are asked first, and rows are held against so many around.
+_ROW_SAMPLES, _ROWS_AROUND = 128, 65
+#: A median's error is so many times a mean's; pixels count up to so many sigma for their row.
+_OF_MEDIAN, _ROW_CLIP = 1.2533, 3.0
 
 
 def smooth_surface(
@@ -75,6 +85,75 @@ def smooth_surface(
     return _evaluated(coefficients, degree, (ny, nx))
 
 
+def row_pattern(
+    data: NDArray[np.float32], unusable: NDArray[np.bool_]
+) -> NDArray[np.float32] | None:
+    """What each row has more than those around it, where an image has such a pattern.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32, counts
+    unusable : (ny, nx) bool
+        True where a pixel must not be used.
+
+    Returns
+    -------
+    (ny,) float32, counts, or None
+        To be taken off; None where rows differ by noise only. A trail along one row is no pattern.
+    """
+    if min(data.shape) < _LEAST_PX:
+        return None
+    step = max(1, data.shape[1] // _ROW_SAMPLES)
+    sample = np.where(unusable[:, ::step], np.float32(np.nan), data[:, ::step])
+    median = _medians(sample, 0.5)
+    known = np.isfinite(median)
+    if np.count_nonzero(known) < _LEAST_KNOWN:
+        return None
+    scatter = _medians(np.abs(sample[known] - median[known, None]), 0.5)
+    sigma = _MAD_TO_STD * float(np.median(scatter[np.isfinite(scatter)]))
+    error = _OF_MEDIAN * sigma / np.sqrt(sample.shape[1])
+    if not error > 0 or not is_pattern(_against_others(median, known)[known], error):
+        return None
+    # A line along a row sums the error of what was taken off: all its pixels make it small.
+    mean = median.copy()
+    for row in np.flatnonzero(known):
+        values = data[row][~unusable[row]]
+        clipped = np.clip(values, *(median[row] + np.array([-1.0, 1.0]) * _ROW_CLIP * sigma))
+        mean[row] = clipped.mean()
+    return _against_others(mean, known).astype(np.float32)
+
+
+def _against_others(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Each row's value less the median of those around it; 0 where it is not known."""
+    from scipy.ndimage import median_filter
+
+    there = np.flatnonzero(known)
+    whole = np.interp(np.arange(len(values)), there, values[there])
+    return np.where(known, whole - median_filter(whole, _ROWS_AROUND, mode="reflect"), 0.0)
+
+
+def is_pattern(means: NDArray[np.float64], error: float) -> bool:
+    """Whether rows or columns scatter more than noise lets them, or many of them stand out.
+
+    Parameters
+    ----------
+    means : (n,)
+        Of each row or column.
+    error
+        Of each mean, by noise alone.
+
+    Returns
+    -------
+    bool
+        False for fewer than 16.
+    """
+    if len(means) < _LEAST_KNOWN:
+        return False
+    off = np.abs(means - np.median(means))
+    many = np.count_nonzero(off > _STANDS_OUT * error) > max(_MANY * len(means), _FEW)
+    return bool(_MAD_TO_STD * float(np.median(off)) > _SCATTERS * error or many)
+
+
 @dataclass(frozen=True, eq=False)
 class _Boxes:
     """Medians of boxes, where they lie (-1 to 1), and the noise of a pixel."""
@@ -87,27 +166,31 @@ class _Boxes:
 
 def _boxes(data: NDArray[np.float32], unusable: NDArray[np.bool_]) -> _Boxes:
     step = max(1, min(data.shape) // (_BOXES * _SAMPLES))
-    sample = np.where(unusable[::step, ::step], np.nan, data[::step, ::step])
-    side = min(data.shape) // (_BOXES * step)
-    # The last box of a side takes what is left over.
-    tops, lefts = (np.arange(0, n - side + 1, side) for n in sample.shape)
-    bottoms, rights = np.append(tops[1:], sample.shape[0]), np.append(lefts[1:], sample.shape[1])
-    median = np.full((len(tops), len(lefts)), np.nan)
-    scatter = np.full_like(median, np.nan)
-    for j, (top, bottom) in enumerate(zip(tops, bottoms, strict=True)):
-        for i, (left, right) in enumerate(zip(lefts, rights, strict=True)):
-            values = sample[top:bottom, left:right]
-            values = values[np.isfinite(values)]
-            if len(values) > _LEAST_SHARE * (bottom - top) * (right - left):
-                median[j, i] = np.median(values)
-                scatter[j, i] = np.median(np.abs(values - median[j, i]))
+    sample = np.where(unusable[::step, ::step], np.float32(np.nan), data[::step, ::step])
+    side = min(sample.shape) // _BOXES
+    rows, columns = (n // side for n in sample.shape)
+    # What is left over at the last rows and columns is less than a box: the surface goes on there.
+    boxes = sample[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    values = boxes.swapaxes(1, 2).reshape(rows, columns, side * side)
+    median = _medians(values, _LEAST_SHARE)
+    scatter = _medians(np.abs(values - median[..., None]), _LEAST_SHARE)
     known = scatter[np.isfinite(scatter)]
     sigma = _MAD_TO_STD * float(np.median(known)) if len(known) else 0.0
     x, y = (
-        _scaled(step * 0.5 * (first + last - 1), n)
-        for first, last, n in ((lefts, rights, data.shape[1]), (tops, bottoms, data.shape[0]))
+        _scaled(step * (side * (np.arange(k) + 0.5) - 0.5), n)
+        for k, n in ((columns, data.shape[1]), (rows, data.shape[0]))
     )
     return _Boxes(median, x, y, sigma)
+
+
+def _medians(values: NDArray[np.float32], least_share: float) -> NDArray[np.float64]:
+    """Along the last axis, of what is finite; NaN where that is too little."""
+    ordered = np.sort(np.where(np.isfinite(values), values, np.float32(np.nan)), axis=-1)
+    n = np.count_nonzero(~np.isnan(ordered), axis=-1)
+    low, high = np.maximum(n - 1, 0) // 2, np.minimum(n // 2, values.shape[-1] - 1)
+    middle = [np.take_along_axis(ordered, at[..., None], -1)[..., 0] for at in (low, high)]
+    enough = n > least_share * values.shape[-1]
+    return np.where(enough, 0.5 * (middle[0].astype(float) + middle[1]), np.nan)
 
 
 def _scaled(pixels: NDArray[np.float64], n: int) -> NDArray[np.float64]:
