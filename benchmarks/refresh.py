@@ -56,6 +56,7 @@ FIGURES = (
     Figures("noise_kinds", "detection.md"),
     Figures("psf_range", "detection.md"),
     Figures("detection", "detection.md", ("--peers", "-o", "{work}/detection.json")),
+    Figures("detection --kind winged", "detection.md", ("--kind", "winged")),
     Figures("detection_cost", "detection.md"),
     Figures("detection_cost --light", "detection.md", ("--light",)),
     Figures("start_time", "detection.md"),
