@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 _TREES = {
     "max_iter": 250,
     "learning_rate": 0.06,
-    "max_leaf_nodes": 6,
+    "max_leaf_nodes": 10,
     "min_samples_leaf": 60,
     "l2_regularization": 4.0,
     "max_features": 0.3,
