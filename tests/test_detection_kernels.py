@@ -531,5 +531,5 @@ def test_what_a_trail_explains_is_the_square_of_its_snr_and_nothing_of_a_dark_on
     for level in (0.5, 3.0):
         bright = Filtered(plane(level, 0, 0), seen(), 1.0, 1.4)
         snr = level * math.hypot(40.0, 20.0) / noise_of_a_line(math.hypot(40.0, 20.0), 1.4)
-        assert _power(Segment(*ends), bright) == pytest.approx(snr**2, rel=0.02)
-    assert _power(Segment(*ends), Filtered(plane(-1, 0, 0), seen(), 1.0, 1.4)) == 0.0
+        assert _power(Segment(*ends), bright, math.inf) == pytest.approx(snr**2, rel=0.02)
+    assert _power(Segment(*ends), Filtered(plane(-1, 0, 0), seen(), 1.0, 1.4), math.inf) == 0.0

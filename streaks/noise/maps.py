@@ -47,8 +47,9 @@ _ACTIVITY_CELL_PX = 4
 #: neighbourhood; below this it says nothing.
 _ACTIVITY_FLOOR = 1.6
 
-#: Up to so many sigma a pixel counts for its column; rows looked at together.
-_COLUMN_CLIP, _ROWS_AT_ONCE = 3.0, 256
+#: Up to so many sigma a pixel counts for its column; rows looked at together; rows so far apart
+#: share no noise.
+_COLUMN_CLIP, _ROWS_AT_ONCE, _ROWS_APART = 3.0, 256, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -384,13 +385,12 @@ def _stripes(
     if ny < 64 or nx < 16:
         return none
     sky = sky_bands(meshes, nx)
-    some = _column_means(data, unusable, sky, np.arange(0, ny, max(1, ny // 512)))
+    # Rows apart from each other: of neighbours noise may be alike.
+    some = _column_means(data, unusable, sky, np.arange(0, ny, max(_ROWS_APART, ny // 512)))
     if not is_pattern(some.mean[some.known], some.error):
         return none
     # A line along a column sums the error of what was taken off: all rows make it small.
-    all_rows = _column_means(data, unusable, sky, np.arange(ny))
-    if not is_pattern(all_rows.mean[all_rows.known], all_rows.error):
-        return none
+    all_rows = _column_means(data, unusable, sky, np.arange(ny), some.mean)
     _, sigma = images_at(sky, np.arange(0, ny, max(1, ny // 64)))
     columns = np.where(all_rows.known, all_rows.mean - np.median(all_rows.mean[all_rows.known]), 0)
     return np.asarray(columns * np.median(sigma, axis=0), np.float32)
@@ -406,17 +406,23 @@ class _Columns:
 
 
 def _column_means(
-    data: NDArray[np.float32], unusable: NDArray[np.bool_], sky: SkyBands, rows: NDArray[np.int64]
+    data: NDArray[np.float32],
+    unusable: NDArray[np.bool_],
+    sky: SkyBands,
+    rows: NDArray[np.int64],
+    about: NDArray[np.float64] | float = 0.0,
 ) -> _Columns:
-    """Quicker than medians, and they know a column better; what is bright counts little."""
+    """Means of what is clipped about some value: quicker than medians, and they know a column
+    better; what is bright counts little."""
     total, count = np.zeros(data.shape[1]), np.zeros(data.shape[1], np.int64)
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[first : first + _ROWS_AT_ONCE]
-        z = standardised(data, unusable, sky, part)
+        z = standardised(data, unusable, sky, part) - about
+        z[unusable[part]] = 0.0
         total += np.clip(z, -_COLUMN_CLIP, _COLUMN_CLIP).sum(axis=0, dtype=np.float64)
         count += (~unusable[part]).sum(axis=0)
     known = count > 0.5 * len(rows)
-    return _Columns(total / np.maximum(count, 1), known, 1.0 / math.sqrt(len(rows)))
+    return _Columns(about + total / np.maximum(count, 1), known, 1.0 / math.sqrt(len(rows)))
 
 
 def _factor(

@@ -34,11 +34,13 @@ _LEAST_TAKEN = 0.5
 _MAD_TO_STD = 1.4826
 #: Rows or columns that scatter by so many times their error are a detector's pattern; so are
 #: straps, of which more than this share, and number, stand out by so many errors.
-_SCATTERS, _STANDS_OUT, _MANY, _FEW = 1.2, 8.0, 0.03, 40
+_SCATTERS, _STANDS_OUT, _MANY, _FEW = 1.5, 8.0, 0.03, 40
 #: Fewer rows or columns tell nothing.
 _LEAST_KNOWN = 16
 #: Of a row so many pixels are asked first, and rows are held against so many around.
 _ROW_SAMPLES, _ROWS_AROUND = 128, 65
+#: Pixels so far apart share no noise.
+_APART_PX = 4
 #: A median's error is so many times a mean's; pixels count up to so many sigma for their row.
 _OF_MEDIAN, _ROW_CLIP = 1.2533, 3.0
 
@@ -103,7 +105,7 @@ def row_pattern(
     """
     if min(data.shape) < _LEAST_PX:
         return None
-    step = max(1, data.shape[1] // _ROW_SAMPLES)
+    step = max(_APART_PX, data.shape[1] // _ROW_SAMPLES)
     sample = np.where(unusable[:, ::step], np.float32(np.nan), data[:, ::step])
     median = _medians(sample, 0.5)
     known = np.isfinite(median)
