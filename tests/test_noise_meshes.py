@@ -14,7 +14,7 @@ from streaks.noise.meshes import (
     Meshes,
     _clipped_boxes,
     _mad_std,
-    _median,
+    median_of,
     refine_meshes,
     sky_meshes,
 )
@@ -124,7 +124,7 @@ def test_boxes_are_those_of_photutils(hidden_share: float, least: float) -> None
     hidden[30:70, 20:60] = True
     peer = background.Background2D(
         image, box, mask=hidden, exclude_percentile=100.0 * (1.0 - least), filter_size=1,
-        sigma_clip=SigmaClip(sigma=3.0, maxiters=5), bkg_estimator=_median,
+        sigma_clip=SigmaClip(sigma=3.0, maxiters=5), bkg_estimator=median_of,
         bkg_rms_estimator=_mad_std,
     )  # fmt: skip
     low, rms = _clipped_boxes(image, hidden, box, least)

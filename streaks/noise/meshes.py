@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from streaks.errors import FrameError
 from streaks.noise._rows import between
 
-__all__ = ["Meshes", "mesh_bands", "refine_meshes", "sky_meshes"]
+__all__ = ["MAD_TO_STD", "Meshes", "median_of", "mesh_bands", "refine_meshes", "sky_meshes"]
 
 #: Pixels that the first look takes of each box; 256 give sigma to 7 %.
 _SAMPLES_A_BOX = 256
@@ -30,7 +30,7 @@ _LEAST_SAMPLED, _LEAST_OF_FEW = 0.1, 0.001
 #: Others that such a box is filled from.
 _NEIGHBOURS = 10
 #: Of a Gaussian, standard deviation over median absolute deviation.
-_MAD_TO_STD = np.float32(1.482602218505602)
+MAD_TO_STD = np.float32(1.482602218505602)
 #: Residuals count up to this many sigma in the second look: streaks weigh little.
 _CLIP_MEAN, _CLIP_SQUARE = 2.5, 1.5
 #: A box of fewer usable pixels than this share keeps what it had.
@@ -122,7 +122,7 @@ def _clipped_boxes(
         warnings.simplefilter("ignore", AstropyUserWarning)  # NaN is what we leave out
         kept = SigmaClip(sigma=3.0, maxiters=5)(boxes, axis=-1, masked=False, copy=False)
     few = np.count_nonzero(~np.isnan(kept), axis=-1) <= least * height * width
-    low, rms = (np.asarray(of(kept, axis=-1), np.float32) for of in (_median, _mad_std))
+    low, rms = (np.asarray(of(kept, axis=-1), np.float32) for of in (median_of, _mad_std))
     return _with_neighbours(low, few), _with_neighbours(rms, few)
 
 
@@ -151,8 +151,21 @@ def _mad_of(values: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(values - np.median(values))))
 
 
-def _median(values: NDArray[np.float32], axis: int | None = None) -> Any:
-    """Median of what is not NaN along an axis, or of all; NaN where there is nothing."""
+def median_of(values: NDArray[np.float32], axis: int | None = None) -> Any:
+    """Median of what is not NaN; NaN where there is nothing.
+
+    Parameters
+    ----------
+    values
+        Of any shape.
+    axis
+        Along which; None for all.
+
+    Returns
+    -------
+    float32
+        Of one axis less.
+    """
     if axis is None:
         values, axis = values.ravel(), 0
     if values.shape[axis] == 0:
@@ -166,16 +179,16 @@ def _median(values: NDArray[np.float32], axis: int | None = None) -> Any:
 
 
 def _mad_std(values: NDArray[np.float32], axis: int | None = None) -> Any:
-    """Standard deviation from the median absolute deviation, as `_median`.
+    """Standard deviation from the median absolute deviation, as `median_of`.
 
     Counts so coarse that one value has half of the pixels have no such deviation, or a whole
     count; there it is what it is by definition.
     """
-    middle = _median(values, axis)
+    middle = median_of(values, axis)
     if axis is not None:
         middle = np.expand_dims(middle, axis)
     away = np.abs(values - middle)
-    rms = np.asarray(_MAD_TO_STD * _median(away, axis))
+    rms = np.asarray(MAD_TO_STD * median_of(away, axis))
     coarse = rms == 0
     if coarse.any():
         with warnings.catch_warnings():

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streaks.noise.meshes import MAD_TO_STD, median_of
+
 __all__ = ["is_pattern", "row_pattern", "smooth_surface"]
 
 #: Boxes along the shorter side, whose medians are the points of the surface, and pixels that are
@@ -31,7 +33,6 @@ _CLIP, _ROUNDS = 5.0, 4
 _LEAST_RANGE = 1.0
 #: The surface takes at least this share of the boxes' scatter, or it is not what they show.
 _LEAST_TAKEN = 0.5
-_MAD_TO_STD = 1.4826
 #: Rows or columns that scatter by so many times their error are a detector's pattern; so are
 #: straps, of which more than this share, and number, stand out by so many errors.
 _SCATTERS, _STANDS_OUT, _MANY, _FEW = 1.5, 8.0, 0.03, 40
@@ -79,7 +80,7 @@ def smooth_surface(
         coefficients = np.linalg.lstsq(terms[kept], values[kept], rcond=None)[0]
         fitted = terms @ coefficients
         off = np.abs(values - fitted)
-        kept = off <= max(_CLIP * _MAD_TO_STD * float(np.median(off)), 1e-6 * float(np.ptp(values)))
+        kept = off <= max(_CLIP * MAD_TO_STD * float(np.median(off)), 1e-6 * float(np.ptp(values)))
     if np.ptp(fitted[kept]) < _LEAST_RANGE * boxes.sigma:
         return None
     if np.std((values - fitted)[kept]) > (1.0 - _LEAST_TAKEN) * np.std(values[kept]):
@@ -112,7 +113,7 @@ def row_pattern(
     if np.count_nonzero(known) < _LEAST_KNOWN:
         return None
     scatter = _medians(np.abs(sample[known] - median[known, None]), 0.5)
-    sigma = _MAD_TO_STD * float(np.median(scatter[np.isfinite(scatter)]))
+    sigma = MAD_TO_STD * float(np.median(scatter[np.isfinite(scatter)]))
     error = _OF_MEDIAN * sigma / np.sqrt(sample.shape[1])
     if not error > 0 or not is_pattern(_against_others(median, known)[known], error):
         return None
@@ -153,7 +154,7 @@ def is_pattern(means: NDArray[np.float64], error: float) -> bool:
         return False
     off = np.abs(means - np.median(means))
     many = np.count_nonzero(off > _STANDS_OUT * error) > max(_MANY * len(means), _FEW)
-    return bool(_MAD_TO_STD * float(np.median(off)) > _SCATTERS * error or many)
+    return bool(MAD_TO_STD * float(np.median(off)) > _SCATTERS * error or many)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +178,7 @@ def _boxes(data: NDArray[np.float32], unusable: NDArray[np.bool_]) -> _Boxes:
     median = _medians(values, _LEAST_SHARE)
     scatter = _medians(np.abs(values - median[..., None]), _LEAST_SHARE)
     known = scatter[np.isfinite(scatter)]
-    sigma = _MAD_TO_STD * float(np.median(known)) if len(known) else 0.0
+    sigma = float(MAD_TO_STD) * float(np.median(known)) if len(known) else 0.0
     x, y = (
         _scaled(step * (side * (np.arange(k) + 0.5) - 0.5), n)
         for k, n in ((columns, data.shape[1]), (rows, data.shape[0]))
@@ -187,12 +188,10 @@ def _boxes(data: NDArray[np.float32], unusable: NDArray[np.bool_]) -> _Boxes:
 
 def _medians(values: NDArray[np.float32], least_share: float) -> NDArray[np.float64]:
     """Along the last axis, of what is finite; NaN where that is too little."""
-    ordered = np.sort(np.where(np.isfinite(values), values, np.float32(np.nan)), axis=-1)
-    n = np.count_nonzero(~np.isnan(ordered), axis=-1)
-    low, high = np.maximum(n - 1, 0) // 2, np.minimum(n // 2, values.shape[-1] - 1)
-    middle = [np.take_along_axis(ordered, at[..., None], -1)[..., 0] for at in (low, high)]
-    enough = n > least_share * values.shape[-1]
-    return np.where(enough, 0.5 * (middle[0].astype(float) + middle[1]), np.nan)
+    known = np.isfinite(values)
+    middle = median_of(np.where(known, values, np.float32(np.nan)), axis=-1).astype(np.float64)
+    enough = np.count_nonzero(known, axis=-1) > least_share * values.shape[-1]
+    return np.where(enough, middle, np.nan)
 
 
 def _scaled(pixels: NDArray[np.float64], n: int) -> NDArray[np.float64]:
