@@ -75,6 +75,35 @@ def test_stars_of_the_image_tell_it_next(fwhm_px: float) -> None:
     assert frame.fwhm_px == pytest.approx(fwhm_px, rel=0.1)
 
 
+def add_dipoles(image: NDArray[np.float64], fwhm_px: float, n: int = 16) -> None:
+    """Stars that lie half a pixel beside where the reference has them, all the same way."""
+    rng = np.random.default_rng(4)
+    for i in range(n):
+        x, y = 40.0 + 100.0 * (i % 4) + rng.random(), 35.0 + 75.0 * (i // 4) + rng.random()
+        flux = rng.uniform(150, 400) * NOISE * fwhm_px**2
+        add_star(image, x, y, flux, fwhm_px / 2.3548)
+        add_star(image, x + 0.3, y + 0.4, -flux, fwhm_px / 2.3548)
+
+
+@pytest.mark.parametrize("fwhm_px", [1.6, 2.5, 5.0, 8.0])
+def test_residuals_of_stars_tell_it_where_no_star_is_left(fwhm_px: float) -> None:
+    image = with_trail(fwhm_px, snr=0.0)
+    add_dipoles(image, fwhm_px)
+    frame = with_fwhm(frame_of(image))
+    assert frame.fwhm_source == "residuals of stars in the image"
+    assert frame.fwhm_px == pytest.approx(fwhm_px, rel=0.2)
+
+
+def test_hot_pixels_and_a_trail_are_no_residuals_of_stars() -> None:
+    image = with_trail(4.0)
+    rng = np.random.default_rng(6)
+    ny, nx = SHAPE
+    image[rng.integers(0, ny, 40), rng.integers(0, nx, 40)] += 40.0 * NOISE
+    frame = with_fwhm(frame_of(image))
+    assert frame.fwhm_source == "the sharpest line of the image"
+    assert frame.fwhm_px == pytest.approx(4.0, rel=0.2)
+
+
 def test_noise_alone_tells_nothing_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     frame = with_fwhm(frame_of(with_trail(2.5, snr=0.0)))
     assert (frame.fwhm_px, frame.fwhm_source) == (2.5, "a guess")

@@ -34,6 +34,7 @@ from streaks.detection.profiles import (
 from streaks.detection.quality import (
     along_a_mask,
     beside_masks,
+    chance_of_rows,
     crowding,
     evidence_of_fit,
     factors_of_fit,
@@ -48,6 +49,7 @@ from streaks.detection.quality import (
 from streaks.detection.records import Line, SetAside
 from streaks.detection.search import refined_lines, rough_lines
 from streaks.detection.spikes import masked_core, star_behind
+from streaks.detection.wide_trails import without_doubles
 from streaks.frame import Frame
 from streaks.geometry import Segment, distance_to_segment
 from streaks.noise import NoiseMap, estimate_noise, standardise
@@ -71,7 +73,8 @@ _UNFITTED_FACTOR = 0.5
 #: than the PSF by this factor masks are looked for in a narrower profile.
 _WIDE_RATIO = 1.3
 #: Longer rows of two or three stars show in how evenly the track is lit, in widths of the line.
-_ROW_WIDTHS = 14.0
+#: In an image full of points that is asked of longer ones too.
+_ROW_WIDTHS, _LONG_ROW_WIDTHS = 14.0, 25.0
 #: Lines of a score above this may be pieces of one streak.
 _PROMISING = 2.0
 #: A uniform trail explains pieces if it has this share of their S/N together.
@@ -146,6 +149,7 @@ def search_image(
     lines = distinct(lines)
     lines = compared(lines, image, config)
     lines = wanted(lines, image, config)
+    lines = without_doubles(lines, image.z, image.seen, image.sigma_px)
     return finished(lines, image, frame, noise)
 
 
@@ -237,7 +241,15 @@ def calibrated(image: SearchImage, lines: Sequence[Line], config: DetectionConfi
     """
     fits = [line.fit for line in lines if line.fit is not None]
     crowded = min(crowding(image.filtered), config.max_crowding)
-    return replace(image, point_shape=point_length(fits, image.sigma_px), crowding=crowded)
+    plain = sum(line.set_aside is SetAside.POINT for line in lines)
+    hidden = max(len(image.points) - _POINTS_FITTED, 0)
+    shape = point_length(
+        fits, image.sigma_px,
+        others=plain + hidden, usable_px=int(np.count_nonzero(image.seen)),
+    )  # fmt: skip
+    return replace(
+        image, point_shape=shape, crowding=crowded, row_chance=chance_of_rows(shape.density)
+    )
 
 
 def measured(lines: Sequence[Line], image: SearchImage, least_score: float = 0.0) -> list[Line]:
@@ -487,11 +499,12 @@ def _with_profile(line: Line, image: SearchImage) -> Line:
         uneven=uneven, dipole=dipole, mask=beside_masks(narrow.hidden_share, clear)
     )
     trail, excess = math.nan, math.nan
-    if factors.product > 0 and fit.segment.length_px < _ROW_WIDTHS * fit.sigma_px:
+    row_widths = _ROW_WIDTHS if image.row_chance == 0 else _LONG_ROW_WIDTHS
+    if factors.product > 0 and fit.segment.length_px < row_widths * fit.sigma_px:
         trail, points = power_of_points(image.z, image.usable, fit)
         noise_factor = image.filtered.noise_factor
         excess = points - trail
-        factors = factors.updated(points=not_a_row_of_points(trail, points, noise_factor))
+        factors = factors.updated(points=not_a_row_of_points(trail, points, noise_factor, image.row_chance))
     star = star_behind(fit.segment, image.stars)
     fading = star in (0, 1) and fades(profile, from_first_end=star == 0)
     if star < 0 and factors.product > 0:

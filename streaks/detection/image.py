@@ -54,6 +54,8 @@ class SearchImage:
         How long point sources are.
     crowding
         How much wider than noise the bright side of the image is.
+    row_chance
+        How much better a trail must be than a row of points, in chi-square.
     """
 
     z: NDArray[np.float32]
@@ -67,6 +69,7 @@ class SearchImage:
     negative: bool = False
     point_shape: PointLength = field(default_factory=PointLength)
     crowding: float = 1.0
+    row_chance: float = 0.0
 
 
 def prepare_image(

@@ -8,7 +8,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_FWHM_PX", "MIN_FWHM_PX", "measure_fwhm"]
+from streaks.trail import FWHM_PER_SIGMA
+
+__all__ = ["DEFAULT_FWHM_PX", "MIN_FWHM_PX", "measure_fwhm", "measure_residuals"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,12 @@ _APART, _EDGE, _FITTED = 4.8, 3.2, 2.2
 MIN_FWHM_PX = 1.2
 #: FWHM of the Gaussian with a pixel's variance, 1/12 px**2.
 _PIXEL_FWHM_PX = 2.3548 / math.sqrt(12.0)
+#: Residuals that tell: peaks above this, in sigma; so many of the brightest are tried, and so many
+#: must be told by. A cutout around each reaches so far, px.
+_RESIDUAL_SIGMAS, _MOST_RESIDUALS, _LEAST_RESIDUALS, _REACH_PX = 12.0, 200, 8, 30
+#: A residual is what hangs together above this share of its peak; what has fewer pixels is a
+#: cosmic ray, and what is longer than wide by more a trail or a spike.
+_RESIDUAL_LEVEL, _LEAST_PIXELS, _MOST_ELONGATED, _MOST_STEPS = 0.3, 4, 3.0, 60
 
 
 def measure_fwhm(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
@@ -57,6 +65,79 @@ def measure_fwhm(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
             # sampled at their centres, and so see the pixel's own width as well.
             return math.hypot(fwhm, _PIXEL_FWHM_PX)
     return math.nan
+
+
+def measure_residuals(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
+    """FWHM that the residuals of badly subtracted stars tell, px.
+
+    Of a star that moved a little between two images a pair of lobes is left, in first order the
+    derivative of the PSF. Along the axis of the pair a lobe is narrower than the PSF; across it,
+    it has the PSF's own profile. So each bright lobe of either sign is fitted with an elliptical
+    Gaussian, and the answer is the median of their longer axes. A point is a lobe like any other.
+
+    Parameters
+    ----------
+    z : (ny, nx) float32
+        Difference image without its background, in units of its sky's noise, the same everywhere.
+    usable : (ny, nx) bool
+
+    Returns
+    -------
+    float
+        As pixels are sampled; NaN when fewer than eight tell.
+    """
+    from scipy import ndimage
+
+    # Of nine pixels together: one by itself is a cosmic ray, or cold.
+    bright = np.abs(ndimage.uniform_filter(np.where(usable, z, 0.0), 3)) * 3.0
+    peaks = (bright > _RESIDUAL_SIGMAS) & (bright == ndimage.maximum_filter(bright, 3)) & usable
+    y, x = np.nonzero(peaks)
+    order = np.argsort(-bright[y, x])[:_MOST_RESIDUALS]
+    told = [
+        _longer_axis(z, usable, x_px, y_px)
+        for y_px, x_px in zip(y[order].tolist(), x[order].tolist(), strict=True)
+    ]
+    widths = np.array([width for width in told if _WIDTHS_PX[0] < width < _WIDTHS_PX[1]])
+    return float(np.median(widths)) if len(widths) >= _LEAST_RESIDUALS else math.nan
+
+
+def _longer_axis(z: NDArray[np.float32], usable: NDArray[np.bool_], x: int, y: int) -> float:
+    """FWHM of a lobe with its peak at a pixel, along its longer axis, px; NaN where it has none."""
+    from scipy import ndimage, optimize
+
+    here = np.s_[
+        max(0, y - _REACH_PX) : y + _REACH_PX + 1, max(0, x - _REACH_PX) : x + _REACH_PX + 1
+    ]
+    row, column = min(y, _REACH_PX), min(x, _REACH_PX)
+    near = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+    lobe = z[here] * math.copysign(1.0, z[here][near].sum())
+    peak = float(lobe[row, column])
+    labels, _ = ndimage.label(lobe > _RESIDUAL_LEVEL * peak)
+    inside = labels == labels[row, column]
+    if not peak > 0 or np.count_nonzero(inside) < _LEAST_PIXELS:
+        return math.nan
+    # Its rim holds the fit of a narrow one; the other lobe's light is left out.
+    fitted = ndimage.binary_dilation(inside) & (lobe > -_RESIDUAL_LEVEL * peak)
+    v, u = np.nonzero(fitted)
+    if min(v.min(), u.min()) == 0 or v.max() == len(lobe) - 1 or u.max() == lobe.shape[1] - 1:
+        return math.nan
+    if not usable[here][fitted].all():
+        return math.nan
+    dx, dy, values = (u - column).astype(float), (v - row).astype(float), lobe[v, u] / peak
+
+    def residuals(shape: NDArray[np.float64]) -> NDArray[np.float64]:
+        height, x0, y0, xx, xy, yy = shape
+        x_px, y_px = dx - x0, dy - y0
+        square = xx * x_px * x_px + 2.0 * xy * x_px * y_px + yy * y_px * y_px
+        return np.asarray(height * np.exp(-0.5 * np.clip(square, -1.0, None)) - values)
+
+    width = math.sqrt(np.count_nonzero(inside) / math.pi)
+    start = (1.0, 0.0, 0.0, 1.0 / width**2, 0.0, 1.0 / width**2)
+    _, _, _, xx, xy, yy = optimize.least_squares(residuals, start, max_nfev=_MOST_STEPS).x
+    wide, narrow = np.linalg.eigvalsh(np.array([[xx, xy], [xy, yy]]))
+    if not wide > 0 or narrow > _MOST_ELONGATED**2 * wide:
+        return math.nan
+    return FWHM_PER_SIGMA / math.sqrt(wide)
 
 
 def _measured_at(z: NDArray[np.float32], usable: NDArray[np.bool_], scale_px: float) -> float:

@@ -24,6 +24,7 @@ __all__ = [
     "PointLength",
     "along_a_mask",
     "beside_masks",
+    "chance_of_rows",
     "crowding",
     "evidence_of_fit",
     "factors_of_fit",
@@ -64,6 +65,8 @@ _POINT_QUANTILES, _POINT_SCATTERS = (0.05, 0.25), 1.0
 #: No image has more bright short trails than this; and where points are many, what is longer than
 #: nearly all of them is a point of an odd shape.
 _MOST_TRAILS, _MANY_POINTS = 20, 40
+#: Of an image full of stars nearly all that is short is a star.
+_MOST_AMONG_STARS = 3
 #: S/N beyond which only the shape tells.
 _ENOUGH_SNR = 50.0
 #: What runs along a mask is light of the star behind it, nearly always.
@@ -103,6 +106,10 @@ _RESIDUAL, _RESIDUAL_SLENDER = (0.15, 0.5), (2.0, 6.0)
 #: Excess of chi-square of points over a trail: two or three points have as many free numbers as a
 #: trail, so 3 sigma are 9; and a trail that varies by a tenth of its light is still a trail.
 _POINTS_EXCESS, _POINTS_SHARE = (6.0, 14.0), (0.01, 0.03)
+#: Points a pixel, up to which that holds: in survey differences there are half as many. Three
+#: points in a row are by chance as frequent as the cube of their density, and twice the logarithm
+#: of this is in units of chi-square.
+_USUAL_DENSITY, _ROW_CHANCE = 6e-5, 6.0
 #: Crowding: pixels that are asked, quantiles, share of the PSF that must be seen.
 _CROWDING_PIXELS, _CROWDING_STEP, _LEAST_PIXELS = 20_000, 7, 200
 _CROWDING_QUANTILES, _SEEN = (0.1, 0.5, 0.9), 0.5
@@ -205,11 +212,14 @@ class PointLength:
     length_px
         Beyond what noise lends them; NaN where too few tell.
     count
-        How many compact sources there are.
+        How many compact sources were fitted.
+    density
+        Compact sources a pixel, those that were not fitted among them; 0 where they are few.
     """
 
     length_px: float = math.nan
     count: int = 0
+    density: float = 0.0
 
 
 def evidence_of_fit(fit: TrailFit, *, sigma_px: float, points: PointLength) -> Evidence:
@@ -335,7 +345,25 @@ def along_a_mask(hidden_share: float) -> bool:
     return hidden_share > _ALONG
 
 
-def not_a_row_of_points(trail: float, points: float, noise_factor: float) -> float:
+def chance_of_rows(density: float) -> float:
+    """How much better a trail must be than a row of points, where there are many, in chi-square.
+
+    Parameters
+    ----------
+    density
+        Point sources a pixel.
+
+    Returns
+    -------
+    float
+        0 where they are no more than a survey's difference has.
+    """
+    return _ROW_CHANCE * math.log(max(density / _USUAL_DENSITY, 1.0))
+
+
+def not_a_row_of_points(
+    trail: float, points: float, noise_factor: float, chance: float = 0.0
+) -> float:
     """Against a few stars in a row: 0 where points explain the light better than a trail.
 
     Parameters
@@ -344,6 +372,8 @@ def not_a_row_of_points(trail: float, points: float, noise_factor: float) -> flo
         Of `streaks.detection.photometry.power_of_points`.
     noise_factor
         Variance of filtered noise over that of white noise.
+    chance
+        From `chance_of_rows`.
 
     Returns
     -------
@@ -351,8 +381,10 @@ def not_a_row_of_points(trail: float, points: float, noise_factor: float) -> flo
         0 to 1.
     """
     (low, high), (low_share, high_share) = _POINTS_EXCESS, _POINTS_SHARE
-    limits = low + low_share * trail, high + high_share * trail
-    return 1.0 - smooth_step((points - trail) / noise_factor, limits)
+    # Where two stars lie so close by chance, unevenness is no trail's.
+    uneven = trail / (1.0 + chance)
+    limits = low + low_share * uneven, high + high_share * uneven
+    return 1.0 - smooth_step((points - trail) / noise_factor + chance, limits)
 
 
 def sureness(snr: float, good: float) -> float:
@@ -377,7 +409,9 @@ def sureness(snr: float, good: float) -> float:
 # What all lines of an image tell together
 
 
-def point_length(fits: Sequence[TrailFit], sigma_px: float) -> PointLength:
+def point_length(
+    fits: Sequence[TrailFit], sigma_px: float, *, others: int = 0, usable_px: int = 0
+) -> PointLength:
     """Length that this image's point sources have beyond what noise lends them.
 
     Bad tracking, a PSF wider than the header says, or coma make every star a short trail. Where
@@ -389,6 +423,10 @@ def point_length(fits: Sequence[TrailFit], sigma_px: float) -> PointLength:
         Of all lines of the image.
     sigma_px
         Width of the PSF.
+    others
+        Compact sources that were not fitted.
+    usable_px
+        Pixels that they are on; 0 where nobody counted, as if they were few.
 
     Returns
     -------
@@ -396,22 +434,27 @@ def point_length(fits: Sequence[TrailFit], sigma_px: float) -> PointLength:
         Its length is 0 where they are as short as noise lets them be; NaN where too few tell.
     """
     short = [f for f in fits if f.converged and f.segment.length_px < _POINT_WIDTHS * sigma_px]
+    n = len(short) + others
+    # A few in a small image are no star field.
+    density = n / usable_px if usable_px and n >= _MANY_POINTS else 0.0
     for snr in _POINT_SNRS:
         bright = [f for f in short if f.snr > snr]
         if len(bright) >= _MIN_POINTS:
             break
     else:
-        return PointLength()
+        return PointLength(math.nan, len(short), density)
     squares = [
         f.segment.length_px**2 - _noise_square(f.snr, sigma_px, _NOISE_OF_QUARTER) for f in bright
     ]
     # Of few up to half may be short trails: the quartile is then the middle of the points.
     lowest, quarter = _POINT_QUANTILES
     most = _MOST_TRAILS * min(1.0, _MANY_POINTS / len(squares))
+    if density > _USUAL_DENSITY:
+        most = min(most, _MOST_AMONG_STARS)
     share = max(quarter, 1.0 - most / len(squares))
     low, high = np.quantile(squares, (lowest, share))
     scatter = _POINT_SCATTERS * (high - low) if share == quarter else 0.0
-    return PointLength(math.sqrt(max(high + scatter, 0.0)), len(short))
+    return PointLength(math.sqrt(max(high + scatter, 0.0)), len(short), density)
 
 
 def seeming_length(snr: float, sigma_px: float, points: PointLength) -> float:

@@ -1,9 +1,9 @@
 """The width of an image's point sources, however it can be had.
 
 The header's word, or the user's, goes first; then stars of the science image; then stars in the
-image itself. A difference image without stars is searched for lines at several widths: the trail
-that is there stands out most at its own. What is then not known is the median of a survey, and
-said to be.
+image itself, then what is left of badly subtracted stars. A difference image without either is
+searched for lines at several widths: the trail that is there stands out most at its own. What is
+then not known is the median of a survey, and said to be.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streaks.config import DetectionConfig
 from streaks.detection.point_sources import sharp_pixels
-from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm
+from streaks.detection.psf import DEFAULT_FWHM_PX, measure_fwhm, measure_residuals
 from streaks.detection.search import filter_image, refined_lines, rough_lines
 from streaks.errors import FrameError
 from streaks.frame import Frame, Image
@@ -108,6 +108,9 @@ def settle_width(
     fwhm_px = measure_fwhm(z, usable)
     if fwhm_px > 0:
         return _said(name, fwhm_px, "stars of the image")
+    fwhm_px = measure_residuals(_evenly_scaled(z, usable, noise), usable)
+    if fwhm_px > 0:
+        return _said(name, fwhm_px, "residuals of stars in the image")
     fwhm_px = _of_lines(z, usable, noise.correlation)
     if fwhm_px > 0:
         return _said(name, fwhm_px, "the sharpest line of the image")
@@ -136,6 +139,16 @@ def _of_science(science: Image) -> float:
     except FrameError:
         return math.nan
     return measure_fwhm(standardise(data, noise), ~noise.unusable)
+
+
+def _evenly_scaled(
+    z: NDArray[np.float32], usable: NDArray[np.bool_], noise: NoiseMap
+) -> NDArray[np.float32]:
+    """A standardised image in units of one sigma: a noise map is high where residuals are."""
+    if not usable.any():
+        return z
+    sigma = np.where(usable, noise.sigma, 0.0)
+    return np.asarray(z * (sigma / np.median(sigma[usable])), dtype=np.float32)
 
 
 def _of_lines(
