@@ -255,6 +255,7 @@ def _measure_light(repeats: int, kind: str) -> dict[str, float]:
     import numpy as np
 
     import streaks.detection.finder as finder
+    import streaks.detection.line_steps as line_steps
     from benchmarks.detection_frames import Recipe, make_frame
     from benchmarks.photometry import moffat
     from streaks.detection import find_streaks
@@ -282,7 +283,8 @@ def _measure_light(repeats: int, kind: str) -> dict[str, float]:
         return call
 
     for name in spent:
-        setattr(finder, name, timed(name, getattr(finder, name)))
+        room = finder if hasattr(finder, name) else line_steps
+        setattr(room, name, timed(name, getattr(room, name)))
     streaks = len(find_streaks(frame))
     whole, shape, aperture = [], [], []
     for _ in range(repeats):

@@ -22,14 +22,12 @@ from streaks.detection.records import Line, SetAside
 from streaks.detection.search import refined_lines, rough_lines
 from streaks.geometry import Segment, distance_to_segment
 
-__all__ = ["Blend", "blends", "failed_as_blend", "lines_beside"]
+__all__ = ["Blend", "blends", "failed_as_blend", "lines_beside", "starts_on"]
 
 #: What a line through a trail and its neighbour is set aside for. One that was found twice is one
 #: only where it was longer than so many widths of the PSF: its fit ran into the neighbour.
 _BLENDED = frozenset({SetAside.ILL_FITTED, SetAside.UNEVEN, SetAside.POINTS})
 _RAN_IN_WIDTHS = 6.0
-#: Lines of a score above this are left alone, and so are peaks on their tracks.
-_GOOD = 2.0
 #: A peak lies on a line's track within so many widths of the PSF.
 _TRACK_WIDTHS = 2.5
 #: At most so many peaks of an image: around a saturated star each knot of the wings is one.
@@ -39,6 +37,8 @@ _MOST = 200
 _WINDOW_PX = 48
 #: A trail that was hidden by a peak comes within so many widths of the PSF of the peak's rim.
 _BESIDE_WIDTHS = 4.0
+#: A line that failed is of a blend with a streak within so many widths of the PSF of it.
+_BLEND_WIDTHS = 4.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def blends(lines: Sequence[Line], image: SearchImage) -> list[Blend]:
         The brightest first.
     """
     width = _TRACK_WIDTHS * image.sigma_px
-    good = [line.segment for line in lines if line.set_aside is None and line.score > _GOOD]
+    good = [line.segment for line in lines if line.promising]
     found = [
         _blend(line, image.filtered.snr, width)
         for line in lines
@@ -115,7 +115,7 @@ def failed_as_blend(line: Line, sigma_px: float) -> bool:
     -------
     bool
     """
-    if line.bright_point or (line.set_aside is None and line.score > _GOOD):
+    if line.bright_point or line.promising:
         return False
     if line.start.length_px > 2 * _WINDOW_PX:
         return False
@@ -123,6 +123,27 @@ def failed_as_blend(line: Line, sigma_px: float) -> bool:
     if reason is SetAside.REPEATED:
         return line.start.length_px > _RAN_IN_WIDTHS * sigma_px
     return reason in _BLENDED
+
+
+def starts_on(line: Line, others: Sequence[Line], sigma_px: float) -> bool:
+    """Whether a line starts on the track of one of the others.
+
+    Parameters
+    ----------
+    line
+        Any.
+    others
+        Streaks.
+    sigma_px
+        Width of the PSF.
+
+    Returns
+    -------
+    bool
+    """
+    x, y = line.start.midpoint
+    near = _BLEND_WIDTHS * sigma_px + 0.5 * line.start.length_px
+    return any(float(distance_to_segment(x, y, other.segment)) < near for other in others)
 
 
 def _brightest(snr: NDArray[np.float32], segment: Segment, width: float) -> tuple[int, int, float]:

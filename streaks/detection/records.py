@@ -29,6 +29,8 @@ _NAN = math.nan
 _NO_FLAGS = StreakFlag(0)
 #: A factor below this is named as the reason of a low score; above it the line is merely faint.
 _TELLING_FACTOR = 0.7
+#: Lines of a score above this may be streaks, or pieces of one.
+_PROMISING = 2.0
 
 
 class SetAside(StrEnum):
@@ -273,6 +275,11 @@ class Line(_Record):
     def segment(self) -> Segment:
         """Where it lies, as far as that is known."""
         return self.start if self.fit is None else self.fit.segment
+
+    @property
+    def promising(self) -> bool:
+        """Whether it is still in play, with a score that a streak or a piece of one may have."""
+        return self.set_aside is None and self.score > _PROMISING
 
     @property
     def fitted(self) -> TrailFit:
