@@ -19,6 +19,7 @@ from streaks.detection.image import SearchImage, prepare_image, psf_sigma
 from streaks.detection.light import psf_shape
 from streaks.detection.line_steps import (
     against_parallels,
+    alike_pieces,
     fit_line,
     is_point,
     is_wanted,
@@ -324,7 +325,8 @@ def joined(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -
     )
     whole: list[Line] = []
     for group in groups:
-        pieces = [promising[i] for i in group]
+        pieces, strangers = alike_pieces([promising[i] for i in group])
+        rest += strangers
         if len(pieces) == 1:
             whole.append(pieces[0])
             continue
