@@ -1,4 +1,4 @@
-"""Lines that a glow, a star's arm, or a stranger on the same line make of light that is not theirs."""
+"""Glows, arms of stars and strangers on the same line: light that is not a line's own."""
 
 from __future__ import annotations
 
