@@ -217,19 +217,27 @@ def _best_points(templates: NDArray[np.float64], values: NDArray[np.float64], mo
     i, j = np.unravel_index(int(fall.argmax()), fall.shape)
     best, chosen = float(fall[i, j]), [int(i), int(j)]
     for _ in range(most - 2):
-        trials = []
-        for k in range(len(power)):
-            picked = [*chosen, k]
-            if k in chosen:
-                continue
-            sub = gram[np.ix_(picked, picked)]
-            if np.linalg.cond(sub) > _MOST_CONDITION:
-                continue
-            light = np.linalg.solve(sub, signal[picked])
-            if light.min() > 0:
-                trials.append((float(light @ signal[picked]), k))
-        if not trials or max(trials)[0] <= best:
+        falls = _falls_with_another(gram, signal, chosen)
+        k = int(falls.argmax())
+        if not falls[k] > best:
             break
-        best, k = max(trials)
+        best = float(falls[k])
         chosen.append(k)
     return best
+
+
+def _falls_with_another(
+    gram: NDArray[np.float64], signal: NDArray[np.float64], chosen: list[int]
+) -> NDArray[np.float64]:
+    """Fall in chi-square of some points and one more, for each that this may be; -inf for none."""
+    others = np.setdiff1d(np.arange(len(signal)), chosen)
+    picked = np.column_stack([np.tile(chosen, (len(others), 1)), others])
+    falls = np.full(len(signal), -np.inf)
+    together = gram[picked[:, :, None], picked[:, None, :]]
+    # All at once: a call of a library for each costs more than its work.
+    apart = ~(np.linalg.cond(together) > _MOST_CONDITION)
+    picked, others = picked[apart], others[apart]
+    light = np.linalg.solve(together[apart], signal[picked][..., None])[..., 0]
+    bright = light.min(axis=1) > 0
+    falls[others[bright]] = (light * signal[picked]).sum(axis=1)[bright]
+    return falls

@@ -8,12 +8,10 @@ low adds a whole sigma to a line of 300 px.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from astropy.utils.exceptions import AstropyUserWarning
 from numba import njit
 from numpy.typing import NDArray
 
@@ -24,6 +22,8 @@ __all__ = ["MAD_TO_STD", "Meshes", "median_of", "mesh_bands", "refine_meshes", "
 
 #: Pixels that the first look takes of each box; 256 give sigma to 7 %.
 _SAMPLES_A_BOX = 256
+#: They are clipped so many sigma from their median, so many times.
+_CLIP_SAMPLE, _CLIP_ROUNDS = 3.0, 5
 #: Boxes of no more than this share of usable pixels are filled from others; where most of the
 #: image is hidden, those of none.
 _LEAST_SAMPLED, _LEAST_OF_FEW = 0.1, 0.001
@@ -109,21 +109,103 @@ def _clipped_boxes(
     """Median and scatter of each box's pixels that stay after clipping at 3 sigma.
 
     As photutils' `Background2D` has them. That is not asked: `import photutils` reads what every
-    installed package says of itself, a second and a half of work for this one table.
+    installed package says of itself, a second and a half of work for this one table. Nor is
+    astropy's `SigmaClip`: of pixels in rising order both medians are known without a search.
     """
-    from astropy.stats import SigmaClip
-
     (ny, nx), (height, width) = sample.shape, box
     rows, columns = -(-ny // height), -(-nx // width)
     values = np.full((rows * height, columns * width), np.nan, np.float32)
     values[:ny, :nx] = np.where(hidden | ~np.isfinite(sample), np.float32(np.nan), sample)
-    boxes = values.reshape(rows, height, columns, width).swapaxes(1, 2).reshape(rows, columns, -1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyUserWarning)  # NaN is what we leave out
-        kept = SigmaClip(sigma=3.0, maxiters=5)(boxes, axis=-1, masked=False, copy=False)
-    few = np.count_nonzero(~np.isnan(kept), axis=-1) <= least * height * width
-    low, rms = (np.asarray(of(kept, axis=-1), np.float32) for of in (median_of, _mad_std))
-    return _with_neighbours(low, few), _with_neighbours(rms, few)
+    boxes = values.reshape(rows, height, columns, width).swapaxes(1, 2)
+    boxes = boxes.reshape(rows * columns, height * width)
+    bounds, counts, low, mad = _clipped(np.sort(boxes, axis=-1), _CLIP_SAMPLE, _CLIP_ROUNDS)
+    rms = MAD_TO_STD * mad
+    # Counts so coarse that one value has half of the pixels have no such deviation, or a whole
+    # count; there it is what it is by definition.
+    for box in np.flatnonzero(rms == 0):
+        inside = (boxes[box] >= bounds[box, 0]) & (boxes[box] <= bounds[box, 1])
+        rms[box] = np.nanstd(np.where(inside, boxes[box], np.float32(np.nan)))
+    few = (counts <= least * height * width).reshape(rows, columns)
+    meshes = low.reshape(rows, columns), rms.reshape(rows, columns)
+    return _with_neighbours(meshes[0], few), _with_neighbours(meshes[1], few)
+
+
+@njit(cache=True, nogil=True)
+def _clipped(ranked, sigmas, rounds):  # type: ignore[no-untyped-def]
+    """Bounds of clipping, how many values lie within, their median and median deviation.
+
+    Of rows of values in rising order, NaN last: (n, 2), (n,), (n,) float32, (n,) float32. NaN for
+    a row without values.
+    """
+    n_rows = len(ranked)
+    bounds, counts = np.full((n_rows, 2), np.nan), np.zeros(n_rows, np.int64)
+    median, mad = np.full(n_rows, np.float32(np.nan)), np.full(n_rows, np.float32(np.nan))
+    for i in range(n_rows):
+        row, n = ranked[i], len(ranked[i])
+        while n > 0 and np.isnan(row[n - 1]):
+            n -= 1
+        if n == 0:
+            continue
+        low, high = _clip_bounds(row, n, sigmas, rounds)
+        first, last = 0, n
+        while row[first] < low:
+            first += 1
+        while row[last - 1] > high:
+            last -= 1
+        bounds[i, 0], bounds[i, 1], counts[i] = low, high, last - first
+        half = np.float32(0.5)
+        median[i] = half * row[(first + last - 1) // 2] + half * row[(first + last) // 2]
+        mad[i] = _median_deviation(row, first, last, median[i])
+    return bounds, counts, median, mad
+
+
+@njit(cache=True, nogil=True)
+def _clip_bounds(row, n, sigmas, rounds):  # type: ignore[no-untyped-def]
+    """Median less and plus so many standard deviations of what lies within the bounds before."""
+    first, last = 0, n
+    low, high = -np.inf, np.inf
+    for _ in range(rounds):
+        total = 0.0
+        for k in range(first, last):
+            total += row[k]
+        mean, squares = total / (last - first), 0.0
+        for k in range(first, last):
+            squares += (row[k] - mean) ** 2
+        away = sigmas * math.sqrt(squares / (last - first))
+        middle = 0.5 * (
+            np.float64(row[(first + last - 1) // 2]) + np.float64(row[(first + last) // 2])
+        )
+        low, high = middle - away, middle + away
+        before = last - first
+        while row[first] < low:
+            first += 1
+        while row[last - 1] > high:
+            last -= 1
+        if last - first == before:
+            break
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _median_deviation(row, first, last, middle):  # type: ignore[no-untyped-def]
+    """Median distance from the middle of values in rising order: the nearest come first."""
+    n = last - first
+    right = first
+    while right < last and row[right] < middle:
+        right += 1
+    left = right - 1
+    before = now = np.float32(0)
+    for _ in range(n // 2 + 1):
+        before = now
+        if right == last or (left >= first and middle - row[left] <= row[right] - middle):
+            now = middle - row[left]
+            left -= 1
+        else:
+            now = row[right] - middle
+            right += 1
+    if n % 2 == 1:
+        before = now
+    return np.float32(0.5) * before + np.float32(0.5) * now
 
 
 def _with_neighbours(mesh: NDArray[np.float32], few: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -176,25 +258,6 @@ def median_of(values: NDArray[np.float32], axis: int | None = None) -> Any:
     low = np.take_along_axis(ranked, np.maximum(n - 1, 0) // 2, axis)
     high = np.take_along_axis(ranked, n // 2, axis)
     return np.squeeze(np.float32(0.5) * low + np.float32(0.5) * high, axis=axis)
-
-
-def _mad_std(values: NDArray[np.float32], axis: int | None = None) -> Any:
-    """Standard deviation from the median absolute deviation, as `median_of`.
-
-    Counts so coarse that one value has half of the pixels have no such deviation, or a whole
-    count; there it is what it is by definition.
-    """
-    middle = median_of(values, axis)
-    if axis is not None:
-        middle = np.expand_dims(middle, axis)
-    away = np.abs(values - middle)
-    rms = np.asarray(MAD_TO_STD * median_of(away, axis))
-    coarse = rms == 0
-    if coarse.any():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # boxes without a usable pixel
-            rms = np.where(coarse, np.nanstd(values, axis=axis), rms).astype(np.float32)
-    return rms
 
 
 def refine_meshes(
