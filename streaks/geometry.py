@@ -28,6 +28,7 @@ __all__ = [
 
 #: Segments are divided by no less than this length squared, px.
 _LEAST_SQUARED_PX = 1e-6
+_HALF_TURN_DEG = 180.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ class Segment:
     @property
     def theta_deg(self) -> float:
         """Direction in [0, 180); 0 for a point."""
-        return float(wrap_angle_deg(math.degrees(math.atan2(self.y1 - self.y0, self.x1 - self.x0))))
+        theta = math.degrees(math.atan2(self.y1 - self.y0, self.x1 - self.x0)) % _HALF_TURN_DEG
+        # A tiny negative angle rounds up to the period itself.
+        return 0.0 if theta >= _HALF_TURN_DEG else theta
 
     @property
     def midpoint(self) -> tuple[float, float]:

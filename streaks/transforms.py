@@ -171,7 +171,7 @@ def line_candidates(
     found = []
     for transposed in (False, True):
         # NumPy takes ten times as long to transpose.
-        view = cv2.transpose(pixels) if transposed else pixels
+        view = np.asarray(cv2.transpose(pixels), np.int16) if transposed else pixels
         # At 45 degrees both orientations see a line; only the rows' one reports it.
         rows = _search_rows(view, scales, first, longest, threshold_snr, cell_px)
         if transposed:

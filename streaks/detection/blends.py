@@ -156,7 +156,8 @@ def failed_beside(
     length_px = np.array([line.start.length_px for line in lines])
     within_px = _BLEND_WIDTHS * sigma_px + 0.5 * length_px
     near = _near_any(starts, [line.segment for line in streaks], within_px)
-    return near & np.array([failed_as_blend(line, sigma_px) for line in lines], bool)
+    failed = np.array([failed_as_blend(line, sigma_px) for line in lines], bool)
+    return np.asarray(near & failed)
 
 
 def _brightest(snr: NDArray[np.float32], segment: Segment, width: float) -> tuple[int, int, float]:

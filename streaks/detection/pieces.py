@@ -143,8 +143,10 @@ def hidden_share(segment: Segment, usable: NDArray[np.bool_]) -> float:
     -------
     float
     """
-    on = pixels_on(segment, usable.shape)
-    return float(1.0 - usable[on].mean()) if len(on[0]) else 1.0
+    n = max(2, math.ceil(segment.length_px) + 1)
+    # Plain floats: for each other kind of number the loop would be compiled anew.
+    x0, y0, x1, y1 = map(float, (segment.x0, segment.y0, segment.x1, segment.y1))
+    return float(_hidden_share(usable, x0, y0, x1, y1, n))
 
 
 def pixels_on(
@@ -170,6 +172,21 @@ def pixels_on(
     y = np.rint(segment.y0 + t * (segment.y1 - segment.y0)).astype(np.intp)
     inside = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
     return y[inside], x[inside]
+
+
+@njit(cache=True, nogil=True)
+def _hidden_share(usable, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
+    """Of the pixels of `pixels_on`: a line is asked several times, and NumPy is slow to begin."""
+    ny, nx = usable.shape
+    inside, seen = 0, 0
+    step = 1.0 / (n - 1)
+    for i in range(n):
+        t = i * step if i < n - 1 else 1.0
+        x, y = np.rint(x0 + t * (x1 - x0)), np.rint(y0 + t * (y1 - y0))
+        if 0 <= x < nx and 0 <= y < ny:
+            inside += 1
+            seen += usable[int(y), int(x)]
+    return 1.0 - seen / inside if inside > 0 else 1.0
 
 
 def _nearly_in_line(

@@ -146,7 +146,8 @@ def _measured_scale(snr: NDArray[np.float32], cover: NDArray[np.float32]) -> flo
     sample = snr[::step, ::step][cover[::step, ::step] > _WHOLE_COVER]
     if sample.size < _SCALE_PIXELS:
         return 1.0
-    low, middle = np.quantile(sample, _SCALE_QUANTILES)
+    # In rising order quantiles are found at once, and NumPy sorts sooner than it looks for them.
+    low, middle = np.quantile(np.sort(sample), _SCALE_QUANTILES)
     scale = float(middle - low) / _QUANTILE_SIGMAS
     lowest, highest = _BELIEVED
     return scale if lowest < scale < highest else 1.0

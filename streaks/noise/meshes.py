@@ -116,15 +116,15 @@ def _clipped_boxes(
     rows, columns = -(-ny // height), -(-nx // width)
     values = np.full((rows * height, columns * width), np.nan, np.float32)
     values[:ny, :nx] = np.where(hidden | ~np.isfinite(sample), np.float32(np.nan), sample)
-    boxes = values.reshape(rows, height, columns, width).swapaxes(1, 2)
-    boxes = boxes.reshape(rows * columns, height * width)
+    blocks = values.reshape(rows, height, columns, width).swapaxes(1, 2)
+    boxes = blocks.reshape(rows * columns, height * width)
     bounds, counts, low, mad = _clipped(np.sort(boxes, axis=-1), _CLIP_SAMPLE, _CLIP_ROUNDS)
     rms = MAD_TO_STD * mad
     # Counts so coarse that one value has half of the pixels have no such deviation, or a whole
     # count; there it is what it is by definition.
-    for box in np.flatnonzero(rms == 0):
-        inside = (boxes[box] >= bounds[box, 0]) & (boxes[box] <= bounds[box, 1])
-        rms[box] = np.nanstd(np.where(inside, boxes[box], np.float32(np.nan)))
+    for k in np.flatnonzero(rms == 0):
+        inside = (boxes[k] >= bounds[k, 0]) & (boxes[k] <= bounds[k, 1])
+        rms[k] = np.nanstd(np.where(inside, boxes[k], np.float32(np.nan)))
     few = (counts <= least * height * width).reshape(rows, columns)
     meshes = low.reshape(rows, columns), rms.reshape(rows, columns)
     return _with_neighbours(meshes[0], few), _with_neighbours(meshes[1], few)
