@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -277,6 +278,7 @@ def _halve(image, clip, out):  # type: ignore[no-untyped-def]
             row[x] = _QUARTER * total
 
 
+@lru_cache(maxsize=64)
 def _bin_noise(binning: int, noise_sigma_px: float) -> tuple[float, NDArray[np.float64]]:
     """Standard deviation of a bin's mean, and the correlation of bins."""
     s = noise_sigma_px

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 from streaks.errors import FrameError
 from streaks.noise._rows import between
 
-__all__ = ["MAD_TO_STD", "Meshes", "median_of", "mesh_bands", "refine_meshes", "sky_meshes"]
+__all__ = ["MAD_TO_STD", "Meshes", "mesh_bands", "ranked_medians", "refine_meshes", "sky_meshes"]
 
 #: Pixels that the first look takes of each box; 256 give sigma to 7 %.
 _SAMPLES_A_BOX = 256
 #: They are clipped so many sigma from their median, so many times.
 _CLIP_SAMPLE, _CLIP_ROUNDS = 3.0, 5
+_HALF = np.float32(0.5)
 #: Boxes of no more than this share of usable pixels are filled from others; where most of the
 #: image is hidden, those of none.
 _LEAST_SAMPLED, _LEAST_OF_FEW = 0.1, 0.001
@@ -141,9 +141,7 @@ def _clipped(ranked, sigmas, rounds):  # type: ignore[no-untyped-def]
     bounds, counts = np.full((n_rows, 2), np.nan), np.zeros(n_rows, np.int64)
     median, mad = np.full(n_rows, np.float32(np.nan)), np.full(n_rows, np.float32(np.nan))
     for i in range(n_rows):
-        row, n = ranked[i], len(ranked[i])
-        while n > 0 and np.isnan(row[n - 1]):
-            n -= 1
+        row, n = ranked[i], _known(ranked[i])
         if n == 0:
             continue
         low, high = _clip_bounds(row, n, sigmas, rounds)
@@ -153,9 +151,8 @@ def _clipped(ranked, sigmas, rounds):  # type: ignore[no-untyped-def]
         while row[last - 1] > high:
             last -= 1
         bounds[i, 0], bounds[i, 1], counts[i] = low, high, last - first
-        half = np.float32(0.5)
-        median[i] = half * row[(first + last - 1) // 2] + half * row[(first + last) // 2]
-        mad[i] = _median_deviation(row, first, last, median[i])
+        median[i], below, above = _medians(row, first, last)
+        mad[i] = _HALF * np.float32(below) + _HALF * np.float32(above)
     return bounds, counts, median, mad
 
 
@@ -187,25 +184,65 @@ def _clip_bounds(row, n, sigmas, rounds):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _median_deviation(row, first, last, middle):  # type: ignore[no-untyped-def]
-    """Median distance from the middle of values in rising order: the nearest come first."""
-    n = last - first
+def _medians(row, first, last):  # type: ignore[no-untyped-def]
+    """Median of values in rising order, and the two middle distances from it, which may be one.
+
+    The nearest come first: nothing is ranked anew.
+    """
+    middle = _HALF * row[(first + last - 1) // 2] + _HALF * row[(first + last) // 2]
+    n, centre = last - first, np.float64(middle)
     right = first
     while right < last and row[right] < middle:
         right += 1
     left = right - 1
-    before = now = np.float32(0)
+    before = now = 0.0
     for _ in range(n // 2 + 1):
         before = now
-        if right == last or (left >= first and middle - row[left] <= row[right] - middle):
-            now = middle - row[left]
+        if right == last or (left >= first and centre - row[left] <= row[right] - centre):
+            now = centre - row[left]
             left -= 1
         else:
-            now = row[right] - middle
+            now = row[right] - centre
             right += 1
     if n % 2 == 1:
         before = now
-    return np.float32(0.5) * before + np.float32(0.5) * now
+    return middle, before, now
+
+
+@njit(cache=True, nogil=True)
+def ranked_medians(ranked):  # type: ignore[no-untyped-def]
+    """Number of values of each row, their median, and the median distance from it.
+
+    Parameters
+    ----------
+    ranked : (n, m) float32
+        Rows in rising order, NaN last.
+
+    Returns
+    -------
+    counts : (n,) int
+    median : (n,) float32
+    deviation : (n,) float64
+        NaN, both, for a row without values.
+    """
+    n_rows = len(ranked)
+    counts = np.zeros(n_rows, np.int64)
+    median, deviation = np.full(n_rows, np.float32(np.nan)), np.full(n_rows, np.nan)
+    for i in range(n_rows):
+        counts[i] = _known(ranked[i])
+        if counts[i] > 0:
+            median[i], below, above = _medians(ranked[i], 0, counts[i])
+            deviation[i] = 0.5 * below + 0.5 * above
+    return counts, median, deviation
+
+
+@njit(cache=True, nogil=True)
+def _known(row):  # type: ignore[no-untyped-def]
+    """How many values stand before the first NaN of a row in rising order."""
+    n = len(row)
+    while n > 0 and np.isnan(row[n - 1]):
+        n -= 1
+    return n
 
 
 def _with_neighbours(mesh: NDArray[np.float32], few: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -231,33 +268,6 @@ def _is_coarse(data: NDArray[np.float32], hidden: NDArray[np.bool_], step: int) 
 
 def _mad_of(values: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(values - np.median(values))))
-
-
-def median_of(values: NDArray[np.float32], axis: int | None = None) -> Any:
-    """Median of what is not NaN; NaN where there is nothing.
-
-    Parameters
-    ----------
-    values
-        Of any shape.
-    axis
-        Along which; None for all.
-
-    Returns
-    -------
-    float32
-        Of one axis less.
-    """
-    if axis is None:
-        values, axis = values.ravel(), 0
-    if values.shape[axis] == 0:
-        return values.sum(axis=axis) * np.nan
-    # NaN comes last.
-    ranked = np.sort(values, axis=axis)
-    n = np.count_nonzero(~np.isnan(ranked), axis=axis, keepdims=True)
-    low = np.take_along_axis(ranked, np.maximum(n - 1, 0) // 2, axis)
-    high = np.take_along_axis(ranked, n // 2, axis)
-    return np.squeeze(np.float32(0.5) * low + np.float32(0.5) * high, axis=axis)
 
 
 def refine_meshes(
