@@ -202,14 +202,14 @@ def _means_inside(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-
 def _means(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-untyped-def]
     """The same of any line: outside counts as seen and empty, so that ends stop at the edge."""
     ny, nx = filtered.shape
-    total, covered = 0.0, 0.0
-    for i in range(n):
+    first, last = _range_inside(x0, y0, x1, y1, n, nx, ny)
+    total, covered, outside = 0.0, 0.0, n - 1.0
+    for i in range(first, last + 1):
         t = i / (n - 1)
         x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
         weight = 0.5 if i == 0 or i == n - 1 else 1.0
         ix, iy = math.floor(x), math.floor(y)
         if ix < 0 or iy < 0 or ix >= nx - 1 or iy >= ny - 1:
-            covered += weight
             continue
         fx, fy = x - ix, y - iy
         a, b = filtered[iy, ix], filtered[iy, ix + 1]
@@ -217,7 +217,24 @@ def _means(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-untyped
         value = (a * (1 - fx) + b * fx) * (1 - fy) + (c * (1 - fx) + d * fx) * fy
         total += weight * min(value, clip)
         covered += weight * cover[int(y + 0.5), int(x + 0.5)]
-    return total / (n - 1), covered / (n - 1)
+        outside -= weight
+    return total / (n - 1), (covered + outside) / (n - 1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _range_inside(x0, y0, x1, y1, n, nx, ny):  # type: ignore[no-untyped-def]
+    """First and last of n even steps from end to end that may lie inside, one too many at most."""
+    enters, leaves = 0.0, 1.0
+    for start, step, size in ((x0, x1 - x0, nx), (y0, y1 - y0, ny)):
+        if step == 0.0:
+            if start < 0.0 or start >= size - 1:
+                return 0, -1
+            continue
+        a, b = -start / step, (size - 1 - start) / step
+        enters, leaves = max(enters, min(a, b)), min(leaves, max(a, b))
+    if enters > leaves + _TINY:
+        return 0, -1
+    return int(enters * (n - 1)), min(int(leaves * (n - 1)) + 1, n - 1)
 
 
 @njit(cache=True, nogil=True)
