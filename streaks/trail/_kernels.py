@@ -174,11 +174,16 @@ def evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _correlated(of_pixel, along, across, turned, correlation, radius):  # type: ignore[no-untyped-def]
-    """Numbers of pixels (n, k) after the correlation of noise between those pixels."""
-    n, k = of_pixel.shape
+def _correlated(values, x, y, correlation, radius):  # type: ignore[no-untyped-def]
+    k, n = values.shape
+    turned = _extent(y) > _extent(x)
+    along, across = (y, x) if turned else (x, y)
     place, start, first = _places(along, across)
-    out = np.zeros((n, k))
+    # Pixel by pixel: the numbers of one lie together.
+    of_pixel, out, blurred = np.empty((n, k)), np.zeros((n, k)), np.empty((k, n))
+    for j in range(k):
+        for i in range(n):
+            of_pixel[i, j] = values[j, i]
     for i in range(n):
         for du in range(-radius, radius + 1):
             u = along[i] - first + du
@@ -194,7 +199,18 @@ def _correlated(of_pixel, along, across, turned, correlation, radius):  # type: 
                 if other >= 0:
                     for j in range(k):
                         out[i, j] += share * of_pixel[other, j]
-    return out
+    for j in range(k):
+        for i in range(n):
+            blurred[j, i] = out[i, j]
+    return blurred
+
+
+@njit(cache=True, nogil=True)
+def _extent(places):  # type: ignore[no-untyped-def]
+    low = high = places[0]
+    for place in places:
+        low, high = min(low, place), max(high, place)
+    return high - low
 
 
 def correlated(
@@ -222,12 +238,7 @@ def correlated(
     (k, n)
         For each pixel the sum of the values about it, each times its correlation.
     """
-    turned = bool(np.ptp(y) > np.ptp(x))
-    along, across = (y, x) if turned else (x, y)
-    # Pixel by pixel: the numbers of one lie together.
-    of_pixel = np.ascontiguousarray(values.T)
-    blurred = _correlated(of_pixel, along, across, turned, correlation, radius)
-    return np.ascontiguousarray(blurred.T)
+    return np.asarray(_correlated(values, x, y, correlation, radius))
 
 
 @njit(cache=True, nogil=True)
