@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streaks.trail import shares_inside
+
 __all__ = ["distinct_segments", "line_snr"]
 
 #: Share of a line that must be covered by usable pixels; below it S/N is not raised further for
@@ -202,7 +204,9 @@ def _means_inside(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-
 def _means(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-untyped-def]
     """The same of any line: outside counts as seen and empty, so that ends stop at the edge."""
     ny, nx = filtered.shape
-    first, last = _range_inside(x0, y0, x1, y1, n, nx, ny)
+    enters, leaves = shares_inside(x0, y0, x1, y1, 0.0, 0.0, nx - 1.0, ny - 1.0)
+    # What rounding may have cut is looked at: outside it counts for nothing.
+    first, last = max(0, int(enters * (n - 1))), min(int(leaves * (n - 1)) + 1, n - 1)
     total, covered, outside = 0.0, 0.0, n - 1.0
     for i in range(first, last + 1):
         t = i / (n - 1)
@@ -219,22 +223,6 @@ def _means(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-untyped
         covered += weight * cover[int(y + 0.5), int(x + 0.5)]
         outside -= weight
     return total / (n - 1), (covered + outside) / (n - 1)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _range_inside(x0, y0, x1, y1, n, nx, ny):  # type: ignore[no-untyped-def]
-    """First and last of n even steps from end to end that may lie inside, one too many at most."""
-    enters, leaves = 0.0, 1.0
-    for start, step, size in ((x0, x1 - x0, nx), (y0, y1 - y0, ny)):
-        if step == 0.0:
-            if start < 0.0 or start >= size - 1:
-                return 0, -1
-            continue
-        a, b = -start / step, (size - 1 - start) / step
-        enters, leaves = max(enters, min(a, b)), min(leaves, max(a, b))
-    if enters > leaves + _TINY:
-        return 0, -1
-    return int(enters * (n - 1)), min(int(leaves * (n - 1)) + 1, n - 1)
 
 
 @njit(cache=True, nogil=True)
