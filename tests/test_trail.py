@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from streaks.detection.photometry import power_of_points, trail_flux
 from streaks import geometry
+from streaks.detection.photometry import power_of_points, trail_flux
 from streaks.geometry import Segment, angle_difference_deg
 from streaks.noise import NoiseMap
 from streaks.noise._rows import SkyBands
