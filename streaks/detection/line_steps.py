@@ -41,6 +41,7 @@ from streaks.detection.quality import (
 from streaks.detection.records import Line, SetAside
 from streaks.detection.spikes import MaskedCore, masked_core, star_behind
 from streaks.frame import Frame
+from streaks.geometry import Segment
 from streaks.noise import NoiseMap
 from streaks.tables import StreakFlag
 from streaks.trail import FWHM_PER_SIGMA, PsfShape, fit_trail, with_correlated_noise
