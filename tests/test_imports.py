@@ -25,7 +25,7 @@ ROOT = Path(streaks.__file__).parent
 
 #: docs/architecture.md: a room imports only from the rows above its own.
 ROWS = (
-    {"geometry", "disk", "expressions", "lazy", "sbpy_import"},
+    {"geometry", "disk", "expressions", "lazy", "least_squares", "sbpy_import", "special"},
     {"frame", "tables", "config", "arrow"},
     {"transforms", "noise", "trail", "sky"},
     {

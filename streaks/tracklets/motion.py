@@ -173,10 +173,10 @@ def _neighbours(
     seen: Sightings, usable: NDArray[np.int64], config: TrackletConfig
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """For each sighting, the later ones that it could reach."""
-    from scipy.spatial import cKDTree
-
     if len(usable) < 2:
         return
+    from scipy.spatial import cKDTree
+
     fastest = (1 + config.rate_tolerance) * seen.rate + _N_SIGMA * seen.rate_err
     fastest = np.where(seen.cut, _MAX_CUT * seen.rate, fastest)
     reach = np.minimum(fastest * config.max_gap_s, config.max_distance_arcsec) / ARCSEC_PER_RAD

@@ -85,9 +85,6 @@ def repeat_groups(
     (n,) int64
         Number of its place, from 0; -1 where it does not repeat.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     config = TrackletConfig() if config is None else config
     seen = np.asarray(streaks["image"] if occasions is None else occasions).astype(str)
     found = np.full(len(streaks), -1, dtype=np.int64)
@@ -98,6 +95,9 @@ def repeat_groups(
         pairs = [(i, j) for i, others in enumerate(near) if often[i] for j in others if often[j]]
         if not pairs:
             continue
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
         i, j = np.array(pairs).T
         shape = (len(rows), len(rows))
         _, labels = connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape), False)
@@ -122,8 +122,6 @@ def _often(
 
 def _alike(streaks: QTable, config: TrackletConfig) -> list[NDArray[np.intp]]:
     """For each streak of a chip those at its place, of its direction and length; itself too."""
-    from scipy.spatial import cKDTree
-
     x, y, theta, length = (
         np.asarray(streaks[name].value, dtype=float) for name in ("x", "y", "theta", "length")
     )
@@ -131,6 +129,8 @@ def _alike(streaks: QTable, config: TrackletConfig) -> list[NDArray[np.intp]]:
     places = np.stack([x, y], axis=1)
     if len(streaks) < config.repeat_images or not np.isfinite(places).all():
         return [nobody] * len(streaks)
+    from scipy.spatial import cKDTree
+
     found = []
     for i, near in enumerate(cKDTree(places).query_ball_point(places, config.repeat_px)):
         rows = np.array(near)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment
+from streaks.special import erf
 from streaks.trail._kernels import (
     MIN_LENGTH_PX,
     REACH_SIGMA,
@@ -108,8 +109,6 @@ def line_noise(length_px: Any, sigma_px: float) -> Any:
     (...)
         Standard deviation of the integral, in sigma of the filtered image times px; 1e-6 at least.
     """
-    from scipy.special import erf
-
     length, s = np.asarray(length_px, dtype=float), sigma_px
     t = length / (2.0 * s)
     variance = 2.0 * (length * s * math.sqrt(math.pi) * erf(t) - 2.0 * s * s * -np.expm1(-t * t))
