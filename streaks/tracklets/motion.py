@@ -173,7 +173,8 @@ def _neighbours(
     seen: Sightings, usable: NDArray[np.int64], config: TrackletConfig
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """For each sighting, the later ones that it could reach."""
-    if len(usable) < 2:
+    # Of one exposure none is later than another.
+    if len(usable) < 2 or not np.ptp(seen.time_s[usable]) > 0:
         return
     from scipy.spatial import cKDTree
 

@@ -54,9 +54,10 @@ def find_repeats(
     """
     config = TrackletConfig() if config is None else config
     found = np.zeros(len(streaks), dtype=bool)
-    for rows in _by_chip(chips):
+    images = np.asarray(streaks["image"]).astype(str)
+    for rows in _by_chip(chips, images, config):
         near = _alike(streaks[rows], config)
-        found[rows] = _often(near, np.asarray(streaks["image"])[rows].astype(str), config)
+        found[rows] = _often(near, images[rows], config)
     return found
 
 
@@ -89,7 +90,7 @@ def repeat_groups(
     seen = np.asarray(streaks["image"] if occasions is None else occasions).astype(str)
     found = np.full(len(streaks), -1, dtype=np.int64)
     n_places = 0
-    for rows in _by_chip(chips):
+    for rows in _by_chip(chips, seen, config):
         near = _alike(streaks[rows], config)
         often = _often(near, seen[rows], config)
         pairs = [(i, j) for i, others in enumerate(near) if often[i] for j in others if often[j]]
@@ -107,10 +108,13 @@ def repeat_groups(
     return found
 
 
-def _by_chip(chips: Sequence[str]) -> list[NDArray[np.intp]]:
-    """Rows of each chip that has a name."""
+def _by_chip(
+    chips: Sequence[str], occasions: NDArray[np.str_], config: TrackletConfig
+) -> list[NDArray[np.intp]]:
+    """Rows of each chip that has a name and was seen often enough for something to repeat."""
     names = np.asarray(chips, dtype=str)
-    return [np.flatnonzero(names == chip) for chip in sorted({str(n) for n in names} - {""})]
+    chosen = [np.flatnonzero(names == chip) for chip in sorted({str(n) for n in names} - {""})]
+    return [rows for rows in chosen if len(np.unique(occasions[rows])) >= config.repeat_images]
 
 
 def _often(
