@@ -52,6 +52,8 @@ _LEAST_FINITE, _ROBUST = 0.1, 1.4826
 #: largest allowed is a Gaussian's.
 _NARROW_PX, _WIDE_PX, _SKY_SHARE, _AT_THE_END = 0.3, 200.0, 0.01, 0.98
 _TINY = 1e-9
+#: OpenCV's number for pixels that touch by a side, not by a corner.
+_BY_SIDES = 4
 #: Brightest share that is left out: they may be saturated.
 _BRIGHTEST = 0.1
 #: Trails that tell: this S/N, this length in widths, and as wide as the PSF within this factor.
@@ -208,7 +210,7 @@ def _others(bright: NDArray[np.bool_], box: NDArray[np.float32], radius: int) ->
     """Whether bright pixels of a stamp are not all of its middle."""
     import cv2
 
-    _, named = cv2.connectedComponents(bright.astype(np.uint8), connectivity=4)
+    _, named = cv2.connectedComponents(bright.astype(np.uint8), connectivity=_BY_SIDES)
     return bool((bright & (named != named[radius, radius])).any())
 
 
