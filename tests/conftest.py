@@ -6,7 +6,6 @@ import gc
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-
 import pytest
 from hypothesis import settings
 
