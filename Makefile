@@ -9,6 +9,9 @@ endif
 PIP = -m pip --disable-pip-version-check -q
 PINS = -c .ci/constraints.txt
 OUT ?= demo-night
+# Where it is set, each of the tests' hundreds of processes would compile our sources anew: a third of
+# a second.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check docs coverage test-slow test-versions mutants lint types unit wheel-test clean
 
