@@ -23,11 +23,13 @@ __all__ = [
     "image_centre",
     "mean_angle_deg",
     "segment_distances",
+    "shares_inside",
     "wrap_angle_deg",
 ]
 
 #: Segments are divided by no less than this length squared, px.
 _LEAST_SQUARED_PX = 1e-6
+_HALF_TURN_DEG = 180.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Segment:
     @property
     def theta_deg(self) -> float:
         """Direction in [0, 180); 0 for a point."""
-        return float(wrap_angle_deg(math.degrees(math.atan2(self.y1 - self.y0, self.x1 - self.x0))))
+        theta = math.degrees(math.atan2(self.y1 - self.y0, self.x1 - self.x0)) % _HALF_TURN_DEG
+        # A tiny negative angle rounds up to the period itself.
+        return 0.0 if theta >= _HALF_TURN_DEG else theta
 
     @property
     def midpoint(self) -> tuple[float, float]:
@@ -196,6 +200,49 @@ def image_centre(shape: Sequence[int]) -> tuple[float, float]:
     return (nx - 1) / 2, (ny - 1) / 2
 
 
+def shares_inside(
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    x_min: float,
+    y_min: float,
+    x_max: float,
+    y_max: float,
+) -> tuple[float, float]:
+    """Shares of the way from the first end to the last at which a line comes into a box and leaves.
+
+    Written so that Numba compiles it as it stands (`streaks.trail.shares_inside`).
+
+    Parameters
+    ----------
+    x0, y0, x1, y1
+        Ends, in 0-based pixels.
+    x_min, y_min, x_max, y_max
+        Sides of the box, px; borders are inside.
+
+    Returns
+    -------
+    enters, leaves : float
+        0 and 1 where it lies wholly inside; the first is larger where no part of it does.
+
+    References
+    ----------
+    Liang & Barsky 1984, ACM Trans. Graph. 3, 1.
+    """
+    dx, dy = x1 - x0, y1 - y0
+    enters, leaves = 0.0, 1.0
+    for step, gap in ((-dx, x0 - x_min), (dx, x_max - x0), (-dy, y0 - y_min), (dy, y_max - y0)):
+        if step == 0.0:
+            if gap < 0.0:
+                return 1.0, 0.0
+        elif step < 0.0:
+            enters = max(enters, gap / step)
+        else:
+            leaves = min(leaves, gap / step)
+    return enters, leaves
+
+
 def clip_to_box(
     segment: Segment, x_min: float, y_min: float, x_max: float, y_max: float
 ) -> Segment | None:
@@ -213,28 +260,12 @@ def clip_to_box(
     Segment or None
         The smaller x first; a point where the segment only touches the box. None where it is
         outside.
-
-    References
-    ----------
-    Liang & Barsky 1984, ACM Trans. Graph. 3, 1.
     """
-    dx, dy = segment.x1 - segment.x0, segment.y1 - segment.y0
-    t_in, t_out = 0.0, 1.0
-    for step, gap in (
-        (-dx, segment.x0 - x_min),
-        (dx, x_max - segment.x0),
-        (-dy, segment.y0 - y_min),
-        (dy, y_max - segment.y0),
-    ):
-        if step == 0.0:
-            if gap < 0.0:
-                return None
-        elif step < 0.0:
-            t_in = max(t_in, gap / step)
-        else:
-            t_out = min(t_out, gap / step)
+    ends = segment.x0, segment.y0, segment.x1, segment.y1
+    t_in, t_out = shares_inside(*ends, x_min, y_min, x_max, y_max)
     if t_in > t_out:
         return None
+    dx, dy = segment.x1 - segment.x0, segment.y1 - segment.y0
     return Segment(
         segment.x0 + t_in * dx,
         segment.y0 + t_in * dy,

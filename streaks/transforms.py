@@ -185,13 +185,16 @@ def line_candidates(
     if not math.isfinite(clip):
         clip = float(np.abs(image).max(initial=0.0))
     unit = 2.0 ** math.floor(math.log2(_LARGEST / (2**longest * max(clip, 1e-6))))
-    weights = [1.0 / path_noise(level, correlation) for level in range(longest + 1)]
-    scales = _Scales.of(weights, threshold_snr, unit)
-    pixels = _in_steps(np.ascontiguousarray(image), np.float32(clip), np.float32(unit))
+    kept = np.asarray(correlation, np.float64).tobytes()
+    scales = _scales(kept, len(correlation), longest, threshold_snr, unit)
+    # Large arrays are there sooner where NumPy makes them than where a kernel does: it asks for
+    # large pages of memory.
+    pixels = np.empty(image.shape, np.int16)
+    _in_steps(np.ascontiguousarray(image), np.float32(clip), np.float32(unit), pixels)
     found = []
     for transposed in (False, True):
         # NumPy takes ten times as long to transpose.
-        view = cv2.transpose(pixels) if transposed else pixels
+        view = np.asarray(cv2.transpose(pixels), np.int16) if transposed else pixels
         # At 45 degrees both orientations see a line; only the rows' one reports it.
         rows = _search_rows(view, scales, first, longest, threshold_snr, cell_px)
         if transposed:
@@ -237,6 +240,16 @@ class _Scales:
         )
 
 
+@lru_cache(maxsize=16)
+def _scales(
+    correlation: bytes, side: int, longest: int, threshold_snr: float, unit: float
+) -> _Scales:
+    """Of noise of a correlation (side, side) float64, kept: windows of one image share it."""
+    square = np.frombuffer(correlation).reshape(side, side)
+    weights = [1.0 / path_noise(level, square) for level in range(longest + 1)]
+    return _Scales.of(weights, threshold_snr, unit)
+
+
 def _search_rows(
     pixels: NDArray[np.int16],
     scales: _Scales,
@@ -265,17 +278,15 @@ def _search_rows(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _in_steps(image, clip, unit):  # type: ignore[no-untyped-def]
+def _in_steps(image, clip, unit, pixels):  # type: ignore[no-untyped-def]
     """Clipped pixels in whole steps of ``1 / unit``."""
     ny, nx = image.shape
-    pixels = np.empty((ny, nx), np.int16)
     half = np.float32(0.5)
     for y in range(ny):
         row, out = image[y], pixels[y]
         for x in range(nx):
             value = min(max(row[x], -clip), clip) * unit
             out[x] = np.int16(np.int32(np.floor(value + half)))
-    return pixels
 
 
 @njit(cache=True, nogil=True)

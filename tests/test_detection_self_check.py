@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streaks.config import DetectionConfig
 from streaks.detection import detect_lines, find_streaks
-from streaks.detection.parallels import share_above_parallels
+from streaks.detection.parallels import Parallels, share_above_parallels
 from streaks.detection.records import Line, SelfCheck, SetAside
 from streaks.detection.self_check import check_image, corrected
 from streaks.frame import Frame
@@ -161,11 +161,12 @@ def test_nobody_looks_where_dark_or_all_lines_are_wanted(config: DetectionConfig
 
 
 @pytest.mark.parametrize(
-    ("snr", "level", "spread", "share"),
-    [(10.0, 0.0, 1.0, 1.0), (10.0, 0.3, 1.2, 1.0), (10.0, 2.4, 1.0, 0.8), (10.0, 0.0, 2.5, 0.5),
-     (10.0, 12.0, 1.0, 0.0), (-3.0, 0.0, 1.0, 1.0)],
+    ("found", "share"),
+    [(Parallels(10.0, 0.0, 1.0), 1.0), (Parallels(10.0, 0.3, 1.2), 1.0),
+     (Parallels(10.0, 2.4, 1.0), 0.8), (Parallels(10.0, 0.0, 2.5), 0.5),
+     (Parallels(10.0, 12.0, 1.0), 0.0), (Parallels(-3.0, 0.0, 1.0), 1.0),
+     (Parallels(10.0, near=1.1), 1.0), (Parallels(10.0, near=3.15), 0.8),
+     (Parallels(10.0, 2.4, 1.0, near=3.15), 0.8)],
 )  # fmt: skip
-def test_a_line_is_held_against_its_parallels(
-    snr: float, level: float, spread: float, share: float
-) -> None:
-    assert share_above_parallels(snr, level, spread) == pytest.approx(share)
+def test_a_line_is_held_against_its_parallels(found: Parallels, share: float) -> None:
+    assert share_above_parallels(found) == pytest.approx(share)

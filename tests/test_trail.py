@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from streaks import geometry
 from streaks.detection.photometry import power_of_points, trail_flux
 from streaks.geometry import Segment, angle_difference_deg
 from streaks.noise import NoiseMap
@@ -19,6 +20,7 @@ from streaks.trail import (
     TrailFit,
     fit_trail,
     line_noise,
+    shares_inside,
     trail_model,
     with_correlated_noise,
 )
@@ -249,6 +251,22 @@ def test_line_noise_is_that_of_integrals_over_filtered_noise(length_px: float) -
     places = np.stack([y.ravel()[:, None] + t * s, x.ravel()[:, None] + t * c])
     integrals = map_coordinates(filtered, places, order=3).mean(axis=1) * length_px
     assert line_noise(length_px, SIGMA_PX) == pytest.approx(integrals.std(), rel=0.05)
+
+
+@pytest.mark.parametrize("length_px", [0.3, 7.0, 400.0])
+def test_line_noise_of_one_number_is_that_of_an_array(length_px: float) -> None:
+    many = line_noise(np.array([length_px, 1.0]), SIGMA_PX)
+    assert line_noise(length_px, SIGMA_PX) == pytest.approx(many[0], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [(3.0, 4.0, 20.0, 9.0), (-9.0, 4.0, 90.0, 40.0), (5.0, -9.0, 5.0, 90.0), (-3.0, 4.0, -3.0, 9.0),
+     (70.0, -60.0, 200.0, 20.0)],
+)  # fmt: skip
+def test_the_compiled_shares_inside_are_those_of_python(ends: Ends) -> None:
+    box = (-0.5, -0.5, 83.5, 60.5)
+    assert shares_inside(*ends, *box) == geometry.shares_inside(*ends, *box)
 
 
 def test_line_noise_of_long_lines_grows_with_the_root_of_length() -> None:

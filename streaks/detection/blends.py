@@ -22,7 +22,7 @@ from streaks.detection.records import Line, SetAside
 from streaks.detection.search import refined_lines, rough_lines
 from streaks.geometry import Segment, distance_to_segment
 
-__all__ = ["Blend", "blends", "failed_as_blend", "lines_beside", "starts_on"]
+__all__ = ["Blend", "blends", "failed_as_blend", "failed_beside", "lines_beside"]
 
 #: What a line through a trail and its neighbour is set aside for. One that was found twice is one
 #: only where it was longer than so many widths of the PSF: its fit ran into the neighbour.
@@ -84,12 +84,20 @@ def blends(lines: Sequence[Line], image: SearchImage) -> list[Blend]:
         if failed_as_blend(line, image.sigma_px)
     ]
     bright = [one for one in found if one.snr >= LEAST_BRIGHT_SNR]
-    free = [
-        one
-        for one in bright
-        if not any(float(distance_to_segment(one.x, one.y, other)) < width for other in good)
-    ]
+    places = np.array([(one.x, one.y) for one in bright]).reshape(-1, 2)
+    taken = _near_any(places, good, width)
+    free = [one for one, other in zip(bright, taken.tolist(), strict=True) if not other]
     return sorted(free, key=lambda one: -one.snr)[:_MOST]
+
+
+def _near_any(
+    places: NDArray[np.float64], segments: Sequence[Segment], within_px: float | NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which places (n, 2) lie nearer than so many px (or each its own number) to a segment."""
+    near = np.zeros(len(places), bool)
+    for segment in segments:
+        near |= distance_to_segment(places[:, 0], places[:, 1], segment) < within_px
+    return near
 
 
 def _blend(line: Line, snr: NDArray[np.float32], width: float) -> Blend:
@@ -125,25 +133,31 @@ def failed_as_blend(line: Line, sigma_px: float) -> bool:
     return reason in _BLENDED
 
 
-def starts_on(line: Line, others: Sequence[Line], sigma_px: float) -> bool:
-    """Whether a line starts on the track of one of the others.
+def failed_beside(
+    lines: Sequence[Line], streaks: Sequence[Line], sigma_px: float
+) -> NDArray[np.bool_]:
+    """Which lines failed as blends do and started on the track of a streak.
 
     Parameters
     ----------
-    line
-        Any.
-    others
-        Streaks.
+    lines
+        Judged.
+    streaks
+        That were found since.
     sigma_px
         Width of the PSF.
 
     Returns
     -------
-    bool
+    (n,) bool
+        For each line.
     """
-    x, y = line.start.midpoint
-    near = _BLEND_WIDTHS * sigma_px + 0.5 * line.start.length_px
-    return any(float(distance_to_segment(x, y, other.segment)) < near for other in others)
+    starts = np.array([line.start.midpoint for line in lines]).reshape(-1, 2)
+    length_px = np.array([line.start.length_px for line in lines])
+    within_px = _BLEND_WIDTHS * sigma_px + 0.5 * length_px
+    near = _near_any(starts, [line.segment for line in streaks], within_px)
+    failed = np.array([failed_as_blend(line, sigma_px) for line in lines], bool)
+    return np.asarray(near & failed)
 
 
 def _brightest(snr: NDArray[np.float32], segment: Segment, width: float) -> tuple[int, int, float]:

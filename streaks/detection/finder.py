@@ -14,11 +14,12 @@ from dataclasses import replace
 import numpy as np
 
 from streaks.config import DetectionConfig
-from streaks.detection.blends import blends, failed_as_blend, lines_beside, starts_on
+from streaks.detection.blends import blends, failed_beside, lines_beside
 from streaks.detection.image import SearchImage, prepare_image, psf_sigma
 from streaks.detection.light import psf_shape
 from streaks.detection.line_steps import (
     against_parallels,
+    alike_pieces,
     fit_line,
     is_point,
     is_wanted,
@@ -290,13 +291,10 @@ def deblended(lines: Sequence[Line], image: SearchImage, config: DetectionConfig
     new = {id(line) for line in more}
     more = [line for line in _parted(distinct([*good, *more]))[0] if id(line) in new]
     # What failed in their light would explain them.
+    explained = failed_beside(lines, more, image.sigma_px).tolist()
     rest = [
-        line.updated(set_aside=line.factors.worst)
-        if line.set_aside is None
-        and failed_as_blend(line, image.sigma_px)
-        and starts_on(line, more, image.sigma_px)
-        else line
-        for line in lines
+        line.updated(set_aside=line.factors.worst) if line.set_aside is None and failed else line
+        for line, failed in zip(lines, explained, strict=True)
     ]
     return [*rest, *more]
 
@@ -324,7 +322,8 @@ def joined(lines: Sequence[Line], image: SearchImage, config: DetectionConfig) -
     )
     whole: list[Line] = []
     for group in groups:
-        pieces = [promising[i] for i in group]
+        pieces, strangers = alike_pieces([promising[i] for i in group])
+        rest += strangers
         if len(pieces) == 1:
             whole.append(pieces[0])
             continue

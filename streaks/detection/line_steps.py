@@ -47,6 +47,7 @@ from streaks.trail import FWHM_PER_SIGMA, PsfShape, fit_trail, with_correlated_n
 
 __all__ = [
     "against_parallels",
+    "alike_pieces",
     "fit_line",
     "is_point",
     "is_wanted",
@@ -69,8 +70,15 @@ _WIDE_RATIO = 1.3
 #: Longer rows of two or three stars show in how evenly the track is lit, in widths of the line.
 #: In an image full of points that is asked of longer ones too.
 _ROW_WIDTHS, _LONG_ROW_WIDTHS = 14.0, 25.0
+#: A line that starts on a small saturated core, or crosses it, and is shorter than so many of its
+#: radii is the star's spike: of trails so short one in a few hundred meets a core. Noise is taken
+#: to be higher near bright stars, so that a spike may seem as bright in its outer part.
+_ARM_RADII = 25.0
 #: A uniform trail explains pieces if it has this share of their S/N together.
 _EXPLAINS = 0.95
+#: A piece below this S/N that has less than this share of the brightest one's light a px of length
+#: is no piece of it: satellites flash, but what chance adds is faint.
+_SURE_PIECE, _BRIGHTNESS_ALIKE = 12.0, 0.25
 #: Pieces that light less than this share of what can be seen of their span are dashes.
 _DASHED_SHARE = 0.8
 
@@ -209,7 +217,10 @@ def _with_profile(line: Line, image: SearchImage) -> Line:
     fading = star in (0, 1) and fades(profile, from_first_end=star == 0)
     if star < 0 and factors.product > 0:
         core = masked_core(fit.segment, image.seen)
-        fading = core is not None and fades_from(profile, core.along_px, core.radius_px)
+        fading = core is not None and (
+            fit.segment.length_px < _ARM_RADII * core.radius_px
+            or fades_from(profile, core.along_px, core.radius_px)
+        )
     evidence = line.evidence.updated(
         even_share=profile.even_share,
         lit_share=profile.lit_share,
@@ -258,6 +269,36 @@ def judge_line(line: Line, image: SearchImage, config: DetectionConfig) -> Line:
     steady = evidence.steady_share if math.isfinite(evidence.steady_share) else 1.0
     score = sureness(steady * fit.snr, factors.product) / image.crowding
     return line.updated(factors=factors, score=score, flags=flags)
+
+
+def alike_pieces(pieces: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """Of pieces on one line those that may be of one trail, and the others.
+
+    A faint line on the line of a far brighter trail is most often chance, or the edge of a glow:
+    joined to it, it would give the trail a false end.
+
+    Parameters
+    ----------
+    pieces
+        Judged; one at least.
+
+    Returns
+    -------
+    alike, others : list of Line
+        The brightest is among the first.
+    """
+    best = max(pieces, key=lambda piece: piece.fitted.snr)
+    least = _BRIGHTNESS_ALIKE * _brightness(best)
+    alike = [
+        piece for piece in pieces if piece.fitted.snr >= _SURE_PIECE or _brightness(piece) >= least
+    ]
+    kept = {id(piece) for piece in alike}
+    return alike, [piece for piece in pieces if id(piece) not in kept]
+
+
+def _brightness(line: Line) -> float:
+    """Light a px of length, in units of the noise, but for a factor that all lines share."""
+    return line.fitted.snr / math.sqrt(max(line.segment.length_px, line.fitted.sigma_px))
 
 
 def join_pieces(pieces: Sequence[Line], image: SearchImage, config: DetectionConfig) -> Line:
@@ -330,10 +371,12 @@ def against_parallels(line: Line, image: SearchImage) -> Line:
     -------
     Line
     """
-    snr, level, spread = parallel_lines(image.filtered, line.segment, image.sigma_px)
-    share = share_above_parallels(snr, level, spread)
+    beside = parallel_lines(
+        image.filtered, line.segment, image.sigma_px, light_px=line.fitted.sigma_px
+    )
+    share = share_above_parallels(beside)
     return line.updated(
-        evidence=line.evidence.updated(parallel_level=level, parallel_spread=spread),
+        evidence=line.evidence.updated(parallel_level=beside.level, parallel_spread=beside.spread),
         factors=line.factors.updated(pattern=share),
         score=line.score * share,
     )

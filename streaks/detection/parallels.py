@@ -2,12 +2,14 @@
 
 Rows and columns of a detector, straps, and what a flat field leaves, are correlated over hundreds
 of pixels: a sum along a line scatters more than the noise of its pixels says, and only in some
-directions. So each line is compared with others of its length and direction beside it.
+directions. So each line is compared with others of its length and direction beside it. The nearest
+of these see the same halo or glow that a line may cross: light that they have too is not its own.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -16,7 +18,7 @@ from streaks.detection.profiles import sample
 from streaks.detection.search import Filtered
 from streaks.geometry import Segment
 
-__all__ = ["parallel_lines", "share_above_parallels"]
+__all__ = ["Parallels", "parallel_lines", "share_above_parallels"]
 
 #: The nearest parallel lies beyond a trail's own light, the next ones as far apart as filtered
 #: noise is correlated; so many on each side. In widths of the PSF.
@@ -28,13 +30,37 @@ _LEAST_LINES = 16
 #: Of 80 lines in white noise the spread seems so much larger, and the level so much higher, once
 #: in a hundred times.
 _SPREAD_BY_CHANCE, _LEVEL_BY_CHANCE = 1.25, 0.4
+#: So many of the nearest on each side, and how many of them must be seen; the median of the
+#: brighter side is by chance so high once in a hundred times.
+_NEAREST, _LEAST_NEAR, _NEAR_BY_CHANCE = 8, 5, 1.15
 _TINY = 1e-6
 
 
+@dataclass(frozen=True)
+class Parallels:
+    """S/N along a line and along those beside it, in units of the noise that the pixels say.
+
+    Parameters
+    ----------
+    snr
+        Of the line.
+    level, spread
+        Of those beside it; 0 and 1 where too few can be seen.
+    near
+        Median of the nearest on the brighter side, for a glow may have its edge there; 0 where too
+        few can be seen.
+    """
+
+    snr: float
+    level: float = 0.0
+    spread: float = 1.0
+    near: float = 0.0
+
+
 def parallel_lines(
-    filtered: Filtered, segment: Segment, sigma_px: float
-) -> tuple[float, float, float]:
-    """S/N along a line, and the level and spread of the S/N of those beside it.
+    filtered: Filtered, segment: Segment, sigma_px: float, light_px: float = 0.0
+) -> Parallels:
+    """S/N along a line and along those beside it.
 
     Parameters
     ----------
@@ -44,12 +70,12 @@ def parallel_lines(
         The line.
     sigma_px
         Width of the PSF.
+    light_px
+        Width of the line's own light, where that is wider.
 
     Returns
     -------
-    snr, level, spread : float
-        In units of the noise that the pixels say; the last two are 0 and 1 where too few parallels
-        can be seen.
+    Parallels
     """
     n = max(3, min(math.ceil(segment.length_px) + 1, _MOST_SAMPLES))
     step = segment.length_px / (n - 1)
@@ -58,32 +84,40 @@ def parallel_lines(
     variance = (1.0 + 2.0 * (alike * (1.0 - np.arange(1, n) / n)).sum()) / n
     ends = np.array([segment.x0, segment.y0, segment.x1, segment.y1])
     means = _means(filtered.snr, filtered.cover, ends, n, sigma_px) / math.sqrt(variance)
-    beside = means[1:][np.isfinite(means[1:])]
-    if len(beside) < _LEAST_LINES or not np.isfinite(means[0]):
-        return float(means[0]), 0.0, 1.0
-    level = float(np.median(beside))
+    snr, beside = float(means[0]), means[1:]
+    seen = beside[np.isfinite(beside)]
+    if len(seen) < _LEAST_LINES or not math.isfinite(snr):
+        return Parallels(snr)
+    level = float(np.median(seen))
     # By the darker half: other streaks and stars are bright, a pattern of the image is both.
-    darker = np.minimum(beside - level, 0.0)
-    return float(means[0]), level, math.sqrt(2.0 * float((darker**2).mean()))
+    darker = np.minimum(seen - level, 0.0)
+    spread = math.sqrt(2.0 * float((darker**2).mean()))
+    # Two a distance, one on each side, the nearest first.
+    first = math.ceil(_FIRST_WIDTHS * max(light_px / sigma_px - 1.0, 0.0) / _NEXT_WIDTHS)
+    sides = (beside[2 * first + k :: 2][:_NEAREST] for k in (0, 1))
+    seen_near = (side[np.isfinite(side)] for side in sides)
+    levels = [float(np.median(side)) for side in seen_near if len(side) >= _LEAST_NEAR]
+    return Parallels(snr, level, spread, max(levels, default=0.0))
 
 
-def share_above_parallels(snr: float, level: float, spread: float) -> float:
+def share_above_parallels(found: Parallels) -> float:
     """Share of a line's S/N that is left when it is held against its parallels.
 
     Parameters
     ----------
-    snr, level, spread
-        As `parallel_lines` gives them.
+    found
+        From `parallel_lines`.
 
     Returns
     -------
     float
         1 where the parallels are as white noise leaves them.
     """
-    if not snr > 0:
+    if not found.snr > 0:
         return 1.0
-    above = max(snr - max(level - _LEVEL_BY_CHANCE, 0.0), 0.0)
-    return min(above / snr / max(spread / _SPREAD_BY_CHANCE, 1.0), 1.0)
+    theirs = max(found.level - _LEVEL_BY_CHANCE, found.near - _NEAR_BY_CHANCE, 0.0)
+    above = max(found.snr - theirs, 0.0)
+    return min(above / found.snr / max(found.spread / _SPREAD_BY_CHANCE, 1.0), 1.0)
 
 
 @njit(cache=True, nogil=True)

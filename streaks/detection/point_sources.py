@@ -52,6 +52,8 @@ _HIDDEN_TO, _WINGS_PX, _WINGS_SNR = 0.5, 0.004, 2000.0
 _LEAST_LENGTH_PX = 0.1
 _ROOT_2 = math.sqrt(2.0)
 _ROOM = 256
+#: Columns asked at once whether any of them is bright: most are not, and that is soon known.
+_LOOK = 128
 #: Pixels of a square of three by three.
 _SQUARE = 9
 
@@ -187,69 +189,82 @@ def shortest_shoulder(sigma_px: float, min_length_px: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _sharp(z, usable, beside, diagonal, least):  # type: ignore[no-untyped-def]
-    ny, nx = z.shape
+def _any_above(row, least):  # type: ignore[no-untyped-def]
+    """Whether a value is at least so large; counted, for so a processor asks many at once."""
+    n = np.int32(0)
+    for x in range(row.size):
+        n += np.int32(row[x] >= least)
+    return n > 0
+
+
+@njit(cache=True, nogil=True)
+def _bright_places(image, least, margin):  # type: ignore[no-untyped-def]
+    """Row and column, (n, 2), of what is at least so large and so far from the image's edge."""
+    ny, nx = image.shape
     found, n = np.empty((_ROOM, 2), np.int64), 0
-    for y in range(1, ny - 1):
-        for x in range(1, nx - 1):
-            value = z[y, x]
-            if value < least:
+    for y in range(margin, ny - margin):
+        for start in range(margin, nx - margin, _LOOK):
+            stop = min(start + _LOOK, nx - margin)
+            if not _any_above(image[y, start:stop], least):
                 continue
-            # Beside a mask a neighbour's light is not known.
-            whole = True
+            if n + _LOOK > len(found):
+                larger = np.empty((2 * len(found), 2), np.int64)
+                for i in range(n):
+                    larger[i, 0], larger[i, 1] = found[i, 0], found[i, 1]
+                found = larger
+            for x in range(start, stop):
+                if image[y, x] >= least:
+                    found[n, 0], found[n, 1] = y, x
+                    n += 1
+    return found[:n]
+
+
+@njit(cache=True, nogil=True)
+def _sharp(z, usable, beside, diagonal, least):  # type: ignore[no-untyped-def]
+    bright = _bright_places(z, least, np.int64(1))
+    found, n = np.empty((_SQUARE * len(bright), 2), np.int64), 0
+    for k in range(len(bright)):
+        y, x = bright[k]
+        value = z[y, x]
+        # Beside a mask a neighbour's light is not known.
+        whole = True
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                whole = whole and usable[y + dy, x + dx]
+        if not whole:
+            continue
+        straight = min(z[y, x - 1] + z[y, x + 1], z[y - 1, x] + z[y + 1, x])
+        slanted = min(z[y - 1, x - 1] + z[y + 1, x + 1], z[y - 1, x + 1] + z[y + 1, x - 1])
+        if 0.5 * straight < beside * value or 0.5 * slanted < diagonal * value:
             for dy in range(-1, 2):
                 for dx in range(-1, 2):
-                    whole = whole and usable[y + dy, x + dx]
-            if not whole:
-                continue
-            straight = min(z[y, x - 1] + z[y, x + 1], z[y - 1, x] + z[y + 1, x])
-            slanted = min(z[y - 1, x - 1] + z[y + 1, x + 1], z[y - 1, x + 1] + z[y + 1, x - 1])
-            if 0.5 * straight < beside * value or 0.5 * slanted < diagonal * value:
-                if n + _SQUARE > len(found):
-                    larger = np.empty((2 * len(found), 2), np.int64)
-                    for i in range(n):
-                        larger[i, 0], larger[i, 1] = found[i, 0], found[i, 1]
-                    found = larger
-                for dy in range(-1, 2):
-                    for dx in range(-1, 2):
-                        if z[y + dy, x + dx] > _LIT_SIGMA:
-                            found[n, 0], found[n, 1] = y + dy, x + dx
-                            n += 1
+                    if z[y + dy, x + dx] > _LIT_SIGMA:
+                        found[n, 0], found[n, 1] = y + dy, x + dx
+                        n += 1
     return found[:n]
 
 
 @njit(cache=True, nogil=True)
 def _peaks(snr, distance, ratio, bright):  # type: ignore[no-untyped-def]
-    ny, nx = snr.shape
-    found, n = np.empty((_ROOM, 3)), 0
-    margin = math.ceil(distance) + 2
-    for y in range(margin, ny - margin):
-        for x in range(margin, nx - margin):
-            value = snr[y, x]
-            if value < bright:
-                continue
-            highest = True
-            for dy in range(-1, 2):
-                for dx in range(-1, 2):
-                    if snr[y + dy, x + dx] > value:
-                        highest = False
-            if not highest:
-                continue
-            limit, compact = ratio * value - _SHOULDER_NOISE, True
-            for k in range(_DIRECTIONS):
-                dx = distance * math.cos(k * math.pi / _DIRECTIONS)
-                dy = distance * math.sin(k * math.pi / _DIRECTIONS)
-                if 0.5 * (_at(snr, x + dx, y + dy) + _at(snr, x - dx, y - dy)) > limit:
-                    compact = False
-                    break
-            if not compact:
-                continue
-            if n == len(found):
-                larger = np.empty((2 * n, 3))
-                for i in range(n):
-                    for j in range(3):
-                        larger[i, j] = found[i, j]
-                found = larger
+    places = _bright_places(snr, bright, np.int64(math.ceil(distance) + 2))
+    found, n = np.empty((len(places), 3)), 0
+    for i in range(len(places)):
+        y, x = places[i]
+        value, highest = snr[y, x], True
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                if snr[y + dy, x + dx] > value:
+                    highest = False
+        if not highest:
+            continue
+        limit, compact = ratio * value - _SHOULDER_NOISE, True
+        for k in range(_DIRECTIONS):
+            dx = distance * math.cos(k * math.pi / _DIRECTIONS)
+            dy = distance * math.sin(k * math.pi / _DIRECTIONS)
+            if 0.5 * (_at(snr, x + dx, y + dy) + _at(snr, x - dx, y - dy)) > limit:
+                compact = False
+                break
+        if compact:
             found[n, 0], found[n, 1], found[n, 2] = x, y, value
             n += 1
     return found[:n]

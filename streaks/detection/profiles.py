@@ -141,20 +141,10 @@ def peak_and_shoulder(
     peak, shoulder
         NaN where hidden or outside.
     """
-    x0, y0, x1, y1 = segment.x0, segment.y0, segment.x1, segment.y1
-    length = max(segment.length_px, _TINY)
-    n = max(3, int(_PEAK_STEPS * length) + 1)
-    values = sample(snr, cover, x0, y0, x1, y1, n)
-    best = int(values.argmax())
-    if math.isnan(values[best]):  # NaN counts as the largest
-        values = np.where(np.isnan(values), -math.inf, values)
-        best = int(values.argmax())
-    peak = float(values[best])
-    t = best / (n - 1) if math.isfinite(peak) else 0.5
-    x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
-    dx, dy = (x1 - x0) / length * distance_px, (y1 - y0) / length * distance_px
-    ends = sample(snr, cover, x - dx, y - dy, x + dx, y + dy, 2)
-    return peak, 0.5 * float(ends[0] + ends[1])
+    peak, shoulder = _peak_and_shoulder(
+        snr, cover, segment.x0, segment.y0, segment.x1, segment.y1, distance_px
+    )
+    return float(peak), float(shoulder)
 
 
 def clear_share(profile: Profile, snr: float) -> float:
@@ -339,7 +329,22 @@ def sample(snr, cover, x0, y0, x1, y1, n):  # type: ignore[no-untyped-def]
     return out
 
 
-# Compiled, for it looks at some 500 tracks a frame: NumPy takes ten times as long.
+# Compiled, for they look at some 500 tracks a frame: NumPy takes ten times as long.
+
+
+@njit(cache=True, nogil=True)
+def _peak_and_shoulder(snr, cover, x0, y0, x1, y1, distance):  # type: ignore[no-untyped-def]
+    length = max(math.hypot(x1 - x0, y1 - y0), _TINY)
+    n = max(3, int(_PEAK_STEPS * length) + 1)
+    values = sample(snr, cover, x0, y0, x1, y1, n)
+    peak, t = -np.inf, 0.5
+    for i in range(n):
+        if values[i] > peak:
+            peak, t = values[i], i / (n - 1)
+    x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
+    dx, dy = (x1 - x0) / length * distance, (y1 - y0) / length * distance
+    ends = sample(snr, cover, x - dx, y - dy, x + dx, y + dy, 2)
+    return peak, 0.5 * (ends[0] + ends[1])
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streaks.trail import shares_inside
+
 __all__ = ["distinct_segments", "line_snr"]
 
 #: Share of a line that must be covered by usable pixels; below it S/N is not raised further for
@@ -202,14 +204,16 @@ def _means_inside(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-
 def _means(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-untyped-def]
     """The same of any line: outside counts as seen and empty, so that ends stop at the edge."""
     ny, nx = filtered.shape
-    total, covered = 0.0, 0.0
-    for i in range(n):
+    enters, leaves = shares_inside(x0, y0, x1, y1, 0.0, 0.0, nx - 1.0, ny - 1.0)
+    # What rounding may have cut is looked at: outside it counts for nothing.
+    first, last = max(0, int(enters * (n - 1))), min(int(leaves * (n - 1)) + 1, n - 1)
+    total, covered, outside = 0.0, 0.0, n - 1.0
+    for i in range(first, last + 1):
         t = i / (n - 1)
         x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
         weight = 0.5 if i == 0 or i == n - 1 else 1.0
         ix, iy = math.floor(x), math.floor(y)
         if ix < 0 or iy < 0 or ix >= nx - 1 or iy >= ny - 1:
-            covered += weight
             continue
         fx, fy = x - ix, y - iy
         a, b = filtered[iy, ix], filtered[iy, ix + 1]
@@ -217,7 +221,8 @@ def _means(filtered, cover, x0, y0, x1, y1, n, clip):  # type: ignore[no-untyped
         value = (a * (1 - fx) + b * fx) * (1 - fy) + (c * (1 - fx) + d * fx) * fy
         total += weight * min(value, clip)
         covered += weight * cover[int(y + 0.5), int(x + 0.5)]
-    return total / (n - 1), covered / (n - 1)
+        outside -= weight
+    return total / (n - 1), (covered + outside) / (n - 1)
 
 
 @njit(cache=True, nogil=True)

@@ -85,20 +85,39 @@ def masked_stars(usable: NDArray[np.bool_]) -> MaskedStars:
     cells = (share > _MASKED_CELL).astype(np.uint8)
     opening = np.ones((_OPENING_CELLS, _OPENING_CELLS), np.uint8)
     cells = np.asarray(cv2.morphologyEx(cells, cv2.MORPH_OPEN, opening), np.uint8)
-    n, _, stats, centres = cv2.connectedComponentsWithStats(cells, connectivity=_EIGHT_NEIGHBOURS)
-    if n < 2:
+    if not cells.any():
         return none
-    width = stats[1:, cv2.CC_STAT_WIDTH] * float(_CELL)
-    height = stats[1:, cv2.CC_STAT_HEIGHT] * float(_CELL)
-    area = stats[1:, cv2.CC_STAT_AREA] * float(_CELL**2)
+    n, labels = cv2.connectedComponents(cells, connectivity=_EIGHT_NEIGHBOURS)
+    centre_x, centre_y, width, height, n_cells = _components(np.asarray(labels), n)
+    width, height, area = width * float(_CELL), height * float(_CELL), n_cells * float(_CELL**2)
     radius = np.sqrt(area / math.pi)
     longer, shorter = np.maximum(width, height), np.minimum(width, height)
     compact = (longer < _MOST_ELONGATED * shorter) & (2.0 * radius >= _MIN_STAR_PX)
     compact &= longer < _LARGEST_SHARE * max(ny, nx)
     scale_x, scale_y = nx / size[0], ny / size[1]
-    x = (centres[1:, 0] + 0.5) * scale_x - 0.5
-    y = (centres[1:, 1] + 0.5) * scale_y - 0.5
+    x = (centre_x + 0.5) * scale_x - 0.5
+    y = (centre_y + 0.5) * scale_y - 0.5
     return MaskedStars(x[compact], y[compact], radius[compact])
+
+
+def _components(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
+    """Centre x and y, width, height and number of cells of each component but the background.
+
+    Few cells are masked: OpenCV's own statistics look at all.
+    """
+    import cv2
+
+    columns, rows = np.asarray(cv2.findNonZero(labels), np.int64).reshape(-1, 2).T
+    label = labels[rows, columns]
+    count = np.bincount(label, minlength=n)
+    centres = [np.bincount(label, where, minlength=n)[1:] / count[1:] for where in (columns, rows)]
+    sides = []
+    for where in (columns, rows):
+        first, last = np.full(n, where.max()), np.zeros(n, where.dtype)
+        np.minimum.at(first, label, where)
+        np.maximum.at(last, label, where)
+        sides.append((last - first + 1)[1:])
+    return np.array([*centres, *sides, count[1:]], np.float64)
 
 
 def star_behind(segment: Segment, stars: MaskedStars) -> int:

@@ -118,7 +118,7 @@ def _numbers(claims: QTable, name: str) -> Floats:
     try:
         if getattr(column, "unit", None) is not None and unit is not None:
             column = column.to_value(unit)
-        column = getattr(column, "unmasked", column) if not hasattr(column, "filled") else column
+        column = getattr(column, "unmasked", column)
         values = np.ma.filled(np.ma.asarray(getattr(column, "value", column)).astype(float), np.nan)
         mask = getattr(claims[name], "mask", None)
         return np.where(mask, np.nan, values) if mask is not None else np.asarray(values)

@@ -2,6 +2,9 @@
 
 An image of background and one of sigma would take longer to write and to read again than to make:
 the meshes stay in a processor's cache, and each pass over the data makes of them what it needs.
+
+Large arrays that kernels fill are made by NumPy, outside of them: it asks for large pages of
+memory, which are there in a fifth of the time of the small ones that a kernel gets.
 """
 
 from __future__ import annotations
@@ -101,8 +104,9 @@ def _standard_row(values, hidden, background, sigma, out):  # type: ignore[no-un
         out[x] = np.float32(0) if hidden[x] else z
 
 
-@njit(cache=True, nogil=True)
-def standardised(data, hidden, sky, rows):  # type: ignore[no-untyped-def]
+def standardised(
+    data: NDArray[np.float32], hidden: NDArray[np.bool_], sky: SkyBands, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
     """Some rows of an image over its noise, (len(rows), nx) float32, 0 where hidden.
 
     Parameters
@@ -121,17 +125,23 @@ def standardised(data, hidden, sky, rows):  # type: ignore[no-untyped-def]
     (m, nx) float32
         In sigma, cut at a million of either sign.
     """
-    nx = data.shape[1]
-    z = np.empty((len(rows), nx), np.float32)
-    background, sigma = np.empty(nx, np.float32), np.empty(nx, np.float32)
-    for k in range(len(rows)):
-        _sky_row(sky, rows[k], background, sigma)
-        _standard_row(data[rows[k]], hidden[rows[k]], background, sigma, z[k])
+    z = np.empty((len(rows), data.shape[1]), np.float32)
+    _standardise(data, hidden, sky, rows, z)
     return z
 
 
 @njit(cache=True, nogil=True)
-def images_at(sky, rows):  # type: ignore[no-untyped-def]
+def _standardise(data, hidden, sky, rows, z):  # type: ignore[no-untyped-def]
+    nx = data.shape[1]
+    background, sigma = np.empty(nx, np.float32), np.empty(nx, np.float32)
+    for k in range(len(rows)):
+        _sky_row(sky, rows[k], background, sigma)
+        _standard_row(data[rows[k]], hidden[rows[k]], background, sigma, z[k])
+
+
+def images_at(
+    sky: SkyBands, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Background and noise at some rows, (len(rows), nx) float32 each, counts.
 
     Parameters
@@ -148,9 +158,14 @@ def images_at(sky, rows):  # type: ignore[no-untyped-def]
     """
     shape = (len(rows), sky.low.shape[1])
     background, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    _images(sky, rows, background, sigma)
+    return background, sigma
+
+
+@njit(cache=True, nogil=True)
+def _images(sky, rows, background, sigma):  # type: ignore[no-untyped-def]
     for k in range(len(rows)):
         _sky_row(sky, rows[k], background[k], sigma[k])
-    return background, sigma
 
 
 @njit(cache=True, nogil=True)

@@ -8,12 +8,9 @@ low adds a whole sigma to a line of 300 px.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from astropy.utils.exceptions import AstropyUserWarning
 from numba import njit
 from numpy.typing import NDArray
 
@@ -21,10 +18,13 @@ from streaks.errors import FrameError
 from streaks.noise._rows import between
 from streaks.special import erf
 
-__all__ = ["MAD_TO_STD", "Meshes", "median_of", "mesh_bands", "refine_meshes", "sky_meshes"]
+__all__ = ["MAD_TO_STD", "Meshes", "mesh_bands", "ranked_medians", "refine_meshes", "sky_meshes"]
 
 #: Pixels that the first look takes of each box; 256 give sigma to 7 %.
 _SAMPLES_A_BOX = 256
+#: They are clipped so many sigma from their median, so many times.
+_CLIP_SAMPLE, _CLIP_ROUNDS = 3.0, 5
+_HALF = np.float32(0.5)
 #: Boxes of no more than this share of usable pixels are filled from others; where most of the
 #: image is hidden, those of none.
 _LEAST_SAMPLED, _LEAST_OF_FEW = 0.1, 0.001
@@ -110,21 +110,140 @@ def _clipped_boxes(
     """Median and scatter of each box's pixels that stay after clipping at 3 sigma.
 
     As photutils' `Background2D` has them. That is not asked: `import photutils` reads what every
-    installed package says of itself, a second and a half of work for this one table.
+    installed package says of itself, a second and a half of work for this one table. Nor is
+    astropy's `SigmaClip`: of pixels in rising order both medians are known without a search.
     """
-    from astropy.stats import SigmaClip
-
     (ny, nx), (height, width) = sample.shape, box
     rows, columns = -(-ny // height), -(-nx // width)
     values = np.full((rows * height, columns * width), np.nan, np.float32)
     values[:ny, :nx] = np.where(hidden | ~np.isfinite(sample), np.float32(np.nan), sample)
-    boxes = values.reshape(rows, height, columns, width).swapaxes(1, 2).reshape(rows, columns, -1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyUserWarning)  # NaN is what we leave out
-        kept = SigmaClip(sigma=3.0, maxiters=5)(boxes, axis=-1, masked=False, copy=False)
-    few = np.count_nonzero(~np.isnan(kept), axis=-1) <= least * height * width
-    low, rms = (np.asarray(of(kept, axis=-1), np.float32) for of in (median_of, _mad_std))
-    return _with_neighbours(low, few), _with_neighbours(rms, few)
+    blocks = values.reshape(rows, height, columns, width).swapaxes(1, 2)
+    boxes = blocks.reshape(rows * columns, height * width)
+    bounds, counts, low, mad = _clipped(np.sort(boxes, axis=-1), _CLIP_SAMPLE, _CLIP_ROUNDS)
+    rms = MAD_TO_STD * mad
+    # Counts so coarse that one value has half of the pixels have no such deviation, or a whole
+    # count; there it is what it is by definition.
+    for k in np.flatnonzero(rms == 0):
+        inside = (boxes[k] >= bounds[k, 0]) & (boxes[k] <= bounds[k, 1])
+        rms[k] = np.nanstd(np.where(inside, boxes[k], np.float32(np.nan)))
+    few = (counts <= least * height * width).reshape(rows, columns)
+    meshes = low.reshape(rows, columns), rms.reshape(rows, columns)
+    return _with_neighbours(meshes[0], few), _with_neighbours(meshes[1], few)
+
+
+@njit(cache=True, nogil=True)
+def _clipped(ranked, sigmas, rounds):  # type: ignore[no-untyped-def]
+    """Bounds of clipping, how many values lie within, their median and median deviation.
+
+    Of rows of values in rising order, NaN last: (n, 2), (n,), (n,) float32, (n,) float32. NaN for
+    a row without values.
+    """
+    n_rows = len(ranked)
+    bounds, counts = np.full((n_rows, 2), np.nan), np.zeros(n_rows, np.int64)
+    median, mad = np.full(n_rows, np.float32(np.nan)), np.full(n_rows, np.float32(np.nan))
+    for i in range(n_rows):
+        row, n = ranked[i], _known(ranked[i])
+        if n == 0:
+            continue
+        low, high = _clip_bounds(row, n, sigmas, rounds)
+        first, last = 0, n
+        while row[first] < low:
+            first += 1
+        while row[last - 1] > high:
+            last -= 1
+        bounds[i, 0], bounds[i, 1], counts[i] = low, high, last - first
+        median[i], below, above = _medians(row, first, last)
+        mad[i] = _HALF * np.float32(below) + _HALF * np.float32(above)
+    return bounds, counts, median, mad
+
+
+@njit(cache=True, nogil=True)
+def _clip_bounds(row, n, sigmas, rounds):  # type: ignore[no-untyped-def]
+    """Median less and plus so many standard deviations of what lies within the bounds before."""
+    first, last = 0, n
+    low, high = -np.inf, np.inf
+    for _ in range(rounds):
+        total = 0.0
+        for k in range(first, last):
+            total += row[k]
+        mean, squares = total / (last - first), 0.0
+        for k in range(first, last):
+            squares += (row[k] - mean) ** 2
+        away = sigmas * math.sqrt(squares / (last - first))
+        middle = 0.5 * (
+            np.float64(row[(first + last - 1) // 2]) + np.float64(row[(first + last) // 2])
+        )
+        low, high = middle - away, middle + away
+        before = last - first
+        while row[first] < low:
+            first += 1
+        while row[last - 1] > high:
+            last -= 1
+        if last - first == before:
+            break
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _medians(row, first, last):  # type: ignore[no-untyped-def]
+    """Median of values in rising order, and the two middle distances from it, which may be one.
+
+    The nearest come first: nothing is ranked anew.
+    """
+    middle = _HALF * row[(first + last - 1) // 2] + _HALF * row[(first + last) // 2]
+    n, centre = last - first, np.float64(middle)
+    right = first
+    while right < last and row[right] < middle:
+        right += 1
+    left = right - 1
+    before = now = 0.0
+    for _ in range(n // 2 + 1):
+        before = now
+        if right == last or (left >= first and centre - row[left] <= row[right] - centre):
+            now = centre - row[left]
+            left -= 1
+        else:
+            now = row[right] - centre
+            right += 1
+    if n % 2 == 1:
+        before = now
+    return middle, before, now
+
+
+@njit(cache=True, nogil=True)
+def ranked_medians(ranked):  # type: ignore[no-untyped-def]
+    """Number of values of each row, their median, and the median distance from it.
+
+    Parameters
+    ----------
+    ranked : (n, m) float32
+        Rows in rising order, NaN last.
+
+    Returns
+    -------
+    counts : (n,) int
+    median : (n,) float32
+    deviation : (n,) float64
+        NaN, both, for a row without values.
+    """
+    n_rows = len(ranked)
+    counts = np.zeros(n_rows, np.int64)
+    median, deviation = np.full(n_rows, np.float32(np.nan)), np.full(n_rows, np.nan)
+    for i in range(n_rows):
+        counts[i] = _known(ranked[i])
+        if counts[i] > 0:
+            median[i], below, above = _medians(ranked[i], 0, counts[i])
+            deviation[i] = 0.5 * below + 0.5 * above
+    return counts, median, deviation
+
+
+@njit(cache=True, nogil=True)
+def _known(row):  # type: ignore[no-untyped-def]
+    """How many values stand before the first NaN of a row in rising order."""
+    n = len(row)
+    while n > 0 and np.isnan(row[n - 1]):
+        n -= 1
+    return n
 
 
 def _with_neighbours(mesh: NDArray[np.float32], few: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -150,52 +269,6 @@ def _is_coarse(data: NDArray[np.float32], hidden: NDArray[np.bool_], step: int) 
 
 def _mad_of(values: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(values - np.median(values))))
-
-
-def median_of(values: NDArray[np.float32], axis: int | None = None) -> Any:
-    """Median of what is not NaN; NaN where there is nothing.
-
-    Parameters
-    ----------
-    values
-        Of any shape.
-    axis
-        Along which; None for all.
-
-    Returns
-    -------
-    float32
-        Of one axis less.
-    """
-    if axis is None:
-        values, axis = values.ravel(), 0
-    if values.shape[axis] == 0:
-        return values.sum(axis=axis) * np.nan
-    # NaN comes last.
-    ranked = np.sort(values, axis=axis)
-    n = np.count_nonzero(~np.isnan(ranked), axis=axis, keepdims=True)
-    low = np.take_along_axis(ranked, np.maximum(n - 1, 0) // 2, axis)
-    high = np.take_along_axis(ranked, n // 2, axis)
-    return np.squeeze(np.float32(0.5) * low + np.float32(0.5) * high, axis=axis)
-
-
-def _mad_std(values: NDArray[np.float32], axis: int | None = None) -> Any:
-    """Standard deviation from the median absolute deviation, as `median_of`.
-
-    Counts so coarse that one value has half of the pixels have no such deviation, or a whole
-    count; there it is what it is by definition.
-    """
-    middle = median_of(values, axis)
-    if axis is not None:
-        middle = np.expand_dims(middle, axis)
-    away = np.abs(values - middle)
-    rms = np.asarray(MAD_TO_STD * median_of(away, axis))
-    coarse = rms == 0
-    if coarse.any():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # boxes without a usable pixel
-            rms = np.where(coarse, np.nanstd(values, axis=axis), rms).astype(np.float32)
-    return rms
 
 
 def refine_meshes(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from streaks.noise.meshes import MAD_TO_STD, median_of
+from streaks.noise.meshes import MAD_TO_STD, ranked_medians
 
 __all__ = ["is_pattern", "row_pattern", "smooth_surface"]
 
@@ -109,11 +109,10 @@ def row_pattern(
         return None
     step = max(_APART_PX, data.shape[1] // _ROW_SAMPLES)
     sample = np.where(unusable[:, ::step], np.float32(np.nan), data[:, ::step])
-    median = _medians(sample, 0.5)
+    median, scatter = _medians(sample, 0.5)
     known = np.isfinite(median)
     if np.count_nonzero(known) < _LEAST_KNOWN:
         return None
-    scatter = _medians(np.abs(sample[known] - median[known, None]), 0.5)
     sigma = MAD_TO_STD * float(np.median(scatter[np.isfinite(scatter)]))
     error = _OF_MEDIAN * sigma / np.sqrt(sample.shape[1])
     if not error > 0 or not is_pattern(_against_others(median, known)[known], error):
@@ -177,24 +176,26 @@ def _boxes(data: NDArray[np.float32], unusable: NDArray[np.bool_]) -> _Boxes:
     rows, columns = (n // side for n in sample.shape)
     # What is left over at the last rows and columns is less than a box: the surface goes on there.
     boxes = sample[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    values = boxes.swapaxes(1, 2).reshape(rows, columns, side * side)
-    median = _medians(values, _LEAST_SHARE)
-    scatter = _medians(np.abs(values - median[..., None]), _LEAST_SHARE)
+    values = boxes.swapaxes(1, 2).reshape(rows * columns, side * side)
+    median, scatter = _medians(values, _LEAST_SHARE)
     known = scatter[np.isfinite(scatter)]
     sigma = float(MAD_TO_STD) * float(np.median(known)) if len(known) else 0.0
     x, y = (
         _scaled(step * (side * (np.arange(k) + 0.5) - 0.5), n)
         for k, n in ((columns, data.shape[1]), (rows, data.shape[0]))
     )
-    return _Boxes(median, x, y, sigma)
+    return _Boxes(median.reshape(rows, columns), x, y, sigma)
 
 
-def _medians(values: NDArray[np.float32], least_share: float) -> NDArray[np.float64]:
-    """Along the last axis, of what is finite; NaN where that is too little."""
-    known = np.isfinite(values)
-    middle = median_of(np.where(known, values, np.float32(np.nan)), axis=-1).astype(np.float64)
-    enough = np.count_nonzero(known, axis=-1) > least_share * values.shape[-1]
-    return np.where(enough, middle, np.nan)
+def _medians(
+    values: NDArray[np.float32], least_share: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each row's finite values, and of their distances from it; NaN where that is too little."""
+    finite = np.where(np.isfinite(values), values, np.float32(np.nan))
+    counts, median, deviation = ranked_medians(np.sort(finite, axis=-1))
+    enough = counts > least_share * values.shape[-1]
+    middle = np.where(enough, median.astype(np.float64), np.nan)
+    return middle, np.where(enough, deviation, np.nan)
 
 
 def _scaled(pixels: NDArray[np.float64], n: int) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """The trailed point source: its model, and its fit with errors."""
 
-from streaks.trail._kernels import correlated, fit_near
+from streaks.trail._kernels import correlated, fit_near, shares_inside
 from streaks.trail.fit import (
     FWHM_PER_SIGMA,
     REACH_SIGMA,
@@ -26,6 +26,7 @@ __all__ = [
     "moffat_shape",
     "picture_shape",
     "pixels_near",
+    "shares_inside",
     "trail_model",
     "trail_template",
     "with_correlated_noise",

@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streaks import geometry
+
 __all__ = [
     "MIN_LENGTH_PX",
     "REACH_SIGMA",
@@ -19,8 +21,13 @@ __all__ = [
     "gather",
     "levenberg",
     "measured",
+    "shares_inside",
     "width_prior",
 ]
+
+#: The same as for segments one by one, compiled.
+shares_inside = njit(cache=True, nogil=True, error_model="numpy")(geometry.shares_inside)
+
 
 #: Below this a trail is a point, and its direction means nothing.
 MIN_LENGTH_PX = 0.05
@@ -174,11 +181,16 @@ def evaluate(p, x, y, model, jacobian):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _correlated(of_pixel, along, across, turned, correlation, radius):  # type: ignore[no-untyped-def]
-    """Numbers of pixels (n, k) after the correlation of noise between those pixels."""
-    n, k = of_pixel.shape
+def _correlated(values, x, y, correlation, radius):  # type: ignore[no-untyped-def]
+    k, n = values.shape
+    turned = _extent(y) > _extent(x)
+    along, across = (y, x) if turned else (x, y)
     place, start, first = _places(along, across)
-    out = np.zeros((n, k))
+    # Pixel by pixel: the numbers of one lie together.
+    of_pixel, out, blurred = np.empty((n, k)), np.zeros((n, k)), np.empty((k, n))
+    for j in range(k):
+        for i in range(n):
+            of_pixel[i, j] = values[j, i]
     for i in range(n):
         for du in range(-radius, radius + 1):
             u = along[i] - first + du
@@ -194,7 +206,18 @@ def _correlated(of_pixel, along, across, turned, correlation, radius):  # type: 
                 if other >= 0:
                     for j in range(k):
                         out[i, j] += share * of_pixel[other, j]
-    return out
+    for j in range(k):
+        for i in range(n):
+            blurred[j, i] = out[i, j]
+    return blurred
+
+
+@njit(cache=True, nogil=True)
+def _extent(places):  # type: ignore[no-untyped-def]
+    low = high = places[0]
+    for place in places:
+        low, high = min(low, place), max(high, place)
+    return high - low
 
 
 def correlated(
@@ -222,12 +245,7 @@ def correlated(
     (k, n)
         For each pixel the sum of the values about it, each times its correlation.
     """
-    turned = bool(np.ptp(y) > np.ptp(x))
-    along, across = (y, x) if turned else (x, y)
-    # Pixel by pixel: the numbers of one lie together.
-    of_pixel = np.ascontiguousarray(values.T)
-    blurred = _correlated(of_pixel, along, across, turned, correlation, radius)
-    return np.ascontiguousarray(blurred.T)
+    return np.asarray(_correlated(values, x, y, correlation, radius))
 
 
 @njit(cache=True, nogil=True)
@@ -629,16 +647,7 @@ def _cut_to_image(p, ny, nx):  # type: ignore[no-untyped-def]
         return
     x0, y0, x1, y1 = _ends_of(p)
     dx, dy = x1 - x0, y1 - y0
-    # Liang & Barsky: shares of the way at which the trail comes in and goes out.
-    first, last = 0.0, 1.0
-    for step, gap in ((-dx, x0 + 0.5), (dx, nx - 0.5 - x0), (-dy, y0 + 0.5), (dy, ny - 0.5 - y0)):
-        if step == 0.0:
-            if gap < 0.0:
-                return
-        elif step < 0.0:
-            first = max(first, gap / step)
-        else:
-            last = min(last, gap / step)
+    first, last = shares_inside(x0, y0, x1, y1, -0.5, -0.5, nx - 0.5, ny - 0.5)
     length = (last - first) * p[3]
     if first > last or length > p[3] - 1e-6:
         return

@@ -109,7 +109,12 @@ def line_noise(length_px: Any, sigma_px: float) -> Any:
     (...)
         Standard deviation of the integral, in sigma of the filtered image times px; 1e-6 at least.
     """
-    length, s = np.asarray(length_px, dtype=float), sigma_px
+    s = sigma_px
+    if isinstance(length_px, float):  # a thousand times a frame: NumPy is slow to begin
+        widths = length_px / (2.0 * s)
+        at_once = length_px * s * math.sqrt(math.pi) * math.erf(widths)
+        return math.sqrt(max(2.0 * (at_once + 2.0 * s * s * math.expm1(-widths * widths)), 1e-12))
+    length = np.asarray(length_px, dtype=float)
     t = length / (2.0 * s)
     variance = 2.0 * (length * s * math.sqrt(math.pi) * erf(t) - 2.0 * s * s * -np.expm1(-t * t))
     return np.sqrt(np.maximum(variance, 1e-12))

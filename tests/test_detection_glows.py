@@ -1,0 +1,111 @@
+"""Glows, arms of stars and strangers on the same line: light that is not a line's own."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streaks.detection import detect_lines
+from streaks.detection.parallels import parallel_lines, share_above_parallels
+from streaks.detection.search import Filtered, filter_image
+from streaks.frame import Frame
+from streaks.geometry import Segment
+from streaks.tables import StreakFlag
+from tests.rendering import Ends, add_trail, flux_for_snr
+
+pytestmark = pytest.mark.tree
+
+SHAPE = (400, 500)
+NOISE, FWHM_PX = 10.0, 2.5
+SIGMA_PX = FWHM_PX / 2.3548
+ALONG: Ends = (60.0, 200.0, 440.0, 200.0)
+
+
+def sky(seed: int = 1) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(0.0, NOISE, SHAPE)
+
+
+def with_trail(image: NDArray[np.float64], ends: Ends, snr: float) -> NDArray[np.float64]:
+    flux = flux_for_snr(ends, snr, sigma_px=SIGMA_PX, noise=NOISE)
+    add_trail(image, ends, flux, SIGMA_PX)
+    return image
+
+
+def filtered(image: NDArray[np.float64]) -> Filtered:
+    white = np.zeros((5, 5))
+    white[2, 2] = 1.0
+    z = (image / NOISE).astype(np.float32)
+    return filter_image(z, np.ones(SHAPE, bool), white, SIGMA_PX)
+
+
+def frame_of(data: NDArray[np.float64], mask: NDArray[np.bool_] | None = None) -> Frame:
+    hidden = np.zeros(SHAPE, bool) if mask is None else mask
+    return Frame(data=data, mask=hidden, fwhm_px=FWHM_PX)
+
+
+def test_light_that_the_nearest_parallels_have_too_is_not_a_lines_own() -> None:
+    line = Segment(*ALONG)
+    alone = parallel_lines(filtered(with_trail(sky(), ALONG, 12.0)), line, SIGMA_PX)
+    assert share_above_parallels(alone) == 1.0
+    # A glow of a third of the noise a pixel, with its edge along the line.
+    glow = sky()
+    glow[200:240] += 0.35 * NOISE
+    edge = parallel_lines(filtered(glow), line, SIGMA_PX)
+    assert edge.snr > 4.0
+    assert edge.near > 4.0
+    assert share_above_parallels(edge) < 0.5
+    # The other way along the line the sides are the other way round.
+    back = parallel_lines(filtered(glow), Segment(440.0, 200.0, 60.0, 200.0), SIGMA_PX)
+    assert back.near == pytest.approx(edge.near, rel=1e-6)
+
+
+def test_a_wide_trail_keeps_its_own_light() -> None:
+    image = sky()
+    for aside in range(-18, 19):
+        with_trail(image, (60.0, 200.0 + aside, 440.0, 200.0 + aside), 8.0)
+    line = Segment(*ALONG)
+    narrow = parallel_lines(filtered(image), line, SIGMA_PX)
+    wide = parallel_lines(filtered(image), line, SIGMA_PX, light_px=10.0)
+    assert share_above_parallels(wide) > 0.97 > share_above_parallels(narrow)
+
+
+def masked_core(x: float, y: float, radius_px: float) -> NDArray[np.bool_]:
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    return np.asarray(np.hypot(columns - x, rows - y) <= radius_px)
+
+
+@pytest.mark.parametrize("theta_deg", [20.0, 110.0, -50.0])
+def test_what_starts_on_a_small_saturated_core_is_its_arm(theta_deg: float) -> None:
+    c, s = math.cos(math.radians(theta_deg)), math.sin(math.radians(theta_deg))
+    arm = (250 + 6 * c, 200 + 6 * s, 250 + 46 * c, 200 + 46 * s)
+    image = with_trail(sky(), arm, 20.0)
+    assert len(detect_lines(frame_of(image)).streaks) == 1
+    found = detect_lines(frame_of(image, masked_core(250.0, 200.0, 5.0)))
+    assert not found.streaks
+    assert any(line.flags & StreakFlag.SPIKE for line in found.set_aside)
+
+
+def test_a_long_trail_across_a_core_stays() -> None:
+    image = with_trail(sky(), (50.0, 150.0, 450.0, 250.0), 40.0)
+    found = detect_lines(frame_of(image, masked_core(250.0, 200.0, 5.0)))
+    assert len(found.streaks) == 1
+    assert not found.streaks[0].flags & StreakFlag.SPIKE
+
+
+@pytest.mark.parametrize("gap_px", [15.0, 25.0])
+def test_a_faint_line_on_the_line_of_a_bright_trail_does_not_lengthen_it(gap_px: float) -> None:
+    bright: Ends = (320.0, 200.0, 365.0, 200.0)
+    image = with_trail(with_trail(sky(), bright, 28.0), (150.0, 200.0, 320.0 - gap_px, 200.0), 10.0)
+    found = max(detect_lines(frame_of(image)).streaks, key=lambda line: line.fitted.snr).segment
+    assert sorted((found.x0, found.x1)) == pytest.approx([320.0, 365.0], abs=4.0)
+
+
+def test_a_flash_stays_with_the_rest_of_its_trail() -> None:
+    image = with_trail(with_trail(sky(), (320.0, 200.0, 365.0, 200.0), 28.0),
+                       (150.0, 200.0, 310.0, 200.0), 25.0)  # fmt: skip
+    found = detect_lines(frame_of(image)).streaks
+    assert len(found) == 1
+    assert found[0].segment.length_px > 200.0
