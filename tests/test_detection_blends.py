@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from streaks.detection.blends import failed_as_blend
+from streaks.detection.blends import failed_as_blend, failed_beside
 from streaks.detection.records import Factors, Line, SetAside
 from streaks.geometry import Segment
 from tests.detected import NOISE, SIGMA_PX, detect, end_errors, frame_of, sky_with
@@ -82,3 +82,23 @@ def test_two_stars_hold_no_trail_once_one_is_hidden() -> None:
 )
 def test_a_line_fails_as_a_blend_for_certain_reasons(line: Line, is_one: bool) -> None:
     assert failed_as_blend(line, SIGMA_PX) is is_one
+
+
+def test_what_failed_beside_a_streak_is_told_from_what_failed_elsewhere() -> None:
+    failed = Line(Segment(0, 0, 20, 0), 15.0, score=0.1, factors=Factors(ill_fitted=0.0))
+    away = failed.updated(start=Segment(0, 60, 20, 60))
+    other = failed.updated(factors=Factors(dipole=0.0))
+    streak = Line(Segment(5, 5, 5, 40), 20.0, score=9.0)
+    assert failed_beside([failed, away, other], [streak], SIGMA_PX).tolist() == [True, False, False]
+    assert not failed_beside([failed], [], SIGMA_PX).any()
+
+
+@pytest.mark.parametrize(
+    ("score", "set_aside", "is_one"),
+    [(2.1, None, True), (2.0, None, False), (math.nan, None, False), (9.0, SetAside.SHORT, False)],
+)
+def test_a_promising_line_is_in_play_and_has_a_score(
+    score: float, set_aside: SetAside | None, is_one: bool
+) -> None:
+    line = Line(Segment(0, 0, 20, 0), 15.0, score=score, set_aside=set_aside)
+    assert line.promising is is_one

@@ -10,7 +10,7 @@ from streaks.detection.ends import on_the_edge, out_of_masks
 from streaks.detection.pieces import group_pieces
 from streaks.detection.quality import pointlike
 from streaks.detection.search import Filtered, filter_image
-from streaks.detection.spikes import masked_stars
+from streaks.detection.spikes import _components, masked_stars
 from streaks.geometry import Segment
 from tests.rendering import Ends, add_star, add_trail, flux_for_snr
 
@@ -94,6 +94,17 @@ def test_a_long_bright_trail_that_ends_inside_is_not_drawn_out() -> None:
 
 
 # Masked stars
+
+
+def test_components_are_measured_as_opencv_measures_them() -> None:
+    cv2 = pytest.importorskip("cv2")
+    cells = (np.random.default_rng(2).random((60, 83)) < 0.3).astype(np.uint8)
+    n, labels, stats, centres = cv2.connectedComponentsWithStats(cells, connectivity=8)
+    x, y, width, height, count = _components(labels, n)
+    np.testing.assert_allclose(np.stack([x, y], axis=1), centres[1:])
+    sizes = np.stack([width, height, count], axis=1)
+    columns = [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA]
+    np.testing.assert_array_equal(sizes, stats[1:, columns])
 
 
 def disc(x: float, y: float, radius: float) -> NDArray[np.bool_]:

@@ -88,6 +88,14 @@ def test_what_starts_on_a_small_saturated_core_is_its_arm(theta_deg: float) -> N
     assert any(line.flags & StreakFlag.SPIKE for line in found.set_aside)
 
 
+def test_what_crosses_a_small_core_along_its_column_is_a_bleed_and_a_trail_aslant_stays() -> None:
+    core = masked_core(250.0, 200.0, 5.0)
+    column = with_trail(sky(), (250.0, 150.0, 251.0, 240.0), 25.0)
+    assert not detect_lines(frame_of(column, core)).streaks
+    aslant = with_trail(sky(), (220.0, 165.0, 280.0, 235.0), 25.0)
+    assert len(detect_lines(frame_of(aslant, core)).streaks) == 1
+
+
 def test_a_long_trail_across_a_core_stays() -> None:
     image = with_trail(sky(), (50.0, 150.0, 450.0, 250.0), 40.0)
     found = detect_lines(frame_of(image, masked_core(250.0, 200.0, 5.0)))

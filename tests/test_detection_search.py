@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streaks.detection.pieces import group_pieces, hidden_share, spanning_segment
+from streaks.detection.pieces import group_pieces, hidden_share, pixels_on, spanning_segment
 from streaks.detection.refinement import line_snr
 from streaks.detection.search import Filtered, filter_image, refined_lines, rough_lines
 from streaks.geometry import Segment
@@ -129,6 +129,17 @@ def test_hidden_share_counts_masked_pixels_along_a_segment() -> None:
     usable[:, 50:60] = False
     assert hidden_share(Segment(40.0, 20.0, 79.0, 20.0), usable) == pytest.approx(0.25)
     assert hidden_share(Segment(70.0, 20.0, 79.0, 30.0), usable) == 0.0
+
+
+def test_hidden_share_is_that_of_the_pixels_on_a_segment() -> None:
+    rng = np.random.default_rng(5)
+    usable = rng.random(USABLE.shape) < 0.7
+    ny, nx = usable.shape
+    for x0, y0, x1, y1 in rng.uniform(-20.0, max(nx, ny) + 20.0, (200, 4)):
+        segment = Segment(x0, y0, x1, y1)
+        on = pixels_on(segment, usable.shape)
+        expected = 1.0 - usable[on].mean() if len(on[0]) else 1.0
+        assert hidden_share(segment, usable) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_segment_outside_the_image_is_all_hidden() -> None:

@@ -15,6 +15,7 @@ from streaks.noise.maps import sky_bands
 from streaks.noise.meshes import (
     Meshes,
     _clipped_boxes,
+    clipped_medians,
     refine_meshes,
     sky_meshes,
 )
@@ -113,6 +114,7 @@ def test_a_corner_box_without_a_usable_pixel_is_passed_over() -> None:
     assert meshes.sigma == pytest.approx(3.0, rel=0.2)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # boxes without a usable pixel
 @pytest.mark.parametrize(("hidden_share", "least"), [(0.02, 0.1), (0.995, 0.001)])
 def test_boxes_are_those_of_photutils(hidden_share: float, least: float) -> None:
     background = pytest.importorskip("photutils.background")
@@ -130,3 +132,36 @@ def test_boxes_are_those_of_photutils(hidden_share: float, least: float) -> None
     low, rms = _clipped_boxes(image, hidden, box, least)
     np.testing.assert_allclose(low, peer.background_mesh, rtol=1e-5)
     np.testing.assert_allclose(rms, peer.background_rms_mesh, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a row without values
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyUserWarning")
+@pytest.mark.parametrize("n", [1, 2, 30, 31])
+def test_clipped_medians_of_rows_are_those_of_astropy(n: int) -> None:
+    rng = np.random.default_rng(n)
+    values = rng.normal(20.0, 2.0, (40, n)).astype(np.float32)
+    values[rng.random(values.shape) < 0.1] += 50.0
+    values[rng.random(values.shape) < 0.2] = np.nan
+    values[7] = np.nan
+    kept = SigmaClip(sigma=3.0, maxiters=5)(values, axis=1, masked=False)
+    bounds, counts, median, away = clipped_medians(np.sort(values, axis=1), 3.0, 5)
+    inside = (values >= bounds[:, :1]) & (values <= bounds[:, 1:])
+    np.testing.assert_array_equal(np.where(inside, values, np.float32(np.nan)), kept)
+    np.testing.assert_array_equal(counts, np.count_nonzero(~np.isnan(kept), axis=1))
+    middle = np.nanmedian(kept, axis=1)
+    np.testing.assert_allclose(median, middle, rtol=1e-6)
+    deviation = np.nanmedian(np.abs(kept - middle[:, None]), axis=1)
+    np.testing.assert_allclose(away.mean(axis=1), deviation, rtol=1e-4, atol=1e-6)
+
+
+def test_without_clipping_all_values_count() -> None:
+    row = np.array([[1.0, 2.0, 4.0, 90.0, np.nan]], np.float32)
+    _, counts, median, away = clipped_medians(row, np.inf, 0)
+    assert (counts[0], median[0], away[0].tolist()) == (4, 3.0, [1.0, 2.0])
+
+
+def test_a_box_of_mostly_one_count_has_the_scatter_of_its_pixels() -> None:
+    sample = np.zeros((8, 8), np.float32)
+    sample[::3, ::3] = 1.0
+    _, rms = _clipped_boxes(sample, np.zeros((8, 8), bool), (8, 8), 0.1)
+    assert rms[0, 0] == pytest.approx(sample.std(), rel=1e-5)

@@ -278,6 +278,28 @@ def test_a_judged_table_has_the_contract_s_columns_and_no_evidence() -> None:
     assert "p_real" not in table.colnames
 
 
+@pytest.mark.parametrize(
+    ("changed", "label"),
+    [
+        ({}, "satellite"),
+        ({"flags": 1}, "ghost"),  # one end is in the image
+        ({"flags": 0, **between(0.0, 0.0, 1500.0, 400.0)}, "satellite"),  # ends in masks
+        ({"snr": 12.0}, "ghost"),
+        ({"flags": 3 | 32}, "ghost"),  # along a spike
+        ({"flags": 3 | 4096}, "ghost"),  # the same place in other images
+        (between(100.0, 0.0, 102.0, 400.0), "ghost"),  # a column
+        (between(0.0, 100.0, 120.0, 0.0), "ghost"),  # a corner is soon crossed
+        ({"p_asteroid": 0.9}, "asteroid"),  # all evidence speaks for it
+    ],
+)
+def test_a_bright_trail_across_the_image_is_a_satellite_whatever_its_picture_shows(
+    changed: dict, label: str
+) -> None:
+    crossing = {"flags": 3, "snr": 60.0, "label": "ghost", "p_asteroid": 0.1}
+    row = streak(**(crossing | between(0.0, 0.0, 400.0, 300.0) | changed))
+    assert judge_streaks(table_of([row]), model())["label"].tolist() == [label]
+
+
 def test_streaks_without_evidence_or_classes_are_not_weighed() -> None:
     known = table_of([streak(), streak(ev_fwhm_px=math.nan), streak(p_asteroid=math.nan)])
     p = judge_streaks(known, model())["p_real"]

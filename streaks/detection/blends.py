@@ -169,7 +169,7 @@ def _brightest(snr: NDArray[np.float32], segment: Segment, width: float) -> tupl
     left, right = max(0, int(x0) - reach), min(nx, int(x1) + reach + 2)
     bottom, top = max(0, int(y0) - reach), min(ny, int(y1) + reach + 2)
     box = snr[bottom:top, left:right]
-    y, x = np.mgrid[bottom:top, left:right]
+    y, x = np.ogrid[bottom:top, left:right]
     there = np.where(distance_to_segment(x, y, segment) <= width, box, -np.inf)
     row, column = np.unravel_index(int(there.argmax()), there.shape)
     return left + int(column), bottom + int(row), float(there[row, column])

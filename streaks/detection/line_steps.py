@@ -39,8 +39,9 @@ from streaks.detection.quality import (
     worth,
 )
 from streaks.detection.records import Line, SetAside
-from streaks.detection.spikes import masked_core, star_behind
+from streaks.detection.spikes import MaskedCore, masked_core, star_behind
 from streaks.frame import Frame
+from streaks.geometry import Segment
 from streaks.noise import NoiseMap
 from streaks.tables import StreakFlag
 from streaks.trail import FWHM_PER_SIGMA, PsfShape, fit_trail, with_correlated_noise
@@ -70,10 +71,11 @@ _WIDE_RATIO = 1.3
 #: Longer rows of two or three stars show in how evenly the track is lit, in widths of the line.
 #: In an image full of points that is asked of longer ones too.
 _ROW_WIDTHS, _LONG_ROW_WIDTHS = 14.0, 25.0
-#: A line that starts on a small saturated core, or crosses it, and is shorter than so many of its
-#: radii is the star's spike: of trails so short one in a few hundred meets a core. Noise is taken
-#: to be higher near bright stars, so that a spike may seem as bright in its outer part.
-_ARM_RADII = 25.0
+#: A line that starts on a small saturated core and is shorter than so many of its radii is the
+#: star's spike: of trails so short one in a few hundred ends at a core. Noise is taken to be higher
+#: near bright stars, so that a spike may seem as bright in its outer part. What crosses a core is
+#: so only along a row or a column, where charge bleeds: to this share of its length.
+_ARM_RADII, _BLEED_DRIFT = 25.0, 0.03
 #: A uniform trail explains pieces if it has this share of their S/N together.
 _EXPLAINS = 0.95
 #: A piece below this S/N that has less than this share of the brightest one's light a px of length
@@ -218,8 +220,7 @@ def _with_profile(line: Line, image: SearchImage) -> Line:
     if star < 0 and factors.product > 0:
         core = masked_core(fit.segment, image.seen)
         fading = core is not None and (
-            fit.segment.length_px < _ARM_RADII * core.radius_px
-            or fades_from(profile, core.along_px, core.radius_px)
+            _is_arm(fit.segment, core) or fades_from(profile, core.along_px, core.radius_px)
         )
     evidence = line.evidence.updated(
         even_share=profile.even_share,
@@ -235,6 +236,16 @@ def _with_profile(line: Line, image: SearchImage) -> Line:
         dashed=dashed(profile),
     )
     return line.updated(evidence=evidence, factors=factors)
+
+
+def _is_arm(segment: Segment, core: MaskedCore) -> bool:
+    """Whether a line is an arm or a bleed of the star whose small saturated core it meets."""
+    length = segment.length_px
+    if length >= _ARM_RADII * core.radius_px:
+        return False
+    at_end = not core.radius_px < core.along_px < length - core.radius_px
+    drift = min(abs(segment.x1 - segment.x0), abs(segment.y1 - segment.y0))
+    return at_end or drift < _BLEED_DRIFT * length
 
 
 def judge_line(line: Line, image: SearchImage, config: DetectionConfig) -> Line:

@@ -18,7 +18,7 @@ from streaks.errors import FrameError
 from streaks.noise._rows import between
 from streaks.special import erf
 
-__all__ = ["MAD_TO_STD", "Meshes", "mesh_bands", "ranked_medians", "refine_meshes", "sky_meshes"]
+__all__ = ["MAD_TO_STD", "Meshes", "clipped_medians", "mesh_bands", "refine_meshes", "sky_meshes"]
 
 #: Pixels that the first look takes of each box; 256 give sigma to 7 %.
 _SAMPLES_A_BOX = 256
@@ -119,8 +119,10 @@ def _clipped_boxes(
     values[:ny, :nx] = np.where(hidden | ~np.isfinite(sample), np.float32(np.nan), sample)
     blocks = values.reshape(rows, height, columns, width).swapaxes(1, 2)
     boxes = blocks.reshape(rows * columns, height * width)
-    bounds, counts, low, mad = _clipped(np.sort(boxes, axis=-1), _CLIP_SAMPLE, _CLIP_ROUNDS)
-    rms = MAD_TO_STD * mad
+    bounds, counts, low, away = clipped_medians(np.sort(boxes, axis=-1), _CLIP_SAMPLE, _CLIP_ROUNDS)
+    rms = MAD_TO_STD * (
+        _HALF * away[:, 0].astype(np.float32) + _HALF * away[:, 1].astype(np.float32)
+    )
     # Counts so coarse that one value has half of the pixels have no such deviation, or a whole
     # count; there it is what it is by definition.
     for k in np.flatnonzero(rms == 0):
@@ -132,17 +134,36 @@ def _clipped_boxes(
 
 
 @njit(cache=True, nogil=True)
-def _clipped(ranked, sigmas, rounds):  # type: ignore[no-untyped-def]
-    """Bounds of clipping, how many values lie within, their median and median deviation.
+def clipped_medians(ranked, sigmas, rounds):  # type: ignore[no-untyped-def]
+    """Medians of rows of values, and of distances from them, after clipping.
 
-    Of rows of values in rising order, NaN last: (n, 2), (n,), (n,) float32, (n,) float32. NaN for
-    a row without values.
+    Parameters
+    ----------
+    ranked : (n, m) float32
+        Rows in rising order, NaN last.
+    sigmas
+        Values farther than so many standard deviations from the median are left out; inf for none.
+    rounds
+        So often.
+
+    Returns
+    -------
+    bounds : (n, 2)
+        Values within were kept.
+    counts : (n,) int
+        How many they are.
+    median : (n,) float32
+    away : (n, 2)
+        The two middle distances from the median; one and the same for an odd number of values.
+        NaN, all but the counts, for a row without values.
     """
     n_rows = len(ranked)
     bounds, counts = np.full((n_rows, 2), np.nan), np.zeros(n_rows, np.int64)
-    median, mad = np.full(n_rows, np.float32(np.nan)), np.full(n_rows, np.float32(np.nan))
+    median, away = np.full(n_rows, np.float32(np.nan)), np.full((n_rows, 2), np.nan)
     for i in range(n_rows):
-        row, n = ranked[i], _known(ranked[i])
+        row, n = ranked[i], len(ranked[i])
+        while n > 0 and np.isnan(row[n - 1]):
+            n -= 1
         if n == 0:
             continue
         low, high = _clip_bounds(row, n, sigmas, rounds)
@@ -152,9 +173,8 @@ def _clipped(ranked, sigmas, rounds):  # type: ignore[no-untyped-def]
         while row[last - 1] > high:
             last -= 1
         bounds[i, 0], bounds[i, 1], counts[i] = low, high, last - first
-        median[i], below, above = _medians(row, first, last)
-        mad[i] = _HALF * np.float32(below) + _HALF * np.float32(above)
-    return bounds, counts, median, mad
+        median[i], away[i, 0], away[i, 1] = _medians(row, first, last)
+    return bounds, counts, median, away
 
 
 @njit(cache=True, nogil=True)
@@ -162,7 +182,7 @@ def _clip_bounds(row, n, sigmas, rounds):  # type: ignore[no-untyped-def]
     """Median less and plus so many standard deviations of what lies within the bounds before."""
     first, last = 0, n
     low, high = -np.inf, np.inf
-    for _ in range(rounds):
+    for _ in range(rounds if sigmas < np.inf else 0):
         total = 0.0
         for k in range(first, last):
             total += row[k]
@@ -208,42 +228,6 @@ def _medians(row, first, last):  # type: ignore[no-untyped-def]
     if n % 2 == 1:
         before = now
     return middle, before, now
-
-
-@njit(cache=True, nogil=True)
-def ranked_medians(ranked):  # type: ignore[no-untyped-def]
-    """Number of values of each row, their median, and the median distance from it.
-
-    Parameters
-    ----------
-    ranked : (n, m) float32
-        Rows in rising order, NaN last.
-
-    Returns
-    -------
-    counts : (n,) int
-    median : (n,) float32
-    deviation : (n,) float64
-        NaN, both, for a row without values.
-    """
-    n_rows = len(ranked)
-    counts = np.zeros(n_rows, np.int64)
-    median, deviation = np.full(n_rows, np.float32(np.nan)), np.full(n_rows, np.nan)
-    for i in range(n_rows):
-        counts[i] = _known(ranked[i])
-        if counts[i] > 0:
-            median[i], below, above = _medians(ranked[i], 0, counts[i])
-            deviation[i] = 0.5 * below + 0.5 * above
-    return counts, median, deviation
-
-
-@njit(cache=True, nogil=True)
-def _known(row):  # type: ignore[no-untyped-def]
-    """How many values stand before the first NaN of a row in rising order."""
-    n = len(row)
-    while n > 0 and np.isnan(row[n - 1]):
-        n -= 1
-    return n
 
 
 def _with_neighbours(mesh: NDArray[np.float32], few: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from streaks.noise.meshes import MAD_TO_STD, ranked_medians
+from streaks.noise.meshes import MAD_TO_STD, clipped_medians
 
 __all__ = ["is_pattern", "row_pattern", "smooth_surface"]
 
@@ -192,10 +192,10 @@ def _medians(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each row's finite values, and of their distances from it; NaN where that is too little."""
     finite = np.where(np.isfinite(values), values, np.float32(np.nan))
-    counts, median, deviation = ranked_medians(np.sort(finite, axis=-1))
+    _, counts, median, away = clipped_medians(np.sort(finite, axis=-1), np.inf, 0)
     enough = counts > least_share * values.shape[-1]
     middle = np.where(enough, median.astype(np.float64), np.nan)
-    return middle, np.where(enough, deviation, np.nan)
+    return middle, np.where(enough, 0.5 * away[:, 0] + 0.5 * away[:, 1], np.nan)
 
 
 def _scaled(pixels: NDArray[np.float64], n: int) -> NDArray[np.float64]:

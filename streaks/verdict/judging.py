@@ -12,7 +12,14 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from streaks.config import VerdictConfig
-from streaks.tables import CLASS_COLUMNS, VERDICT_COLUMNS, build_table, counted
+from streaks.tables import (
+    CLASS_COLUMNS,
+    VERDICT_COLUMNS,
+    StreakFlag,
+    bare_column,
+    build_table,
+    counted,
+)
 from streaks.verdict.evidence import EVIDENCE_PREFIX
 from streaks.verdict.exposures import Exposure, Seen, kinds_of, look_elsewhere
 from streaks.verdict.groups import find_groups
@@ -41,6 +48,12 @@ _QUADRANTS_A_NIGHT = 64_000
 _ENOUGH_IMAGES = 64
 #: Lines are drawn in a list where so many false ones are expected.
 LINES_AT = (1, 10, 100)
+#: A trail across the image: this bright, this long from edge to edge, or so long that no asteroid's
+#: is. Of 547 such lines in 58 simulated nights (seeds 5000 and 6000 on) 545 are satellites, and
+#: pictures of 128 px had every tenth of them wrong.
+_CROSSING_SNR, _EDGE_TO_EDGE_PX, _ENDLESS_PX = 20.0, 250.0, 1500.0
+#: Along rows and columns, to this share of its length, such a line is the detector's.
+_ALIGNED = 0.01
 #: A sum of probabilities is not off by more than this.
 _ROUNDING = 1.0 + 1e-9
 
@@ -260,9 +273,23 @@ def _of_objects(ratio: NDArray[np.float64], streaks: QTable, seen: Seen) -> NDAr
 
 def _labels(streaks: QTable, candidate: NDArray[np.bool_]) -> NDArray[np.str_]:
     """A body that all evidence together calls an asteroid has that class, whatever one picture is
-    taken for."""
+    taken for; so has a satellite, of which a picture shows a small part."""
     labels = np.asarray(streaks["label"]).astype(str)
-    return np.where(candidate, "asteroid", labels)
+    return np.where(candidate, "asteroid", np.where(_crossing(streaks), "satellite", labels))
+
+
+def _crossing(streaks: QTable) -> NDArray[np.bool_]:
+    """Bright trails from edge to edge, or nearly."""
+    x0, y0, x1, y1, length, snr = (
+        bare_column(streaks, name) for name in ("x0", "y0", "x1", "y1", "length", "snr")
+    )
+    flags = np.asarray(streaks["flags"], dtype=np.int64)
+    both = int(StreakFlag.EDGE_0 | StreakFlag.EDGE_1)
+    detectors = int(StreakFlag.SPIKE | StreakFlag.REPEAT | StreakFlag.NEGATIVE)
+    aligned = np.minimum(np.abs(x1 - x0), np.abs(y1 - y0)) < _ALIGNED * length
+    ends = (flags & both) == both
+    long = (length >= _ENDLESS_PX) | (ends & (length >= _EDGE_TO_EDGE_PX))
+    return long & (snr >= _CROSSING_SNR) & ~aligned & ((flags & detectors) == 0)
 
 
 def _in_words(streaks: QTable, seen: Seen) -> NDArray[np.str_]:
