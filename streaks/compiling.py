@@ -4,7 +4,7 @@ A fresh installation has nothing compiled, and its first search would be silent 
 `needed` tells so in a millisecond, without loading Numba; `warm_up` compiles everything that
 ``streaks detect`` and ``streaks night`` call, or all that ``streaks alerts filter`` does, in two
 processes side by side, and says how far it is. Both halves write to the same cache on disk, which
-every later process reads.
+every later process reads. ``python -m streaks.compiling`` does so for both where it is needed.
 """
 
 from __future__ import annotations
@@ -374,7 +374,13 @@ def _small_image(noise: float) -> Any:
 
 
 def _main(arguments: Sequence[str]) -> None:
-    _compile(arguments[0])
+    """Compile one process's part; without a word, all that is needed."""
+    if arguments:
+        _compile(arguments[0])
+        return
+    for purpose in _KERNELS:
+        if needed(purpose):
+            warm_up(purpose=purpose)
 
 
 if __name__ == "__main__":

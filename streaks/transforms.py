@@ -112,15 +112,38 @@ def path_noise(level: int, correlation: NDArray[np.float64]) -> NDArray[np.float
 @lru_cache(maxsize=64)
 def _pairs(level: int, r: int) -> NDArray[np.float64]:
     """How many pairs of a path's pixels are ``(dy, dx)`` apart: (slopes, r + 1, 2 r + 1)."""
-    h = 2**level
-    counts = np.zeros((2 * h - 1, r + 1, 2 * r + 1))
-    counts[:, 0, r] = h
-    for i, slope in enumerate(range(-(h - 1), h)):
-        path = line_path(slope, level)
-        for dy in range(1, min(r, h - 1) + 1):
-            dx = path[dy:] - path[:-dy]
-            np.add.at(counts[i, dy], r + dx[np.abs(dx) <= r], 2.0)
-    return counts
+    counts = _pairs_and_ends(level, r)[0]
+    # A falling path is a rising one mirrored.
+    return np.concatenate([counts[:0:-1, :, ::-1], counts])
+
+
+def _pairs_and_ends(
+    level: int, r: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of paths of slopes 0 .. h - 1, and the offsets of their first and last r rows.
+
+    A path is two halves one after the other (`line_path`): its pairs are those of both, and those
+    across the joint.
+    """
+    if level == 0:
+        counts = np.zeros((1, r + 1, 2 * r + 1))
+        counts[:, 0, r] = 1.0
+        return counts, np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64)
+    slopes = np.arange(2**level)
+    counts, heads, tails = (of_half[slopes // 2] for of_half in _pairs_and_ends(level - 1, r))
+    counts *= 2.0
+    second_heads = heads + ((slopes + 1) // 2)[:, None]
+    second_tails = tails + ((slopes + 1) // 2)[:, None]
+    n = heads.shape[1]
+    for before in range(min(n, r)):
+        for after in range(min(n, r - before)):
+            dx = second_heads[:, after] - tails[:, n - 1 - before]
+            near = dx <= r
+            counts[slopes[near], before + 1 + after, r + dx[near]] += 2.0
+    if n < r:
+        heads = np.concatenate([heads, second_heads], axis=1)[:, :r]
+        second_tails = np.concatenate([tails, second_tails], axis=1)[:, -r:]
+    return counts, heads, second_tails
 
 
 def line_candidates(

@@ -15,6 +15,9 @@ __all__ = ["add_star", "add_trail", "flux_for_snr", "matched_snr", "render_trail
 
 Ends = tuple[float, float, float, float]
 
+#: Stops of a trail that are added together: six pixels of track.
+_AT_ONCE = 64
+
 
 def render_trail(
     shape: tuple[int, int], ends: Ends, flux: float, sigma_px: float
@@ -29,22 +32,42 @@ def add_trail(image: NDArray[np.float64], ends: Ends, flux: float, sigma_px: flo
     """Add a trail in place; each stop reaches 6 sigma."""
     x0, y0, x1, y1 = ends
     n = max(1, math.ceil(10 * math.hypot(x1 - x0, y1 - y0)))
-    for t in (np.arange(n) + 0.5) / n:
-        add_star(image, x0 + t * (x1 - x0), y0 + t * (y1 - y0), flux / n, sigma_px)
+    t = (np.arange(n) + 0.5) / n
+    # Stops that lie near each other are added together.
+    for some in np.array_split(t, math.ceil(n / _AT_ONCE)):
+        _add_stars(image, x0 + some * (x1 - x0), y0 + some * (y1 - y0), flux / n, sigma_px)
 
 
 def add_star(image: NDArray[np.float64], x: float, y: float, flux: float, sigma_px: float) -> None:
     """Add one Gaussian of this total flux in place."""
+    _add_stars(image, np.array([x]), np.array([y]), flux, sigma_px)
+
+
+def _add_stars(
+    image: NDArray[np.float64],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    flux: float,
+    sigma_px: float,
+) -> None:
+    """Add Gaussians of one flux each, all within one box."""
     ny, nx = image.shape
-    reach = math.ceil(6 * sigma_px)
-    x_low, x_high = max(0, round(x) - reach), min(nx, round(x) + reach + 1)
-    y_low, y_high = max(0, round(y) - reach), min(ny, round(y) + reach + 1)
-    if x_low >= x_high or y_low >= y_high:
-        return
-    across = np.exp(-0.5 * ((np.arange(x_low, x_high) - x) / sigma_px) ** 2)
-    down = np.exp(-0.5 * ((np.arange(y_low, y_high) - y) / sigma_px) ** 2)
+    columns, across = _profiles(x, nx, sigma_px)
+    rows, down = _profiles(y, ny, sigma_px)
     peak = flux / (2 * math.pi * sigma_px**2)
-    image[y_low:y_high, x_low:x_high] += peak * down[:, None] * across[None, :]
+    image[rows, columns] += peak * (down.T @ across)
+
+
+def _profiles(
+    centres: NDArray[np.float64], n_px: int, sigma_px: float
+) -> tuple[slice, NDArray[np.float64]]:
+    """Pixels of an axis that Gaussians reach, and each one's values there: 0 beyond 6 sigma."""
+    reach, nearest = math.ceil(6 * sigma_px), np.rint(centres)
+    low = max(0, int(nearest.min()) - reach)
+    high = max(low, min(n_px, int(nearest.max()) + reach + 1))
+    pixels = np.arange(low, high)
+    values = np.exp(-0.5 * ((pixels - centres[:, None]) / sigma_px) ** 2)
+    return slice(low, high), np.where(np.abs(pixels - nearest[:, None]) <= reach, values, 0.0)
 
 
 def matched_snr(template: NDArray[np.float64], noise: float) -> float:

@@ -96,6 +96,17 @@ def test_frames_and_alerts_are_compiled_each_for_its_own(
     assert compiling.needed("frames")
 
 
+def test_the_module_compiles_for_all_purposes_once(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printing(monkeypatch, "pass")
+    compiling._main([])
+    assert not compiling.needed("alerts")
+    assert not compiling.needed("frames")
+    monkeypatch.setattr(compiling, "_start", lambda half: pytest.fail("compiled again"))
+    compiling._main([])
+
+
 FRAMES = "_compile_lines(); _compile_sky()\n"
 #: A batch of alerts as a filter's process takes it: packets, classifier and orbits of their own.
 ALERTS = """

@@ -119,7 +119,7 @@ def _wide_window(model: Any) -> None:
 def test_a_model_that_is_more_than_weights_is_not_opened(
     tmp_path: Path, change: Callable[[Any], None], reason: str
 ) -> None:
-    folder = copied("forest", tmp_path)
+    folder = copied("cnn", tmp_path)
     change_model(folder, change)
     with pytest.raises(ModelError, match=rf"not a model of `streaks train`: .*{reason}"):
         load_classifier(folder)

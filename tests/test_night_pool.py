@@ -18,9 +18,13 @@ from tests import night_fakes
 pytestmark = pytest.mark.tree
 
 
-def run_tasks(tasks, setup, **options):
-    """All outcomes of one list of tasks."""
-    pool = WorkerPool(setup, **options)
+#: With it the libraries that any task needs.
+PRELOAD = ("tests.night_fakes",)
+
+
+def run_tasks(tasks, setup, preload=PRELOAD, **options):
+    """All outcomes of one list of tasks; libraries are loaded once, if this starts the server."""
+    pool = WorkerPool(setup, preload=preload, **options)
     try:
         return list(pool.run(tasks))
     finally:
@@ -96,7 +100,7 @@ def test_workers_keep_the_memory_of_an_image_for_the_next_one() -> None:
 
 
 def test_workers_stay_warm_from_one_list_of_tasks_to_the_next() -> None:
-    pool = WorkerPool(night_fakes.pid_setup, workers=1)
+    pool = WorkerPool(night_fakes.pid_setup, workers=1, preload=PRELOAD)
     first = {outcome.answer for outcome in pool.run([1.0, 2.0, 3.0, 4.0])}
     again = {outcome.answer for outcome in pool.run([5.0, 6.0])}
     pool.close()
@@ -105,7 +109,7 @@ def test_workers_stay_warm_from_one_list_of_tasks_to_the_next() -> None:
 
 
 def test_a_worker_that_died_while_it_waited_is_replaced() -> None:
-    pool = WorkerPool(night_fakes.pid_setup, workers=1)
+    pool = WorkerPool(night_fakes.pid_setup, workers=1, preload=PRELOAD)
     (first,) = pool.run([1.0])
     os.kill(first.answer, signal.SIGKILL)
     time.sleep(0.2)

@@ -37,11 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 done, 1 done but some inputs failed, 2 nothing could be done, 130 stopped.
     """
+    from streaks.cli.collector import spare_collector
     from streaks.cli.terminal import plain_streams
 
     with plain_streams():
         code = _guarded(list(sys.argv[1:] if arguments is None else arguments))
     if arguments is None:
+        spare_collector()
         sys.exit(code)
     return code
 

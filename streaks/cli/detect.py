@@ -17,6 +17,7 @@ import typer
 from streaks.cli import searching as options
 from streaks.cli.account import print_accounts
 from streaks.cli.allocator import keep_freed_memory
+from streaks.cli.collector import collector_paused
 from streaks.cli.first_run import compile_once
 from streaks.cli.searching import build_search
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from streaks.config import Settings
     from streaks.readers import FrameFiles
-    from streaks.search import FrameResult, Searcher
+    from streaks.search import FrameResult, Search, Searcher
     from streaks.verdict import VerdictModel
 
 __all__ = ["detect"]
@@ -78,26 +79,49 @@ def detect(
 ) -> int:
     """Find the streaks of one image or a few: measured, named, and matched."""
     from streaks.errors import ConfigError
-    from streaks.reporting import table_suffix
-    from streaks.tables import counted
 
     if output is None and (as_json or quiet) and not dry_run:
         raise ConfigError("no table to write to, and nothing to say; give --output FILE")
+    beside = {"mask": mask, "science": science, "reference": reference}
+    with collector_paused() as resume_collector:
+        _require_known_suffix(output)
+        keep_freed_memory()
+        search = build_search(
+            config=config, threshold=threshold, min_score=min_score, detector=detector, mix=mix,
+            model=model if classify else "none", verdict=verdict, profile=profile,
+            orbits=orbits, ephemeris=ephemeris, tle=tle,
+            fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
+            time=time, observatory=observatory,
+        )  # fmt: skip
+        frames = _frames(images, beside, profile, hdu, plane)
+        if dry_run:
+            return print_accounts(frames, search.overrides, as_json=as_json)
+        compile_once(quiet or as_json)
+        return _search_all(
+            search, frames, plot, output, resume_collector, as_json=as_json, quiet=quiet
+        )
+
+
+def _require_known_suffix(output: Path | None) -> None:
+    from streaks.reporting import table_suffix
+
     if output is not None:
         table_suffix(output)
-    keep_freed_memory()
-    search = build_search(
-        config=config, threshold=threshold, min_score=min_score, detector=detector, mix=mix,
-        model=model if classify else "none", verdict=verdict, profile=profile,
-        orbits=orbits, ephemeris=ephemeris, tle=tle,
-        fwhm_px=psf_fwhm, zero_point_mag=zero_point, gain=gain, exposure_s=exposure,
-        time=time, observatory=observatory,
-    )  # fmt: skip
-    beside = {"mask": mask, "science": science, "reference": reference}
-    frames = _frames(images, beside, profile, hdu, plane)
-    if dry_run:
-        return print_accounts(frames, search.overrides, as_json=as_json)
-    compile_once(quiet or as_json)
+
+
+def _search_all(
+    search: Search,
+    frames: Sequence[FrameFiles],
+    plot: Path | None,
+    output: Path | None,
+    loaded: Callable[[], None],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Search the images, write and say what is in them; `loaded` is called before the second."""
+    from streaks.tables import counted
+
     searcher = search.prepare(ahead=True)
     judge = functools.partial(
         _judged,
@@ -107,7 +131,9 @@ def detect(
     results: list[FrameResult] = []
     failures: list[tuple[str, str]] = []
     try:
-        for files in frames:
+        for number, files in enumerate(frames):
+            if number == 1:
+                loaded()
             _search(files, searcher, plot, results, failures, several=len(frames) > 1)
     except KeyboardInterrupt:
         kept = bool(results) and output is not None

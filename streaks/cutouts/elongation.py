@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.cutouts.stacks import Cutouts, scale_cutouts
+from streaks.special import logistic, normal_cdf
 from streaks.trail import FWHM_PER_SIGMA
 
 __all__ = ["Elongation", "measure_elongation", "resolved_probability"]
@@ -122,12 +123,14 @@ def resolved_probability(found: Elongation) -> NDArray[np.float64]:
     -------
     (n,) float64
     """
-    from scipy.special import expit, ndtr
-
-    longer = expit((found.length_px / np.maximum(found.fwhm_px, 0.1) - _SHORTEST) / _GIVE)
+    longer = logistic((found.length_px / np.maximum(found.fwhm_px, 0.1) - _SHORTEST) / _GIVE)
     share = _NOT_ROUND * found.significance
     least = np.clip(share, _LEAST_NOT_ROUND, _MOST_NOT_ROUND)
-    p = longer * ndtr(found.significance - _SIGNIFICANT) * ndtr(found.beyond_round - least)
+    p = (
+        longer
+        * normal_cdf(found.significance - _SIGNIFICANT)
+        * normal_cdf(found.beyond_round - least)
+    )
     # Where there is no point to speak of, a trail that is too faint to be told is none either.
     trail_snr = np.hypot(found.point_snr, found.significance)
     tells = (found.point_snr >= _LEAST_SNR) | ((p > 0.5) & (trail_snr >= _LEAST_SNR))

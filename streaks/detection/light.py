@@ -19,6 +19,7 @@ from streaks.detection.photometry import level_beside
 from streaks.detection.records import Line
 from streaks.frame import Frame, Image
 from streaks.geometry import Segment
+from streaks.least_squares import fit_within
 from streaks.trail import (
     FWHM_PER_SIGMA,
     REACH_SIGMA,
@@ -51,6 +52,8 @@ _LEAST_FINITE, _ROBUST = 0.1, 1.4826
 #: largest allowed is a Gaussian's.
 _NARROW_PX, _WIDE_PX, _SKY_SHARE, _AT_THE_END = 0.3, 200.0, 0.01, 0.98
 _TINY = 1e-9
+#: OpenCV's number for pixels that touch by a side, not by a corner.
+_BY_SIDES = 4
 #: Brightest share that is left out: they may be saturated.
 _BRIGHTEST = 0.1
 #: Trails that tell: this S/N, this length in widths, and as wide as the PSF within this factor.
@@ -174,7 +177,7 @@ def _star_rings(science: Image, fwhm_px: float) -> tuple[Floats, Floats] | None:
 
 def _lone_stars(data: NDArray[np.float32], radius: int) -> list[tuple[int, int]]:
     """Bright peaks, far from brighter ones, from edges and from what is not finite: (y, x)."""
-    from scipy.ndimage import maximum_filter
+    import cv2
 
     finite = np.isfinite(data)
     if finite.mean() < _LEAST_FINITE:
@@ -184,7 +187,7 @@ def _lone_stars(data: NDArray[np.float32], radius: int) -> list[tuple[int, int]]
     spread = _ROBUST * float(np.median(np.abs(sample - sky)))
     filled = np.where(finite, data, np.float32(np.inf))
     peaks = (data > sky + _STAR_SIGMA * spread) & finite
-    ys, xs = np.nonzero(peaks & (filled == maximum_filter(filled, size=3)))
+    ys, xs = np.nonzero(peaks & (filled == cv2.dilate(filled, np.ones((3, 3), np.uint8))))
     order = np.argsort(-data[ys, xs])
     order = order[int(_BRIGHTEST * len(order)) :]
     ny, nx = data.shape
@@ -205,9 +208,9 @@ def _lone_stars(data: NDArray[np.float32], radius: int) -> list[tuple[int, int]]
 
 def _others(bright: NDArray[np.bool_], box: NDArray[np.float32], radius: int) -> bool:
     """Whether bright pixels of a stamp are not all of its middle."""
-    from scipy.ndimage import label
+    import cv2
 
-    named, _ = label(bright)
+    _, named = cv2.connectedComponents(bright.astype(np.uint8), connectivity=_BY_SIDES)
     return bool((bright & (named != named[radius, radius])).any())
 
 
@@ -314,8 +317,6 @@ def _moffat_of(
     Along a line the profile integrates to one of the same width whose exponent is less by a half
     (`integrated`).
     """
-    from scipy.optimize import least_squares
-
     root = np.sqrt(weight)
     start = max(
         float(values[r < 0.5 * fwhm_px].mean()) if (r < 0.5 * fwhm_px).any() else 0.0, _TINY
@@ -334,14 +335,14 @@ def _moffat_of(
     noise_sigma = 1.0 if integrated else 0.0
     sigma = fwhm_px / FWHM_PER_SIGMA
     far = np.inf
-    plain = least_squares(
-        gaussian, [start, sigma, 0.0], bounds=([0, _NARROW_PX, -far], [far, _WIDE_PX, far]),
-        x_scale=[start, sigma, _SKY_SHARE * start],
+    plain = fit_within(
+        gaussian, [start, sigma, 0.0], low=[0, _NARROW_PX, -far], high=[far, _WIDE_PX, far],
+        scale=[start, sigma, _SKY_SHARE * start],
     )  # fmt: skip
-    winged = least_squares(
+    winged = fit_within(
         moffat, [start, fwhm_px, _BETA_USUAL, 0.0],
-        bounds=([0, _NARROW_PX, _BETAS[0], -far], [far, _WIDE_PX, _BETAS[1], far]),
-        x_scale=[start, fwhm_px, 1.0, _SKY_SHARE * start],
+        low=[0, _NARROW_PX, _BETAS[0], -far], high=[far, _WIDE_PX, _BETAS[1], far],
+        scale=[start, fwhm_px, 1.0, _SKY_SHARE * start],
     )  # fmt: skip
     # The noise of stars is what the profile leaves.
     noise = 1.0 if integrated else max(2.0 * winged.cost / max(len(r) - len(winged.x), 1), _TINY**2)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from streaks.errors import FrameError
 from streaks.noise._rows import between
+from streaks.special import erf
 
 __all__ = ["MAD_TO_STD", "Meshes", "clipped_medians", "mesh_bands", "refine_meshes", "sky_meshes"]
 
@@ -328,8 +329,6 @@ def _smooth(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _scale_of(mean_square: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sigma of a Gaussian whose squares, clipped as in `refine_meshes`, have this mean."""
-    from scipy.special import erf
-
     scales = np.linspace(0.4, 2.5, 400)
     c = _CLIP_SQUARE / scales
     inside = erf(c / math.sqrt(2.0)) - c * math.sqrt(2.0 / math.pi) * np.exp(-0.5 * c * c)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from streaks.noise.meshes import MAD_TO_STD, clipped_medians
@@ -127,11 +128,13 @@ def row_pattern(
 
 def _against_others(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Each row's value less the median of those around it; 0 where it is not known."""
-    from scipy.ndimage import median_filter
-
     there = np.flatnonzero(known)
     whole = np.interp(np.arange(len(values)), there, values[there])
-    return np.where(known, whole - median_filter(whole, _ROWS_AROUND, mode="reflect"), 0.0)
+    # Beyond the ends rows are mirrored.
+    around = sliding_window_view(
+        np.pad(whole, _ROWS_AROUND // 2, mode="symmetric"), _ROWS_AROUND
+    )  # fmt: skip
+    return np.where(known, whole - np.median(around, axis=1), 0.0)
 
 
 def is_pattern(means: NDArray[np.float64], error: float) -> bool:

@@ -5,7 +5,6 @@ A search spends its time in kernels that hold no lock of Python's; a second core
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -16,8 +15,6 @@ from streaks.cutouts import Cutouts
 
 __all__ = ["load_ahead"]
 
-#: Libraries that a search asks for after its longest kernels.
-_LATE = ("scipy.optimize", "scipy.ndimage")
 _SIDE_PX = 128
 
 
@@ -42,8 +39,6 @@ def load_ahead(load: Callable[[], Classifier]) -> Future[Classifier]:
 
 def _tried(load: Callable[[], Classifier]) -> Classifier:
     """The classifier after an answer: its kernels are loaded by then."""
-    for name in _LATE:
-        importlib.import_module(name)
     classifier = load()
     noise = np.random.default_rng(0).normal(size=(1, _SIDE_PX, _SIDE_PX)).astype(np.float32)
     predict(classifier, Cutouts(noise, np.zeros(noise.shape, bool), ("ahead",)))

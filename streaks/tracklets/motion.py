@@ -173,10 +173,11 @@ def _neighbours(
     seen: Sightings, usable: NDArray[np.int64], config: TrackletConfig
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """For each sighting, the later ones that it could reach."""
+    # Of one exposure none is later than another.
+    if len(usable) < 2 or not np.ptp(seen.time_s[usable]) > 0:
+        return
     from scipy.spatial import cKDTree
 
-    if len(usable) < 2:
-        return
     fastest = (1 + config.rate_tolerance) * seen.rate + _N_SIGMA * seen.rate_err
     fastest = np.where(seen.cut, _MAX_CUT * seen.rate, fastest)
     reach = np.minimum(fastest * config.max_gap_s, config.max_distance_arcsec) / ARCSEC_PER_RAD

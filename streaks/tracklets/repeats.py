@@ -54,9 +54,10 @@ def find_repeats(
     """
     config = TrackletConfig() if config is None else config
     found = np.zeros(len(streaks), dtype=bool)
-    for rows in _by_chip(chips):
+    images = np.asarray(streaks["image"]).astype(str)
+    for rows in _by_chip(chips, images, config):
         near = _alike(streaks[rows], config)
-        found[rows] = _often(near, np.asarray(streaks["image"])[rows].astype(str), config)
+        found[rows] = _often(near, images[rows], config)
     return found
 
 
@@ -85,19 +86,19 @@ def repeat_groups(
     (n,) int64
         Number of its place, from 0; -1 where it does not repeat.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     config = TrackletConfig() if config is None else config
     seen = np.asarray(streaks["image"] if occasions is None else occasions).astype(str)
     found = np.full(len(streaks), -1, dtype=np.int64)
     n_places = 0
-    for rows in _by_chip(chips):
+    for rows in _by_chip(chips, seen, config):
         near = _alike(streaks[rows], config)
         often = _often(near, seen[rows], config)
         pairs = [(i, j) for i, others in enumerate(near) if often[i] for j in others if often[j]]
         if not pairs:
             continue
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
         i, j = np.array(pairs).T
         shape = (len(rows), len(rows))
         _, labels = connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape), False)
@@ -107,10 +108,13 @@ def repeat_groups(
     return found
 
 
-def _by_chip(chips: Sequence[str]) -> list[NDArray[np.intp]]:
-    """Rows of each chip that has a name."""
+def _by_chip(
+    chips: Sequence[str], occasions: NDArray[np.str_], config: TrackletConfig
+) -> list[NDArray[np.intp]]:
+    """Rows of each chip that has a name and was seen often enough for something to repeat."""
     names = np.asarray(chips, dtype=str)
-    return [np.flatnonzero(names == chip) for chip in sorted({str(n) for n in names} - {""})]
+    chosen = [np.flatnonzero(names == chip) for chip in sorted({str(n) for n in names} - {""})]
+    return [rows for rows in chosen if len(np.unique(occasions[rows])) >= config.repeat_images]
 
 
 def _often(
@@ -122,8 +126,6 @@ def _often(
 
 def _alike(streaks: QTable, config: TrackletConfig) -> list[NDArray[np.intp]]:
     """For each streak of a chip those at its place, of its direction and length; itself too."""
-    from scipy.spatial import cKDTree
-
     x, y, theta, length = (
         np.asarray(streaks[name].value, dtype=float) for name in ("x", "y", "theta", "length")
     )
@@ -131,6 +133,8 @@ def _alike(streaks: QTable, config: TrackletConfig) -> list[NDArray[np.intp]]:
     places = np.stack([x, y], axis=1)
     if len(streaks) < config.repeat_images or not np.isfinite(places).all():
         return [nobody] * len(streaks)
+    from scipy.spatial import cKDTree
+
     found = []
     for i, near in enumerate(cKDTree(places).query_ball_point(places, config.repeat_px)):
         rows = np.array(near)

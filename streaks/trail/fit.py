@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.geometry import Segment
+from streaks.special import erf
 from streaks.trail._kernels import (
     MIN_LENGTH_PX,
     REACH_SIGMA,
@@ -113,8 +114,6 @@ def line_noise(length_px: Any, sigma_px: float) -> Any:
         widths = length_px / (2.0 * s)
         at_once = length_px * s * math.sqrt(math.pi) * math.erf(widths)
         return math.sqrt(max(2.0 * (at_once + 2.0 * s * s * math.expm1(-widths * widths)), 1e-12))
-    from scipy.special import erf
-
     length = np.asarray(length_px, dtype=float)
     t = length / (2.0 * s)
     variance = 2.0 * (length * s * math.sqrt(math.pi) * erf(t) - 2.0 * s * s * -np.expm1(-t * t))

@@ -221,10 +221,10 @@ def _seconds(times: Sequence[str]) -> Floats:
 
 def _near(prints: Sequence[_Footprint]) -> list[list[int]]:
     """For each image those, itself left out, that may show what leaves it."""
+    if len(prints) < 2:
+        return [[] for _ in prints]
     from scipy.spatial import cKDTree
 
-    if not prints:
-        return []
     ra, dec = (np.radians([getattr(p, name) for p in prints]) for name in ("ra", "dec"))
     xyz = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
     reach = math.radians(2.0 * max(p.radius for p in prints) + _REACH_DEG)

@@ -49,8 +49,6 @@ def find_groups(streaks: QTable, p_real: Floats, own_from: float) -> NDArray[np.
     (n,) str
         ``streak_id`` of the first of its group in the table: its own for a streak by itself.
     """
-    from scipy.sparse.csgraph import connected_components
-
     ids = np.asarray(streaks["streak_id"]).astype(str)
     groups = ids.copy()
     for rows in rows_by_image(streaks):
@@ -58,10 +56,22 @@ def find_groups(streaks: QTable, p_real: Floats, own_from: float) -> NDArray[np.
         if len(free) < 2:
             continue
         together = _together(streaks[free], p_real[free] < _HARDLY_REAL)
-        _, which = connected_components(together, directed=False)
-        _, first = np.unique(which, return_index=True)
-        groups[free] = ids[free[first[which]]]
+        groups[free] = ids[free[_connected(together)]]
     return groups
+
+
+def _connected(pairs: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """First row of the set that each row is connected with, by the pairs of a symmetric matrix."""
+    first = np.full(len(pairs), -1, np.int64)
+    for row in range(len(pairs)):
+        if first[row] >= 0:
+            continue
+        new = np.zeros(len(pairs), bool)
+        new[row] = True
+        while new.any():
+            first[new] = row
+            new = pairs[new].any(axis=0) & (first < 0)
+    return first
 
 
 def _together(streaks: QTable, hardly_real: NDArray[np.bool_]) -> NDArray[np.bool_]:
