@@ -289,7 +289,7 @@ def _crossing(streaks: QTable) -> NDArray[np.bool_]:
     aligned = np.minimum(np.abs(x1 - x0), np.abs(y1 - y0)) < _ALIGNED * length
     ends = (flags & both) == both
     long = (length >= _ENDLESS_PX) | (ends & (length >= _EDGE_TO_EDGE_PX))
-    return long & (snr >= _CROSSING_SNR) & ~aligned & ((flags & detectors) == 0)
+    return np.asarray(long & (snr >= _CROSSING_SNR) & ~aligned & ((flags & detectors) == 0))
 
 
 def _in_words(streaks: QTable, seen: Seen) -> NDArray[np.str_]:
