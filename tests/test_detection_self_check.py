@@ -165,8 +165,8 @@ def test_nobody_looks_where_dark_or_all_lines_are_wanted(config: DetectionConfig
     [(Parallels(10.0, 0.0, 1.0), 1.0), (Parallels(10.0, 0.3, 1.2), 1.0),
      (Parallels(10.0, 2.4, 1.0), 0.8), (Parallels(10.0, 0.0, 2.5), 0.5),
      (Parallels(10.0, 12.0, 1.0), 0.0), (Parallels(-3.0, 0.0, 1.0), 1.0),
-     (Parallels(10.0, near=1.1), 1.0), (Parallels(10.0, near=3.15), 0.8),
-     (Parallels(10.0, 2.4, 1.0, near=3.15), 0.8)],
+     (Parallels(10.0, near=0.8), 1.0), (Parallels(10.0, near=2.85), 0.8),
+     (Parallels(10.0, 2.4, 1.0, near=2.85), 0.8)],
 )  # fmt: skip
 def test_a_line_is_held_against_its_parallels(found: Parallels, share: float) -> None:
     assert share_above_parallels(found) == pytest.approx(share)

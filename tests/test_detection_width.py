@@ -85,13 +85,30 @@ def add_dipoles(image: NDArray[np.float64], fwhm_px: float, n: int = 16) -> None
         add_star(image, x + 0.3, y + 0.4, -flux, fwhm_px / 2.3548)
 
 
-@pytest.mark.parametrize("fwhm_px", [1.6, 2.5, 5.0, 8.0])
+@pytest.mark.parametrize("fwhm_px", [2.5, 3.5, 5.0, 8.0])
 def test_residuals_of_stars_tell_it_where_no_star_is_left(fwhm_px: float) -> None:
     image = with_trail(fwhm_px, snr=0.0)
     add_dipoles(image, fwhm_px)
     frame = with_fwhm(frame_of(image))
     assert frame.fwhm_source == "residuals of stars in the image"
     assert frame.fwhm_px == pytest.approx(fwhm_px, rel=0.2)
+
+
+@pytest.mark.parametrize("other_px", [1.8, 2.2, 2.8])
+def test_stars_of_another_seeing_leave_rings_which_tell_no_width(other_px: float) -> None:
+    # A difference whose seeing was not matched: a ring about each star is wider than any PSF.
+    rng = np.random.default_rng(7)
+    image = with_trail(2.5, snr=30.0)
+    for _ in range(25):
+        x, y = rng.uniform(15, SHAPE[1] - 15), rng.uniform(150, SHAPE[0] - 15)
+        flux = 10.0 ** rng.uniform(3.0, 4.5) * NOISE
+        add_star(image, x, y, flux, 2.5 / 2.3548)
+        add_star(image, x, y, -flux, other_px / 2.3548)
+    frame = with_fwhm(frame_of(image))
+    assert 1.4 < frame.fwhm_px < 3.3
+    ends = [[float(row[name].value) for name in ("x0", "y0", "x1", "y1")]
+            for row in find_streaks(frame)]  # fmt: skip
+    assert any(np.abs(np.array(found) - TRAIL).max() < 2.0 for found in ends)
 
 
 def test_hot_pixels_and_a_trail_are_no_residuals_of_stars() -> None:

@@ -76,6 +76,9 @@ _ROW_WIDTHS, _LONG_ROW_WIDTHS = 14.0, 25.0
 #: near bright stars, so that a spike may seem as bright in its outer part. What crosses a core is
 #: so only along a row or a column, where charge bleeds: to this share of its length.
 _ARM_RADII, _BLEED_DRIFT = 25.0, 0.03
+#: Smaller spots are masked cosmic rays and bad pixels, at which trails end by chance; and an arm
+#: begins within so many px of its core.
+_LEAST_ARM_CORE_PX, _ARM_GAP_PX = 4.2, 4.0
 #: A uniform trail explains pieces if it has this share of their S/N together.
 _EXPLAINS = 0.95
 #: A piece below this S/N that has less than this share of the brightest one's light a px of length
@@ -240,10 +243,11 @@ def _with_profile(line: Line, image: SearchImage) -> Line:
 
 def _is_arm(segment: Segment, core: MaskedCore) -> bool:
     """Whether a line is an arm or a bleed of the star whose small saturated core it meets."""
-    length = segment.length_px
-    if length >= _ARM_RADII * core.radius_px:
+    length, radius = segment.length_px, core.radius_px
+    if radius < _LEAST_ARM_CORE_PX or length >= _ARM_RADII * radius:
         return False
-    at_end = not core.radius_px < core.along_px < length - core.radius_px
+    beyond = max(-core.along_px, core.along_px - length)
+    at_end = -radius <= beyond <= radius + _ARM_GAP_PX
     drift = min(abs(segment.x1 - segment.x0), abs(segment.y1 - segment.y0))
     return at_end or drift < _BLEED_DRIFT * length
 

@@ -30,9 +30,10 @@ _LEAST_LINES = 16
 #: Of 80 lines in white noise the spread seems so much larger, and the level so much higher, once
 #: in a hundred times.
 _SPREAD_BY_CHANCE, _LEVEL_BY_CHANCE = 1.25, 0.4
-#: So many of the nearest on each side, and how many of them must be seen; the median of the
-#: brighter side is by chance so high once in a hundred times.
-_NEAREST, _LEAST_NEAR, _NEAR_BY_CHANCE = 8, 5, 1.15
+#: So many of the nearest on each side, and how many of all must be seen; their median is by chance
+#: so high once in a hundred times. Of both sides together: an edge, or a bright trail, on one side
+#: says nothing of the line.
+_NEAREST, _LEAST_NEAR, _NEAR_BY_CHANCE = 6, 8, 0.85
 _TINY = 1e-6
 
 
@@ -47,8 +48,7 @@ class Parallels:
     level, spread
         Of those beside it; 0 and 1 where too few can be seen.
     near
-        Median of the nearest on the brighter side, for a glow may have its edge there; 0 where too
-        few can be seen.
+        Median of the nearest, of both sides together; 0 where too few can be seen.
     """
 
     snr: float
@@ -94,10 +94,11 @@ def parallel_lines(
     spread = math.sqrt(2.0 * float((darker**2).mean()))
     # Two a distance, one on each side, the nearest first.
     first = math.ceil(_FIRST_WIDTHS * max(light_px / sigma_px - 1.0, 0.0) / _NEXT_WIDTHS)
-    sides = (beside[2 * first + k :: 2][:_NEAREST] for k in (0, 1))
-    seen_near = (side[np.isfinite(side)] for side in sides)
-    levels = [float(np.median(side)) for side in seen_near if len(side) >= _LEAST_NEAR]
-    return Parallels(snr, level, spread, max(levels, default=0.0))
+    near = beside[2 * first : 2 * (first + _NEAREST)]
+    near = near[np.isfinite(near)]
+    return Parallels(
+        snr, level, spread, float(np.median(near)) if len(near) >= _LEAST_NEAR else 0.0
+    )
 
 
 def share_above_parallels(found: Parallels) -> float:

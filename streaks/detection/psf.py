@@ -38,6 +38,9 @@ _RESIDUAL_SIGMAS, _MOST_RESIDUALS, _LEAST_RESIDUALS, _REACH_PX = 12.0, 200, 8, 3
 #: A residual is what hangs together above this share of its peak; what has fewer pixels is a
 #: cosmic ray, and what is longer than wide by more a trail or a spike.
 _RESIDUAL_LEVEL, _LEAST_PIXELS, _MOST_ELONGATED, _MOST_STEPS = 0.3, 4, 3.0, 60
+#: The fitted middle is no farther from the peak, in sigma of the narrower axis; and values scatter
+#: about the fit by no more than this share of the peak, and the noise.
+_MOST_OFF, _MISFIT = 1.0, 0.08
 
 
 def measure_fwhm(z: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
@@ -133,9 +136,16 @@ def _longer_axis(z: NDArray[np.float32], usable: NDArray[np.bool_], x: int, y: i
 
     width = math.sqrt(np.count_nonzero(inside) / math.pi)
     start = (1.0, 0.0, 0.0, 1.0 / width**2, 0.0, 1.0 / width**2)
-    _, _, _, xx, xy, yy = optimize.least_squares(residuals, start, max_nfev=_MOST_STEPS).x
+    found = optimize.least_squares(residuals, start, max_nfev=_MOST_STEPS)
+    _, x0, y0, xx, xy, yy = found.x
     wide, narrow = np.linalg.eigvalsh(np.array([[xx, xy], [xy, yy]]))
     if not wide > 0 or narrow > _MOST_ELONGATED**2 * wide:
+        return math.nan
+    # Where only the seeing differs, a star leaves a ring about a lobe of the other sign: its peak
+    # is not where the fit has it, and no Gaussian fits it.
+    off = math.hypot(x0, y0) * math.sqrt(narrow)
+    misfit = math.sqrt(2.0 * found.cost / len(values))
+    if off > _MOST_OFF or misfit > _MISFIT + 1.0 / peak:
         return math.nan
     return FWHM_PER_SIGMA / math.sqrt(wide)
 
