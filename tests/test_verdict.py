@@ -287,6 +287,7 @@ def test_a_judged_table_has_the_contract_s_columns_and_no_evidence() -> None:
         ({"snr": 12.0}, "ghost"),
         ({"flags": 3 | 32}, "ghost"),  # along a spike
         ({"flags": 3 | 4096}, "ghost"),  # the same place in other images
+        ({"flags": 3 | 512}, "ghost"),  # no trail fits it: the edge of a glow
         (between(100.0, 0.0, 102.0, 400.0), "ghost"),  # a column
         (between(0.0, 100.0, 120.0, 0.0), "ghost"),  # a corner is soon crossed
         ({"p_asteroid": 0.9}, "asteroid"),  # all evidence speaks for it

@@ -285,11 +285,11 @@ def _crossing(streaks: QTable) -> NDArray[np.bool_]:
     )
     flags = np.asarray(streaks["flags"], dtype=np.int64)
     both = int(StreakFlag.EDGE_0 | StreakFlag.EDGE_1)
-    detectors = int(StreakFlag.SPIKE | StreakFlag.REPEAT | StreakFlag.NEGATIVE)
+    no_trail = StreakFlag.SPIKE | StreakFlag.REPEAT | StreakFlag.NEGATIVE | StreakFlag.FIT_FAILED
     aligned = np.minimum(np.abs(x1 - x0), np.abs(y1 - y0)) < _ALIGNED * length
     ends = (flags & both) == both
     long = (length >= _ENDLESS_PX) | (ends & (length >= _EDGE_TO_EDGE_PX))
-    return np.asarray(long & (snr >= _CROSSING_SNR) & ~aligned & ((flags & detectors) == 0))
+    return np.asarray(long & (snr >= _CROSSING_SNR) & ~aligned & ((flags & int(no_trail)) == 0))
 
 
 def _in_words(streaks: QTable, seen: Seen) -> NDArray[np.str_]:
