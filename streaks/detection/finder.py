@@ -31,7 +31,7 @@ from streaks.detection.line_steps import (
     screen_line,
 )
 from streaks.detection.pieces import group_pieces, unexplained
-from streaks.detection.quality import chance_of_rows, crowding, point_length
+from streaks.detection.quality import crowding, point_length
 from streaks.detection.records import Line, SetAside
 from streaks.detection.search import refined_lines, rough_lines
 from streaks.detection.wide_trails import without_doubles
@@ -206,9 +206,7 @@ def calibrated(image: SearchImage, lines: Sequence[Line], config: DetectionConfi
         fits, image.sigma_px,
         others=plain + hidden, usable_px=int(np.count_nonzero(image.seen)),
     )  # fmt: skip
-    return replace(
-        image, point_shape=shape, crowding=crowded, row_chance=chance_of_rows(shape.density)
-    )
+    return replace(image, point_shape=shape, crowding=crowded)
 
 
 def measured(lines: Sequence[Line], image: SearchImage, least_score: float = 0.0) -> list[Line]:

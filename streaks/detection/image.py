@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streaks.config import SHORT_TRAIL_PX, DetectionConfig
 from streaks.detection.point_sources import bright_points, hide_points, sharp_pixels
 from streaks.detection.psf import DEFAULT_FWHM_PX, MIN_FWHM_PX
-from streaks.detection.quality import PointLength
+from streaks.detection.quality import PointLength, chance_of_rows
 from streaks.detection.search import Filtered, filter_image
 from streaks.detection.spikes import MaskedStars, masked_stars
 from streaks.frame import Frame
@@ -54,8 +54,6 @@ class SearchImage:
         How long point sources are.
     crowding
         How much wider than noise the bright side of the image is.
-    row_chance
-        How much better a trail must be than a row of points, in chi-square.
     """
 
     z: NDArray[np.float32]
@@ -69,7 +67,11 @@ class SearchImage:
     negative: bool = False
     point_shape: PointLength = field(default_factory=PointLength)
     crowding: float = 1.0
-    row_chance: float = 0.0
+
+    @property
+    def row_chance(self) -> float:
+        """How much better a trail must be than a row of points, in chi-square."""
+        return chance_of_rows(self.point_shape.density)
 
 
 def prepare_image(

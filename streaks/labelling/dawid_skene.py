@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaks.errors import InputError
+from streaks.special import logistic
 
 __all__ = ["PooledVotes", "fit_votes", "pool_votes"]
 
@@ -199,7 +200,7 @@ def _skills(
     """
     hits, n = np.diagonal(said, axis1=1, axis2=2), said.sum(axis=2)
     for _ in range(_SKILL_STEPS):
-        q = _logistic(right + skill[:, None])
+        q = logistic(right + skill[:, None])
         slope = (hits - n * q).sum(axis=1) - skill / variance
         bend = (n * q * (1 - q)).sum(axis=1) + 1 / variance
         skill = np.clip(skill + np.clip(slope / bend, -1.0, 1.0), -_MOST_SKILL, _MOST_SKILL)
@@ -210,7 +211,7 @@ def _expected_tables(
     right: NDArray[np.float64], wrong: NDArray[np.float64], skill: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(n_volunteers, k, k): the crowd's habits, with each volunteer's share of right answers."""
-    q = _logistic(right + skill[:, None])[:, :, None]
+    q = logistic(right + skill[:, None])[:, :, None]
     return np.where(np.eye(len(right), dtype=bool), q, (1 - q) * wrong)
 
 
@@ -227,10 +228,6 @@ def _likeliest_strength(said: NDArray[np.float64], expected: NDArray[np.float64]
         for s in _STRENGTHS
     ]
     return _STRENGTHS[int(np.argmax(fits))]
-
-
-def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1.0 / (1.0 + np.exp(-x))
 
 
 def _clamped(p: NDArray[np.float64], gold: Mapping[int, int] | None) -> NDArray[np.float64]:
